@@ -1,0 +1,80 @@
+"""The command ``dbt-triton``."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from dbt_triton import __version__
+from dbt_triton.errors import DbtTritonError
+from dbt_triton.server import TritonServer
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command, and return its exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        if arguments.command == "serve":
+            return _serve(arguments.path, arguments.host, arguments.port)
+        print(package_path())  # noqa: T201 - this is its output
+    except DbtTritonError as error:
+        print(f"dbt-triton: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+def package_path() -> Path:
+    """Return the folder of the dbt package that belongs to this Python package."""
+    here = Path(__file__).resolve().parent
+    inside_wheel = here / "dbt_package"
+    return inside_wheel if inside_wheel.is_dir() else here.parent
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dbt-triton", description="CREATE MODEL and ML_PREDICT for dbt, on Triton."
+    )
+    parser.add_argument("--version", action="version", version=f"dbt-triton {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    serve = commands.add_parser(
+        "serve", help="run a real Triton server for development (extra dbt-triton[server])"
+    )
+    serve.add_argument("path", type=Path, help="the model repository")
+    serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
+    serve.add_argument(
+        "--port", type=int, default=8000, help="the HTTP port; 0 takes a free one (default: %(default)s)"
+    )
+    commands.add_parser(
+        "package-path", help="print the folder of the dbt package, for packages.yml: - local: …"
+    )
+    return parser
+
+
+def _serve(path: Path, host: str, port: int) -> int:
+    server = TritonServer(path, http_port=port, host=host)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        print(f"starting Triton with {server.model_repository} …", flush=True)  # noqa: T201
+        server.start()
+        print(f"Triton is ready at {server.url} (metrics: {server.metrics_url}); Ctrl-C stops it", flush=True)  # noqa: T201
+        code = server.wait()
+        tail = server.log_tail()
+    except KeyboardInterrupt:
+        print("\nstopping Triton", flush=True)  # noqa: T201
+        return 0
+    finally:
+        server.stop()
+    print(
+        f"dbt-triton: tritonserver ended by itself with code {code}; its log ends with:\n{tail}",
+        file=sys.stderr,
+    )  # noqa: T201
+    return 1
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    """Let SIGTERM end the server in the same way as Ctrl-C."""
+    raise KeyboardInterrupt

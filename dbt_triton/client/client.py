@@ -1,0 +1,245 @@
+"""One pooled client for one Triton server and model."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, cast
+
+import httpx
+import orjson
+
+from dbt_triton.client.retries import (
+    RetryableError,
+    failure_of,
+    is_retryable,
+    is_retryable_error,
+    with_retries,
+)
+from dbt_triton.client.served import ServedModel
+from dbt_triton.client.transport import (
+    HEADER_LENGTH,
+    HttpxTransportAdapter,
+    PyreqwestTransport,
+    Reply,
+    Transport,
+)
+from dbt_triton.errors import InferenceError
+from dbt_triton.options import Options
+
+logger = logging.getLogger("dbt_triton.client")
+
+_COMPRESSION_LEVEL = 1
+_GZIP_WINDOW_BITS = 31
+_ERROR_TEXT_LENGTH = 500
+
+
+@dataclass
+class ClientStats:
+    """What was sent: ``requests`` counts every attempt, ``retries`` those after the first."""
+
+    requests: int = 0
+    retries: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+
+
+class TritonClient:
+    """An asynchronous client of one model on one server; use it as an async context manager.
+
+    Args:
+        options: the validated options.
+        headers: extra request headers, with secrets already in them; never logged.
+        transport: another httpx transport in place of the default one.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        headers: Mapping[str, str] | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.options = options
+        self.stats = ClientStats()
+        self.stopping = False
+        version = "" if options.model_version == "latest" else f"/versions/{options.model_version}"
+        self._model_path = f"/v2/models/{options.model_name}{version}"
+        self._infer_url = f"{options.endpoint}{self._model_path}/infer"
+        self._transport: Transport
+        if transport is None:
+            self._transport = own = PyreqwestTransport(options)
+            base: httpx.AsyncBaseTransport = own
+        else:
+            base, self._transport = transport, HttpxTransportAdapter(transport, options)
+        self._http = httpx.AsyncClient(
+            base_url=options.endpoint,
+            transport=base,
+            headers={**(headers or {}), "Accept-Encoding": "identity"},
+            timeout=httpx.Timeout(options.timeout / 1000),
+        )
+        # A repeated sequence step would count a row twice, unless the server surely did not run it.
+        self._executed_is_final = options.sequence_id is not None
+        self._headers = {
+            **(headers or {}),
+            "Accept-Encoding": "identity",
+            "Content-Type": "application/octet-stream",
+            **({"Content-Encoding": options.compression} if options.compression != "none" else {}),
+        }
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close every connection: an idle one would hold up a server that is told to stop."""
+        await self._transport.aclose()
+        await self._http.aclose()
+        logger.debug("closed the connections to %s", self.options.endpoint)
+
+    async def served_model(self) -> ServedModel:
+        """Ask the server about itself and the model.
+
+        Raises:
+            InferenceError: the server cannot be reached, does not serve the model, or says that it is not ready.
+        """
+        server = await self._get("/v2")
+        metadata = await self._get(self._model_path)
+        config = await self._get(f"{self._model_path}/config")
+        await self._get(f"{self._model_path}/ready")
+        return ServedModel.from_answers(server, metadata, config)
+
+    async def infer(self, body: bytes, header_length: int | None) -> Reply:
+        """Send one inference request, with retries.
+
+        Args:
+            body: JSON, or a JSON header and binary tensor data.
+            header_length: the length of the JSON header where there is binary data.
+
+        Raises:
+            InferenceError: it was refused, or every attempt failed; with Triton's own words.
+        """
+        headers = self._headers
+        if header_length is not None:
+            headers = {**headers, HEADER_LENGTH: str(header_length)}
+        body = self._compressed(body)
+
+        async def attempt(number: int) -> Reply:
+            return await self._attempt(number, headers, body)
+
+        attempts = self.options.max_retries + 1
+        try:
+            return await with_retries(attempt, max_retries=self.options.max_retries)
+        except RetryableError as error:
+            raise InferenceError(error.text, status=error.status, attempts=attempts) from error
+
+    async def _attempt(self, number: int, headers: Mapping[str, str], body: bytes) -> Reply:
+        if self.stopping:
+            raise InferenceError("not sent: the run is ending after another failure", attempts=number - 1)
+        self.stats.requests += 1
+        self.stats.retries += number > 1
+        self.stats.bytes_sent += len(body)
+        started = time.perf_counter()
+        try:
+            reply = await self._transport.post(self._infer_url, headers, body)
+        except httpx.RequestError as error:
+            text = self._connection_words(error)
+            logger.debug("POST %s attempt %d: %s", self._infer_url, number, text)
+            if is_retryable_error(error, executed_is_final=self._executed_is_final):
+                raise RetryableError(text) from error
+            raise InferenceError(text, attempts=number) from error
+        self.stats.bytes_received += len(reply.content)
+        if logger.isEnabledFor(logging.DEBUG):
+            milliseconds = (time.perf_counter() - started) * 1000
+            logger.debug(
+                "POST %s attempt %d: %d bytes, status %d, %d bytes, %.1f ms",
+                *(self._infer_url, number, len(body), reply.status, len(reply.content), milliseconds),
+            )
+        if reply.status == httpx.codes.OK:
+            return reply
+        text = server_words(bytes(reply.content))
+        if is_retryable(reply.status, executed_is_final=self._executed_is_final):
+            raise failure_of(reply, text)
+        raise InferenceError(text, status=reply.status, attempts=number)
+
+    async def _get(self, path: str) -> dict[str, Any]:
+        async def attempt(number: int) -> httpx.Response:
+            try:
+                async with asyncio.timeout(self.options.timeout / 1000):
+                    response = await self._http.get(path)
+            except (httpx.RequestError, TimeoutError) as error:
+                text = self._connection_words(error)
+                logger.debug("GET %s%s attempt %d: %s", self.options.endpoint, path, number, text)
+                raise RetryableError(text) from error
+            logger.debug(
+                "GET %s%s attempt %d: status %d", self.options.endpoint, path, number, response.status_code
+            )
+            if is_retryable(response.status_code, executed_is_final=False):
+                raise RetryableError(server_words(response.content), response.status_code)
+            return response
+
+        try:
+            response = await with_retries(attempt, max_retries=self.options.max_retries)
+        except RetryableError as error:
+            raise InferenceError(error.text, status=error.status) from error
+        if response.is_success:
+            return _json_object(response.content, path) if not path.endswith("/ready") else {}
+        words = server_words(response.content)
+        raise InferenceError(f"Triton at {self.options.endpoint} says: {words}", status=response.status_code)
+
+    def _compressed(self, body: bytes) -> bytes:
+        if self.options.compression == "gzip":
+            compressor = zlib.compressobj(_COMPRESSION_LEVEL, wbits=_GZIP_WINDOW_BITS)
+            return compressor.compress(body) + compressor.flush()
+        if self.options.compression == "deflate":
+            return zlib.compress(
+                body, _COMPRESSION_LEVEL
+            )  # with zlib's frame: Triton reads raw deflate as empty
+        return body
+
+    def _connection_words(self, error: Exception) -> str:
+        endpoint = self.options.endpoint
+        if isinstance(error, httpx.ConnectError):
+            return f"cannot connect to Triton at {endpoint}: {error}"
+        if isinstance(error, httpx.TimeoutException | TimeoutError):
+            return f"Triton at {endpoint} did not answer within {self.options.timeout:.0f} ms"
+        return f"the connection to Triton at {endpoint} broke: {error}"
+
+
+def server_words(content: bytes) -> str:
+    """Return what a server said in an error: the text of ``{"error": …}``, or the beginning of anything else."""
+    try:
+        answer = orjson.loads(content)
+    except ValueError:
+        answer = None
+    if isinstance(answer, dict) and isinstance(answer.get("error"), str):
+        return cast("str", answer["error"]).strip()
+    text = re.sub(r"<[^>]*>", " ", content[: 8 * _ERROR_TEXT_LENGTH].decode(errors="replace"))
+    text = " ".join(text.split())
+    return (
+        (text[:_ERROR_TEXT_LENGTH] + "…") if len(text) > _ERROR_TEXT_LENGTH else text or "(an empty answer)"
+    )
+
+
+def _json_object(content: bytes, path: str) -> dict[str, Any]:
+    try:
+        answer = orjson.loads(content)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise InferenceError(
+            f"the answer to {path} is not JSON; is this a Triton server? It says: {server_words(content)}"
+        )
+    return answer

@@ -1,0 +1,70 @@
+"""What a server says about itself and a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ServedTensor:
+    """One input or output: its name, datatype (``BYTES``), and shape, with the batch dimension if there is one."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """One model version as the server describes it."""
+
+    name: str
+    version: str
+    inputs: tuple[ServedTensor, ...]
+    outputs: tuple[ServedTensor, ...]
+    max_batch_size: int
+    decoupled: bool
+    sequence_batching: bool
+    server_version: str
+    binary_data: bool
+
+    @property
+    def batched(self) -> bool:
+        """Whether the first dimension of every tensor is the batch."""
+        return self.max_batch_size > 0
+
+    @classmethod
+    def from_answers(
+        cls, server: Mapping[str, Any], metadata: Mapping[str, Any], config: Mapping[str, Any]
+    ) -> ServedModel:
+        """Join the answers of ``/v2``, ``/v2/models/M`` and ``/v2/models/M/config``.
+
+        Only the metadata says the shapes with their batch dimension; only the config says what is optional.
+        """
+        optional = {item.get("name") for item in config.get("input", []) if item.get("optional")}
+        versions = [str(version) for version in metadata.get("versions", [])]
+        return cls(
+            name=str(metadata.get("name", "")),
+            version=max(versions, key=_version_order, default=""),
+            inputs=tuple(_tensor(item, optional) for item in metadata.get("inputs", [])),
+            outputs=tuple(_tensor(item, set()) for item in metadata.get("outputs", [])),
+            max_batch_size=int(config.get("max_batch_size", 0)),
+            decoupled=bool(config.get("model_transaction_policy", {}).get("decoupled")),
+            sequence_batching="sequence_batching" in config,
+            server_version=str(server.get("version", "")),
+            binary_data="binary_tensor_data" in server.get("extensions", []),
+        )
+
+
+def _version_order(version: str) -> tuple[int, str]:
+    """Order versions as Triton does: the unversioned URL leads to the numerically highest."""
+    return (int(version), "") if version.isdigit() else (-1, version)
+
+
+def _tensor(item: Mapping[str, Any], optional: set[Any]) -> ServedTensor:
+    name = str(item.get("name", ""))
+    shape = tuple(int(size) for size in item.get("shape", []))
+    return ServedTensor(name, str(item.get("datatype", "")), shape, name in optional)

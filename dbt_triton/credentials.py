@@ -1,0 +1,73 @@
+"""Secrets: where they may stand, how they are hidden, and when they are read.
+
+A literal token or header value never reaches the warehouse or a log. ``${NAME}`` stays as it is everywhere and is
+read from the environment only when a request is about to be sent.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from dbt_triton.errors import ConfigurationError
+from dbt_triton.options import Options
+
+MASK = "***"
+SECRET_KEYS = ("auth-token", "custom-headers")
+_PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def mask_text(value: str) -> str:
+    """Hide a text, unless it is made of nothing but ``${NAME}`` (and an optional ``Bearer``)."""
+    rest = _PLACEHOLDER.sub("", re.sub(r"^bearer\s+", "", value, flags=re.IGNORECASE))
+    return value if _PLACEHOLDER.search(value) and not rest.strip() else MASK
+
+
+def mask_options(options: Options) -> dict[str, Any]:
+    """Return all options as a user writes them, defaults too, with every literal secret hidden."""
+    shown = options.model_dump(by_alias=True, exclude={"tensors"})
+    for key in ("batch-size", "binary-data", "max-concurrent-operations"):
+        shown[key] = "auto" if shown[key] is None else shown[key]
+    if options.auth_token is not None:
+        shown["auth-token"] = mask_text(options.auth_token)
+    shown["custom-headers"] = {name: mask_text(value) for name, value in options.custom_headers.items()}
+    shown |= {f"tensor.{column}": name for column, name in options.tensors.items()}
+    return {key: value for key, value in shown.items() if value is not None}
+
+
+def is_masked(raw: Mapping[str, Any]) -> bool:
+    """Tell whether options read back from a metadata row lack a literal secret."""
+    headers = raw.get("custom-headers") or {}
+    return raw.get("auth-token") == MASK or MASK in dict(headers).values()
+
+
+def request_headers(options: Options, subject: str) -> dict[str, str]:
+    """Return the headers that the options ask for, with ``${NAME}`` read from the environment now.
+
+    Raises:
+        ConfigurationError: a variable is not set, named with the option that wants it.
+    """
+    problems: list[str] = []
+
+    def expand(key: str, value: str) -> str:
+        for name in _PLACEHOLDER.findall(value):
+            if not os.environ.get(name):
+                problems.append(f"{key} needs the environment variable {name}, which is not set")
+        return _PLACEHOLDER.sub(lambda match: os.environ.get(match[1], ""), value)
+
+    headers = {
+        name: expand(f"custom-headers ({name})", value) for name, value in options.custom_headers.items()
+    }
+    if options.auth_token is not None:
+        token = re.sub(
+            r"^bearer\s+", "", expand("auth-token", options.auth_token).strip(), flags=re.IGNORECASE
+        )
+        headers["Authorization"] = f"Bearer {token}"
+    if problems:
+        raise ConfigurationError(problems, subject)
+    for name, value in headers.items():
+        if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value):
+            raise ConfigurationError([f"the value of the header {name} holds a control character"], subject)
+    return headers

@@ -1,0 +1,6 @@
+"""Reading Flink SQL: CREATE MODEL statements, and ML_PREDICT calls within a user's own SQL."""
+
+from dbt_triton.ddl.create_model import Column, ModelDefinition, parse_create_model
+from dbt_triton.ddl.ml_predict import Call, Statement, parse_ml_predict
+
+__all__ = ["Call", "Column", "ModelDefinition", "Statement", "parse_create_model", "parse_ml_predict"]

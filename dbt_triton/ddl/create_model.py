@@ -1,0 +1,158 @@
+"""CREATE MODEL, as Flink SQL has it, and the same definition from YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from sqlglot.tokens import TokenType
+
+from dbt_triton.ddl.tokens import Tokens
+from dbt_triton.errors import ConfigurationError
+
+_YAML_KEYS = ("input", "output", "comment", "name")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of INPUT or OUTPUT: its name and SQL type as written, and its comment."""
+
+    name: str
+    type: str
+    comment: str | None = None
+
+
+@dataclass(frozen=True)
+class ModelDefinition:
+    """What a CREATE MODEL statement, or ``meta.inference_model``, says. Options are as written, not validated."""
+
+    name: tuple[str, ...]
+    inputs: tuple[Column, ...]
+    outputs: tuple[Column, ...]
+    options: dict[str, Any] = field(default_factory=dict)
+    comment: str | None = None
+
+
+def parse_create_model(text: str) -> ModelDefinition:
+    """Parse one CREATE MODEL statement.
+
+    Source: the grammar of Flink 2.x, ``CREATE [OR REPLACE] [TEMPORARY] MODEL [IF NOT EXISTS] name
+    [INPUT (…)] [OUTPUT (…)] [COMMENT '…'] WITH (…)``.
+
+    Raises:
+        SqlSyntaxError: with the line, what was expected and what was found.
+    """
+    tokens = Tokens(text)
+    tokens.expect_word("CREATE")
+    if tokens.accept_word("OR"):
+        tokens.expect_word("REPLACE")
+    tokens.accept_word("TEMPORARY", "TEMP")
+    tokens.expect_word("MODEL")
+    if tokens.accept_word("IF"):
+        tokens.expect_word("NOT")
+        tokens.expect_word("EXISTS")
+    name, _, _ = tokens.dotted_name("the name of the model")
+    tokens.expect_word("INPUT")
+    inputs = _columns(tokens)
+    tokens.expect_word("OUTPUT")
+    outputs = _columns(tokens)
+    comment = _comment(tokens)
+    tokens.expect_word("WITH")
+    options = _options(tokens)
+    while tokens.accept_type(TokenType.SEMICOLON):
+        pass
+    if tokens.peek():
+        raise tokens.error("expected nothing after WITH (…)")
+    return ModelDefinition(tuple(name), inputs, outputs, options, comment)
+
+
+def definition_from_yaml(name: str, meta: Mapping[str, Any]) -> ModelDefinition:
+    """Make the definition that ``meta.inference_model`` describes.
+
+    Args:
+        name: the dbt model's name; ``meta`` need not repeat it.
+        meta: ``input`` and ``output`` map columns to SQL types; every other key is an option.
+
+    Raises:
+        ConfigurationError: ``input`` or ``output`` is missing or not a map.
+    """
+    problems: list[str] = []
+    columns: dict[str, tuple[Column, ...]] = {}
+    for side in ("input", "output"):
+        declared = meta.get(side)
+        if not isinstance(declared, Mapping) or not declared:
+            problems.append(f"{side} must map each column to its SQL type, such as {{{side}: STRING}}")
+            continue
+        columns[side] = tuple(Column(str(column), str(kind)) for column, kind in declared.items())
+        problems.extend(
+            f"{side} column {column} has no SQL type" for column, kind in declared.items() if not kind
+        )
+    if problems:
+        raise ConfigurationError(problems, f'inference model "{name}" (meta.inference_model)')
+    options = {key: value for key, value in meta.items() if key not in _YAML_KEYS and value is not None}
+    comment = meta.get("comment")
+    declared_name = str(meta.get("name", name))
+    return ModelDefinition(
+        (declared_name,), columns["input"], columns["output"], options, cast("str | None", comment)
+    )
+
+
+def _columns(tokens: Tokens) -> tuple[Column, ...]:
+    tokens.expect_type(TokenType.L_PAREN, "( and the columns")
+    columns: list[Column] = []
+    while True:
+        name = tokens.identifier("a column name")
+        kind = _type_text(tokens, name)
+        columns.append(Column(name, kind, _comment(tokens)))
+        if tokens.accept_type(TokenType.R_PAREN):
+            break
+        if not tokens.accept_type(TokenType.COMMA):
+            raise tokens.error("expected , or ) after a column")
+    seen: set[str] = set()
+    for column in columns:
+        if column.name.lower() in seen:
+            raise tokens.error(f"column {column.name} is declared twice")
+        seen.add(column.name.lower())
+    return tuple(columns)
+
+
+def _type_text(tokens: Tokens, column: str) -> str:
+    """Read the text of a type up to the comma, parenthesis or COMMENT that ends it."""
+    token = tokens.peek()
+    start = token.start if token else 0
+    before = tokens.index
+    depth = 0
+    while tokens.peek():
+        if depth == 0 and (tokens.is_type(TokenType.COMMA, TokenType.R_PAREN) or tokens.is_word("COMMENT")):
+            break
+        if tokens.is_type(TokenType.L_PAREN, TokenType.LT, TokenType.L_BRACKET):
+            depth += 1
+        elif tokens.is_type(TokenType.R_PAREN, TokenType.GT, TokenType.R_BRACKET):
+            depth -= 1
+        tokens.next()
+    if tokens.index == before or depth:
+        raise tokens.error(f"expected the SQL type of column {column}")
+    return tokens.text[start : tokens.previous_end]
+
+
+def _comment(tokens: Tokens) -> str | None:
+    if tokens.accept_word("COMMENT"):
+        return tokens.expect_type(TokenType.STRING, "a comment in single quotes").text
+    return None
+
+
+def _options(tokens: Tokens) -> dict[str, Any]:
+    tokens.expect_type(TokenType.L_PAREN, "( and the options")
+    options: dict[str, Any] = {}
+    while True:
+        key = tokens.expect_type(TokenType.STRING, "an option in single quotes").text
+        tokens.expect_type(TokenType.EQ, f"= after '{key}'")
+        value = tokens.expect_type(TokenType.STRING, f"the value of '{key}' in single quotes").text
+        if key in options:
+            raise tokens.error(f"option {key} is given twice")
+        options[key] = value
+        if tokens.accept_type(TokenType.R_PAREN):
+            return options
+        if not tokens.accept_type(TokenType.COMMA):
+            raise tokens.error(f"expected , or ) after '{key}'")

@@ -1,0 +1,301 @@
+"""ML_PREDICT calls within a user's own SELECT: where they stand, what they say, and which CTEs they can see.
+
+Only the text of a call is ever replaced; everything else of the statement stays as it was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from sqlglot.tokens import TokenType
+
+from dbt_triton.ddl.tokens import Tokens
+from dbt_triton.errors import SqlSyntaxError
+
+_POSITIONAL = ("INPUT", "MODEL", "ARGS", "CONFIG")
+
+
+@dataclass(frozen=True)
+class Span:
+    """A piece of the statement's text: from ``start`` to ``end`` (exclusive)."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Cte:
+    """One common table expression: its name, and the text ``name (columns) AS (query)``."""
+
+    name: str
+    span: Span
+
+
+@dataclass
+class Scope:
+    """One WITH clause and the query that it belongs to."""
+
+    recursive: bool
+    ctes: list[Cte] = field(default_factory=list)
+
+    def visible(self, position: int) -> list[Cte]:
+        """Return the CTEs that are complete before a place in the text."""
+        return [cte for cte in self.ctes if cte.span.end <= position]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One ML_PREDICT call.
+
+    ``relation`` holds the parts of TABLE's name, or is None where the operand is a query or a CTE, whose text is
+    ``operand``. ``model`` is the relation of the inference model as written in SQL.
+    """
+
+    span: Span
+    line: int
+    operand: Span
+    relation: tuple[str, ...] | None
+    model: str
+    descriptor: tuple[str, ...]
+    config: Mapping[str, str]
+    scopes: tuple[Scope, ...]
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A SELECT with its calls, those that others depend on first."""
+
+    text: str
+    calls: tuple[Call, ...]
+
+    def render(self, replacements: Mapping[Span, str], within: Span | None = None) -> str:
+        """Return the text, or a part of it, with calls replaced; of nested ones the outermost counts."""
+        start, end = (within.start, within.end) if within else (0, len(self.text))
+        pieces, position = [], start
+        inside = [span for span in replacements if start <= span.start and span.end <= end]
+        for span in sorted(inside, key=lambda span: (span.start, -span.end)):
+            if span.start < position:
+                continue  # within one that is replaced already
+            pieces += [self.text[position : span.start], replacements[span]]
+            position = span.end
+        return "".join([*pieces, self.text[position:end]])
+
+    def input_query(self, call: Call, replacements: Mapping[Span, str]) -> str:
+        """Return a query that gives the call's input rows by itself, with the WITH clauses it needs."""
+        source = self.render(replacements, call.operand)
+        query = f"select * from {source}"
+        for scope in reversed(call.scopes):
+            ctes = [self.render(replacements, cte.span) for cte in scope.visible(call.span.start)]
+            if ctes:
+                clause = "with recursive" if scope.recursive else "with"
+                query = f"{clause} {', '.join(ctes)} select * from ({query})"
+        return query
+
+
+def parse_ml_predict(text: str) -> Statement:
+    """Find the ML_PREDICT calls of a statement.
+
+    Comments, strings and quoted names that mention ML_PREDICT are not calls. A trailing semicolon is dropped.
+
+    Raises:
+        SqlSyntaxError: a call does not follow the grammar; with the line and what was expected.
+    """
+    tokens = Tokens(text)
+    scanner = _Scanner(tokens)
+    scanner.group(())
+    end = scanner.statement_end
+    statement = text if end is None else text[:end].rstrip()
+    return Statement(statement, tuple(sorted(scanner.calls, key=lambda call: call.span.end)))
+
+
+class _Scanner:
+    """Walks the tokens once, group by group, and collects calls and WITH clauses."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self.tokens = tokens
+        self.calls: list[Call] = []
+        self.statement_end: int | None = None
+
+    def group(self, scopes: tuple[Scope, ...]) -> None:
+        """Scan to the parenthesis that closes the current group, or to the end of the statement."""
+        tokens = self.tokens
+        if tokens.is_word("WITH"):
+            scopes = (*scopes, self._with_clause(scopes))
+        while tokens.peek():
+            if tokens.is_type(TokenType.R_PAREN):
+                return
+            if tokens.is_type(TokenType.L_PAREN):
+                self._parenthesis(scopes)
+            elif self._at_call():
+                self.calls.append(self._call(scopes))
+            elif tokens.is_type(TokenType.SEMICOLON):
+                self._semicolon()
+            else:
+                tokens.next()
+
+    def _parenthesis(self, scopes: tuple[Scope, ...]) -> None:
+        line = self.tokens.line
+        self.tokens.next()
+        self.group(scopes)
+        if not self.tokens.accept_type(TokenType.R_PAREN):
+            raise SqlSyntaxError("a parenthesis is never closed", line)
+
+    def _semicolon(self) -> None:
+        start = self.tokens.next().start
+        while self.tokens.accept_type(TokenType.SEMICOLON):
+            pass
+        if self.tokens.peek():
+            raise self.tokens.error("expected one statement only")
+        self.statement_end = start
+
+    def _with_clause(self, outer: tuple[Scope, ...]) -> Scope:
+        tokens = self.tokens
+        tokens.next()
+        scope = Scope(recursive=tokens.accept_word("RECURSIVE"))
+        while True:
+            name, start, _ = tokens.dotted_name("the name of a CTE")
+            while tokens.peek() and not tokens.is_word("AS"):
+                if tokens.is_type(TokenType.L_PAREN):
+                    tokens.skip_group()
+                else:
+                    tokens.next()
+            tokens.expect_word("AS")
+            tokens.accept_word("NOT")
+            tokens.accept_word("MATERIALIZED")
+            if not tokens.is_type(TokenType.L_PAREN):
+                raise tokens.error(f"expected ( and the query of {name[-1]}")
+            self._parenthesis((*outer, scope))
+            scope.ctes.append(Cte(name[-1], Span(start, tokens.previous_end)))
+            if not tokens.accept_type(TokenType.COMMA):
+                return scope
+
+    def _at_call(self) -> bool:
+        tokens = self.tokens
+        return (
+            tokens.is_word("ML_PREDICT")
+            and tokens.is_type(TokenType.L_PAREN, ahead=1)
+            and not tokens.is_type(TokenType.DOT, ahead=-1)
+        )
+
+    def _call(self, scopes: tuple[Scope, ...]) -> Call:
+        tokens = self.tokens
+        line = tokens.line
+        start = tokens.next().start
+        tokens.next()
+        operand: tuple[Span, tuple[str, ...] | None] | None = None
+        model: str | None = None
+        descriptor: tuple[str, ...] | None = None
+        config: dict[str, str] = {}
+        seen: set[str] = set()
+        named = False
+        while True:
+            named, argument = self._argument_name(len(seen), named=named)
+            if argument in seen:
+                raise tokens.error(f"{argument} is given twice")
+            seen.add(argument)
+            if argument == "INPUT":
+                operand = self._table(scopes)
+            elif argument == "MODEL":
+                model = self._model()
+            elif argument == "ARGS":
+                descriptor = self._descriptor()
+            else:
+                config = self._map()
+            if tokens.accept_type(TokenType.R_PAREN):
+                break
+            if not tokens.accept_type(TokenType.COMMA):
+                raise tokens.error("expected , or ) in ML_PREDICT")
+        if operand is None or model is None or descriptor is None:
+            wanted = [name for name in _POSITIONAL[:3] if name not in seen]
+            raise SqlSyntaxError(
+                "ML_PREDICT needs TABLE, MODEL and DESCRIPTOR; missing: " + ", ".join(wanted), line
+            )
+        span = Span(start, tokens.previous_end)
+        return Call(span, line, operand[0], operand[1], model, descriptor, config, scopes)
+
+    def _argument_name(self, position: int, *, named: bool) -> tuple[bool, str]:
+        tokens = self.tokens
+        if tokens.is_type(TokenType.FARROW, ahead=1):
+            if not tokens.is_word(*_POSITIONAL):
+                raise tokens.error("expected INPUT, MODEL, ARGS or CONFIG before =>")
+            name = tokens.next().text.upper()
+            tokens.next()
+            return True, name
+        if named:
+            raise tokens.error("expected a named argument (NAME => …) after a named one")
+        if position >= len(_POSITIONAL):
+            raise tokens.error("ML_PREDICT takes at most four arguments")
+        return False, _POSITIONAL[position]
+
+    def _table(self, scopes: tuple[Scope, ...]) -> tuple[Span, tuple[str, ...] | None]:
+        """Read TABLE x, TABLE (query), (query) or another ML_PREDICT call."""
+        tokens = self.tokens
+        tabled = tokens.accept_word("TABLE")
+        token = tokens.peek()
+        start = token.start if token else len(tokens.text)
+        if tokens.is_type(TokenType.L_PAREN):
+            self._parenthesis(scopes)
+        elif self._at_call():
+            self.calls.append(self._call(scopes))
+        elif tabled:
+            parts, _, _ = tokens.dotted_name("a table after TABLE")
+            hidden = len(parts) == 1 and self._is_cte(parts[0], start, scopes)
+            return Span(start, tokens.previous_end), None if hidden else tuple(parts)
+        else:
+            raise tokens.error("expected TABLE and a relation, or a query in parentheses")
+        return Span(start, tokens.previous_end), None
+
+    @staticmethod
+    def _is_cte(name: str, position: int, scopes: tuple[Scope, ...]) -> bool:
+        return any(cte.name.lower() == name.lower() for scope in scopes for cte in scope.visible(position))
+
+    def _model(self) -> str:
+        """Read MODEL x, or the select over it that dbt's --empty and --sample make of a ref."""
+        tokens = self.tokens
+        tokens.accept_word("MODEL")
+        if tokens.is_type(TokenType.L_PAREN):
+            token = tokens.next()
+            depth, name = 1, ""
+            while depth and tokens.peek():
+                if depth == 1 and not name and tokens.accept_word("FROM"):
+                    _, start, end = tokens.dotted_name("the relation of the inference model")
+                    name = tokens.text[start:end]
+                    continue
+                token = tokens.next()
+                depth += (token.token_type == TokenType.L_PAREN) - (token.token_type == TokenType.R_PAREN)
+            if depth or not name:
+                raise tokens.error("expected a relation, or (select * from a relation), after MODEL")
+            return name
+        _, start, end = tokens.dotted_name("the inference model after MODEL")
+        return tokens.text[start:end]
+
+    def _descriptor(self) -> tuple[str, ...]:
+        return tuple(self._list("DESCRIPTOR", lambda: self.tokens.identifier("a column of the input")))
+
+    def _list(self, word: str, item: Callable[[], str]) -> list[str]:
+        tokens = self.tokens
+        tokens.expect_word(word)
+        tokens.expect_type(TokenType.L_PAREN, f"( after {word}")
+        items = [item()]
+        while tokens.accept_type(TokenType.COMMA):
+            items.append(item())
+        tokens.expect_type(TokenType.R_PAREN, f") after the columns of {word}")
+        return items
+
+    def _map(self) -> dict[str, str]:
+        """Read MAP['k', 'v', …]."""
+        tokens = self.tokens
+        tokens.expect_word("MAP")
+        tokens.expect_type(TokenType.L_BRACKET, "[ after MAP")
+        config: dict[str, str] = {}
+        while not tokens.accept_type(TokenType.R_BRACKET):
+            if config:
+                tokens.expect_type(TokenType.COMMA, ", or ] in MAP")
+            key = tokens.expect_type(TokenType.STRING, "an option in single quotes").text
+            tokens.expect_type(TokenType.COMMA, f", after '{key}'")
+            value = tokens.expect_type(TokenType.STRING, f"the value of '{key}' in single quotes").text
+            if key in config:
+                raise tokens.error(f"option {key} is given twice")
+            config[key] = value
+        return config

@@ -1,0 +1,63 @@
+"""The exceptions of dbt-triton: one tree, whose root a caller can catch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class DbtTritonError(Exception):
+    """The root of every error that dbt-triton raises on purpose.
+
+    The text says what happened, where, and what to do next. It never holds a secret.
+    """
+
+
+class ServeError(DbtTritonError):
+    """A local Triton server could not be started."""
+
+
+class SqlSyntaxError(DbtTritonError):
+    """A CREATE MODEL or ML_PREDICT that does not follow the grammar.
+
+    Args:
+        message: what was found and what was expected.
+        line: the line of the statement, counted from 1.
+    """
+
+    def __init__(self, message: str, line: int) -> None:
+        super().__init__(f"line {line}: {message}")
+        self.line = line
+
+
+class ConfigurationError(DbtTritonError):
+    """Options or a schema that cannot be used; holds every problem found, not only the first.
+
+    Args:
+        problems: one sentence each.
+        subject: what they are about, such as ``inference model "m"``.
+    """
+
+    def __init__(self, problems: Sequence[str], subject: str) -> None:
+        self.problems = list(problems)
+        self.subject = subject
+        super().__init__("\n".join([f"{subject}:", *(f"  - {problem}" for problem in self.problems)]))
+
+
+class InferenceError(DbtTritonError):
+    """A request that was answered with an error, or not at all, and will not be sent again.
+
+    Args:
+        message: the server's own words where it said something.
+        status: the HTTP status, or None when no answer came.
+        attempts: how often the request was sent.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, attempts: int = 1) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.attempts = attempts
+
+
+class AnswerError(InferenceError):
+    """An answer with status 200 that is not what was asked for: names, datatypes, shapes or row counts."""

@@ -1,0 +1,7 @@
+"""An inference model: its definition, its metadata row, and whether the server serves what it declares."""
+
+from dbt_triton.inference_model.binding import Binding, bind
+from dbt_triton.inference_model.model import InferenceModel
+from dbt_triton.inference_model.row import metadata_row, model_from_row
+
+__all__ = ["Binding", "InferenceModel", "bind", "metadata_row", "model_from_row"]

@@ -1,0 +1,96 @@
+"""The validated definition of an inference model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from dbt_triton.ddl import Column, ModelDefinition
+from dbt_triton.errors import ConfigurationError
+from dbt_triton.options import TENSOR_PREFIX, Options, parse_options
+from dbt_triton.tensors import Datatype, datatype_of_sql
+from dbt_triton.tensors.datatypes import supported_sql_types
+
+#: The store's own columns; an OUTPUT of that name would collide with them.
+RESERVED_OUTPUTS = frozenset({"ml_key", "ml_fingerprint"})
+
+
+@dataclass(frozen=True)
+class TypedColumn:
+    """One column of INPUT or OUTPUT with its type in DuckDB and as a tensor."""
+
+    name: str
+    sql_type: str
+    duckdb_type: str
+    datatype: Datatype
+
+
+@dataclass(frozen=True)
+class InferenceModel:
+    """A definition whose options and types are valid. ``raw_options`` are the options as they were given."""
+
+    name: str
+    inputs: tuple[TypedColumn, ...]
+    outputs: tuple[TypedColumn, ...]
+    options: Options
+    raw_options: dict[str, Any]
+    comment: str | None = None
+
+    @classmethod
+    def from_definition(cls, definition: ModelDefinition, overrides: Mapping[str, Any] | None = None) -> Self:
+        """Validate a definition.
+
+        Args:
+            definition: as it was parsed.
+            overrides: options that win over those of the definition.
+
+        Raises:
+            ConfigurationError: with every problem of the options, the types and the names.
+        """
+        name = ".".join(definition.name)
+        subject = f'inference model "{name}"'
+        problems: list[str] = []
+        inputs = _typed(definition.inputs, "INPUT", problems)
+        outputs = _typed(definition.outputs, "OUTPUT", problems)
+        problems += [
+            f"OUTPUT column {column.name} has a name that the prediction store needs; choose another"
+            for column in outputs
+            if column.name.lower() in RESERVED_OUTPUTS
+        ]
+        raw = definition.options | dict(overrides or {})
+        options: Options | None = None
+        try:
+            options = parse_options(raw, subject)
+        except ConfigurationError as error:
+            problems += error.problems
+        columns = {column.name.lower() for column in (*inputs, *outputs)}
+        problems += [
+            f"{key} names no column of INPUT or OUTPUT"
+            for key in raw
+            if key.startswith(TENSOR_PREFIX) and key.removeprefix(TENSOR_PREFIX).lower() not in columns
+        ]
+        if problems or options is None:
+            raise ConfigurationError(problems, subject)
+        return cls(definition.name[-1], inputs, outputs, options, raw, definition.comment)
+
+    def with_options(self, overrides: Mapping[str, Any], subject: str) -> InferenceModel:
+        """Return the model with some options replaced, all of them validated again together."""
+        if not overrides:
+            return self
+        raw = self.raw_options | dict(overrides)
+        return replace(self, options=parse_options(raw, subject), raw_options=raw)
+
+
+def _typed(columns: tuple[Column, ...], side: str, problems: list[str]) -> tuple[TypedColumn, ...]:
+    typed = []
+    for column in columns:
+        found = datatype_of_sql(column.type)
+        if found is None:
+            problems.append(
+                f"{side} column {column.name}: the type {column.type} is not supported in this version; "
+                f"supported are {', '.join(supported_sql_types())}"
+            )
+        else:
+            typed.append(TypedColumn(column.name, column.type, found[1], found[0]))
+    return tuple(typed)

@@ -1,0 +1,111 @@
+"""The metadata row of an inference model: what ``select * from {{ ref('the_model') }}`` shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from dbt_triton import __version__
+from dbt_triton.client.served import ServedModel, ServedTensor
+from dbt_triton.ddl import Column, ModelDefinition
+from dbt_triton.errors import ConfigurationError
+from dbt_triton.inference_model.binding import fingerprint
+from dbt_triton.inference_model.model import InferenceModel, TypedColumn
+from dbt_triton.credentials import mask_options
+
+#: The columns of the row and their SQL types.
+COLUMNS: dict[str, str] = {
+    "name": "VARCHAR",
+    "provider": "VARCHAR",
+    "endpoint": "VARCHAR",
+    "model_name": "VARCHAR",
+    "model_version": "VARCHAR",
+    "input_schema": "VARCHAR",
+    "output_schema": "VARCHAR",
+    "options": "VARCHAR",
+    "comment": "VARCHAR",
+    "served_version": "VARCHAR",
+    "served_inputs": "VARCHAR",
+    "served_outputs": "VARCHAR",
+    "max_batch_size": "INTEGER",
+    "server_version": "VARCHAR",
+    "fingerprint": "VARCHAR",
+    "checked_at": "TIMESTAMP",
+    "dbt_triton_version": "VARCHAR",
+}
+_LISTS = ("input_schema", "output_schema", "options")
+
+
+def metadata_row(model: InferenceModel, served: ServedModel | None) -> dict[str, Any]:
+    """Return the row, by column; schemas and options are JSON texts, and hold no literal secret.
+
+    Args:
+        model: the validated definition.
+        served: what the server said, or None with ``'preflight' = 'false'``.
+    """
+    options = model.options
+    return {
+        "name": model.name,
+        "provider": options.provider,
+        "endpoint": options.endpoint,
+        "model_name": options.model_name,
+        "model_version": options.model_version,
+        "input_schema": _schema(model.inputs),
+        "output_schema": _schema(model.outputs),
+        "options": json.dumps(mask_options(options), ensure_ascii=False),
+        "comment": model.comment,
+        "served_version": served.version if served else None,
+        "served_inputs": _tensors(served.inputs) if served else None,
+        "served_outputs": _tensors(served.outputs) if served else None,
+        "max_batch_size": served.max_batch_size if served else None,
+        "server_version": served.server_version if served else None,
+        "fingerprint": fingerprint(model, served.version) if served else None,
+        "checked_at": datetime.now(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="seconds")
+        if served
+        else None,
+        "dbt_triton_version": __version__,
+    }
+
+
+def model_from_row(row: Mapping[str, Any], secrets: Mapping[str, Any] | None = None) -> InferenceModel:
+    """Read a model back from its metadata row.
+
+    Args:
+        row: the row, by column.
+        secrets: literal secrets by option, which the row does not hold.
+
+    Raises:
+        ConfigurationError: the row is not one of an inference model.
+    """
+    missing = [column for column in (*_LISTS, "name") if not isinstance(row.get(column), str)]
+    if missing:
+        raise ConfigurationError(
+            [f"it has no {', '.join(missing)}; it must be built with materialized='inference_model'"],
+            "the MODEL operand of ML_PREDICT",
+        )
+    raw = json.loads(str(row["options"])) | dict(secrets or {})
+    definition = ModelDefinition(
+        name=(str(row["name"]),),
+        inputs=_columns(str(row["input_schema"])),
+        outputs=_columns(str(row["output_schema"])),
+        options=raw,
+        comment=row.get("comment"),
+    )
+    return InferenceModel.from_definition(definition)
+
+
+def _schema(columns: Sequence[TypedColumn]) -> str:
+    return json.dumps(
+        [{"name": column.name, "type": column.sql_type} for column in columns], ensure_ascii=False
+    )
+
+
+def _columns(text: str) -> tuple[Column, ...]:
+    return tuple(Column(item["name"], item["type"]) for item in json.loads(text))
+
+
+def _tensors(tensors: Sequence[ServedTensor]) -> str:
+    return json.dumps([asdict(tensor) for tensor in tensors], ensure_ascii=False)

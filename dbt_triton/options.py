@@ -1,0 +1,315 @@
+"""The options of an inference model: what ``WITH (…)``, YAML and ``MAP[…]`` may say, and what it means.
+
+Keys are written as users write them (``model-name``). Every problem is reported at once, unknown keys with the
+nearest known one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from dbt_triton.errors import ConfigurationError
+
+TENSOR_PREFIX = "tensor."
+MAX_UINT64 = 2**64 - 1
+#: Triton answers 501 to a longer one (triton 2.51, measured).
+MAX_SEQUENCE_ID_LENGTH = 128
+
+# Of the contract, and not built yet: refused by name, so that nobody believes that they work.
+_PLANNED = {
+    "default-value",
+    "max-error-ratio",
+    "sequence-by",
+    "order-by",
+    "classification",
+}
+_DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|sec|m|min|h)?\s*$", re.IGNORECASE)
+_MILLISECONDS = {"ms": 1, "s": 1000, "sec": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000}
+# Triton does not decode %-escapes (measured), so a name is sent as it is: RFC 3986's pchar without "%".
+_PATH_SEGMENT = re.compile(r"^[A-Za-z0-9\-._~!$&'()*+,;=:@]+$")
+_HEADER_NAME = re.compile(r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$")
+_OWN_HEADERS = {
+    "accept-encoding",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "host",
+    "inference-header-content-length",
+    "transfer-encoding",
+}
+
+
+def _milliseconds(value: object) -> object:
+    """Read a duration: a bare number is milliseconds, ``10s`` has a unit."""
+    match = _DURATION.match(str(value))
+    if isinstance(value, bool) or not match:
+        raise ValueError("write a duration such as 10000 (milliseconds), 500ms, 10s or 2min")
+    return float(match[1]) * _MILLISECONDS[(match[2] or "ms").lower()]
+
+
+def _boolean(value: object) -> object:
+    """Read a boolean, as YAML's own or as SQL text; no 1, 0, yes or no, as in Flink."""
+    if isinstance(value, str) and value.strip().lower() in {"true", "false"}:
+        return value.strip().lower() == "true"
+    if isinstance(value, bool):
+        return value
+    raise ValueError("write true or false")
+
+
+def _text(value: object) -> object:
+    """Let YAML's numbers stand where a text is wanted (``model-version: 1``)."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    return value
+
+
+def _lower(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _auto_or_integer(value: object) -> object:
+    """Read ``auto`` as None."""
+    if isinstance(value, str) and value.strip().lower() == "auto":
+        return None
+    return _integer(value)
+
+
+def _integer(value: object) -> object:
+    if isinstance(value, bool) or not re.fullmatch(r"\s*[+-]?\d+\s*", str(value)):
+        raise ValueError("write a whole number")
+    return int(str(value))
+
+
+def _base_url(value: object) -> object:
+    """Reduce an endpoint to what stands before ``/v2``."""
+    text = str(value).strip()
+    parts = urlsplit(text)
+    if parts.scheme.lower() not in {"http", "https"} or not parts.hostname:
+        raise ValueError("write http(s)://host[:port], with or without /v2 or /v2/models")
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f"the port is not usable: {error}") from None
+    if port == 0:
+        raise ValueError("the port must be between 1 and 65535")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("a user name or password does not belong here; use auth-token or custom-headers")
+    if parts.query or parts.fragment:
+        raise ValueError("a query or fragment does not belong here")
+    path = re.sub(r"/v2(/models)?$", "", parts.path.rstrip("/"))
+    if "/v2/models/" in parts.path.rstrip("/") + "/" and path.count("/v2/models"):
+        raise ValueError("name the server only; the model goes into model-name")
+    return f"{parts.scheme.lower()}://{parts.netloc}{path}"
+
+
+def _model_name(value: object) -> object:
+    text = str(value)
+    if not _PATH_SEGMENT.match(text) or text in {".", ".."}:
+        raise ValueError(
+            "Triton reads the name from the URL and does not decode %-escapes, so it may hold only letters, "
+            "digits and -._~!$&'()*+,;=:@"
+        )
+    return text
+
+
+def _model_version(value: object) -> object:
+    text = str(value).strip().lower()
+    if text == "latest":
+        return text
+    if isinstance(value, bool) or not re.fullmatch(r"\d+", text) or int(text) == 0:
+        raise ValueError("write latest, or a version number from 1")
+    return str(int(text))
+
+
+def _headers(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise ValueError(f"write a JSON object of names and values ({error})") from None
+    if not isinstance(value, Mapping):
+        raise ValueError('write a JSON object such as {"X-Team": "reviews"}, or a YAML map')  # noqa: TRY004
+    headers = {}
+    for name, content in value.items():
+        if not isinstance(name, str) or not _HEADER_NAME.match(name):
+            raise ValueError(f"{name!r} is not a header name")
+        if name.lower() in _OWN_HEADERS:
+            raise ValueError(f"{name} is set by dbt-triton itself")
+        if isinstance(content, bool | list | dict) or content is None:
+            raise ValueError(f"the value of {name} must be a text")
+        if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", str(content)):
+            raise ValueError(f"the value of {name} holds a control character")
+        headers[name] = str(content)
+    return headers
+
+
+def _auth_token(value: object) -> object:
+    """Drop ``Bearer``: it is added once, however the token was written."""
+    text = re.sub(r"^bearer\s+", "", str(value).strip(), flags=re.IGNORECASE)
+    if not text:
+        raise ValueError("the token is empty")
+    if re.search(r"[\x00-\x1f\x7f\s]", text):
+        raise ValueError("the token holds white space or a control character")
+    return text
+
+
+Milliseconds = Annotated[float, BeforeValidator(_milliseconds), Field(ge=1, le=86_400_000)]
+Flag = Annotated[bool, BeforeValidator(_boolean)]
+Text = Annotated[str, BeforeValidator(_text), Field(min_length=1)]
+AutoOrCount = Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(_auto_or_integer)]
+
+
+class Options(BaseModel):
+    """The validated options of one ML_PREDICT call or inference model.
+
+    ``batch_size``, ``binary_data`` and ``max_concurrent_operations`` are None for ``auto``. ``endpoint`` is the
+    server's base URL, without ``/v2``. ``timeout`` is in milliseconds, for one attempt as a whole.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        alias_generator=lambda name: name.replace("_", "-"),
+        populate_by_name=True,
+    )
+
+    provider: Annotated[Literal["triton"], BeforeValidator(_lower)]
+    endpoint: Annotated[str, BeforeValidator(_base_url)]
+    model_name: Annotated[str, BeforeValidator(_text), BeforeValidator(_model_name)]
+    model_version: Annotated[str, BeforeValidator(_model_version)] = "latest"
+    timeout: Milliseconds = 30_000
+    max_retries: Annotated[int, BeforeValidator(_integer), Field(ge=0, le=100)] = 3
+    batch_size: AutoOrCount = None
+    priority: Annotated[int, BeforeValidator(_integer), Field(ge=0, le=255)] | None = None
+    sequence_id: Text | None = None
+    sequence_start: Flag = False
+    sequence_end: Flag = False
+    binary_data: Annotated[
+        bool | None, BeforeValidator(lambda v: None if _lower(v) == "auto" else _boolean(v))
+    ] = None
+    compression: Annotated[Literal["none", "gzip", "deflate"], BeforeValidator(_lower)] = "none"
+    auth_token: Annotated[str | None, BeforeValidator(_auth_token)] = None
+    custom_headers: Annotated[dict[str, str], BeforeValidator(_headers)] = Field(default_factory=dict)
+    max_concurrent_operations: AutoOrCount = None
+    on_error: Annotated[Literal["fail"], BeforeValidator(_lower)] = "fail"
+    cache: Annotated[Literal["run"], BeforeValidator(_lower)] = "run"
+    tls_ca: Text | None = None
+    tls_cert: Text | None = None
+    tls_key: Text | None = None
+    preflight: Flag = True
+    tensors: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _no_contradictions(self) -> Self:
+        problems = [text for contradiction, text in self._contradictions() if contradiction]
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _contradictions(self) -> list[tuple[bool, str]]:
+        sequence, token = self.sequence_id, self.auth_token
+        headers = {name.lower() for name in self.custom_headers}
+        return [
+            (self.sequence_start and sequence is None, "sequence-start needs a sequence-id"),
+            (self.sequence_end and sequence is None, "sequence-end needs a sequence-id"),
+            (
+                sequence is not None and (self.batch_size or 1) > 1,
+                "batch-size must be 1 with a sequence-id: Triton's sequence batcher takes one row a request",
+            ),
+            (
+                sequence is not None and (self.max_concurrent_operations or 1) > 1,
+                "max-concurrent-operations must be 1 with a sequence-id: the rows of a sequence go in order",
+            ),
+            (
+                sequence is not None and len(sequence) > MAX_SEQUENCE_ID_LENGTH,
+                f"sequence-id may have at most {MAX_SEQUENCE_ID_LENGTH} characters",
+            ),
+            (
+                sequence is not None and sequence.isdigit() and not 0 < int(sequence) <= MAX_UINT64,
+                "sequence-id, where it is a number, must be between 1 and 2^64-1",
+            ),
+            (
+                token is not None and "authorization" in headers,
+                "auth-token and an Authorization in custom-headers contradict each other",
+            ),
+            ((self.tls_cert is None) != (self.tls_key is None), "tls-cert and tls-key go together"),
+            (
+                any((self.tls_ca, self.tls_cert)) and self.endpoint.startswith("http:"),
+                "tls-ca, tls-cert and tls-key need an https endpoint",
+            ),
+        ]
+
+    @property
+    def wire_sequence_id(self) -> int | str | None:
+        """The sequence id as it is sent: a number where it is all digits, since ``"42"`` is not ``42`` to Triton."""
+        if self.sequence_id is not None and self.sequence_id.isdigit():
+            return int(self.sequence_id)
+        return self.sequence_id
+
+
+KEYS: tuple[str, ...] = tuple(
+    str(field.alias) for name, field in Options.model_fields.items() if name != "tensors"
+)
+
+
+def parse_options(raw: Mapping[str, Any], subject: str) -> Options:
+    """Validate options as a user wrote them.
+
+    Args:
+        raw: keys as in the option table, values as texts (SQL) or YAML's own types.
+        subject: what the options belong to, for the error.
+
+    Raises:
+        ConfigurationError: with one sentence for each problem.
+    """
+    problems: list[str] = []
+    known: dict[str, Any] = {}
+    tensors: dict[str, str] = {}
+    for key, value in raw.items():
+        if key.startswith(TENSOR_PREFIX):
+            tensors[key.removeprefix(TENSOR_PREFIX)] = str(value)
+        elif key in KEYS:
+            known[key] = value
+        else:
+            problems.append(_unknown_key(key))
+    options: Options | None = None
+    try:
+        options = Options.model_validate(known | {"tensors": tensors})
+    except ValidationError as error:
+        problems.extend(_sentences(error))
+    if problems or options is None:
+        raise ConfigurationError(problems, subject)
+    return options
+
+
+def _unknown_key(key: str) -> str:
+    if key in _PLANNED:
+        return f"{key} is not in this version of dbt-triton yet"
+    near = difflib.get_close_matches(key.lower().replace("_", "-"), KEYS, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]}?" if near else f"; known options are {', '.join(KEYS)}"
+    return f"unknown option {key}{hint}"
+
+
+def _sentences(error: ValidationError) -> list[str]:
+    """Turn pydantic's errors into one sentence each; values are left out, since they may be secrets."""
+    sentences = []
+    for item in error.errors(include_url=False):
+        key = str(item["loc"][0]) if item["loc"] else ""
+        text = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "missing":
+            sentences.append(f"{key} is required")
+        elif not key:
+            sentences.extend(text.split("\n"))
+        elif key in {"on-error", "cache"} and item["type"] == "literal_error":
+            sentences.append(f"{key}: only {item['ctx']['expected']} is in this version of dbt-triton")
+        else:
+            sentences.append(f"{key}: {text[0].lower()}{text[1:]}")
+    return sentences

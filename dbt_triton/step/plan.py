@@ -1,0 +1,243 @@
+"""The plan of a predicting model: everything that can be known, and go wrong, before a row is sent."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dbt_triton.credentials import SECRET_KEYS, is_masked
+from dbt_triton.ddl import Call, Statement, parse_create_model, parse_ml_predict
+from dbt_triton.ddl.ml_predict import Span
+from dbt_triton.ddl.tokens import Tokens
+from dbt_triton.errors import ConfigurationError, DbtTritonError
+from dbt_triton.inference_model import InferenceModel, model_from_row
+from dbt_triton.store import key_expression
+from dbt_triton.warehouse import DuckDBWarehouse, WarehouseError, quote
+
+#: Aliases within the rewritten call; no name of the user's SQL can be seen there.
+INPUT_ALIAS = "input_rows"
+STORE_ALIAS = "predictions"
+
+
+@dataclass(frozen=True)
+class PlannedCall:
+    """One call with everything resolved.
+
+    Args:
+        call: as it was parsed.
+        model: the inference model, with the call's own options.
+        columns: the input's columns.
+        values: the DESCRIPTOR columns as SQL, cast to the types of INPUT.
+        output_names: the names of the OUTPUT columns in the result.
+        is_table: whether the input is a table that can be read twice.
+        store: the quoted relation of the prediction store.
+    """
+
+    call: Call
+    model: InferenceModel
+    columns: list[str]
+    values: list[str]
+    output_names: list[str]
+    is_table: bool
+    store: str
+
+    @property
+    def key(self) -> str:
+        """The SQL of a row's key."""
+        return key_expression(self.values)
+
+    def check_form(self, source: str) -> str:
+        """Return what stands for the call where no prediction is needed: NULLs of the right types."""
+        nulls = ", ".join(
+            f"cast(null as {column.duckdb_type}) as {quote(name)}"
+            for column, name in zip(self.model.outputs, self.output_names, strict=True)
+        )
+        return f"(select {INPUT_ALIAS}.*, {nulls} from ({source}) as {INPUT_ALIAS})"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A statement with its planned calls, those that others depend on first."""
+
+    statement: Statement
+    calls: tuple[PlannedCall, ...]
+    check_sql: str
+    needs_secrets: list[str]
+
+
+@dataclass(frozen=True)
+class _Node:
+    """An inference model in dbt's graph, as Jinja passes it."""
+
+    unique_id: str
+    name: str
+    relations: tuple[str, ...]
+
+
+def make_plan(args: Mapping[str, Any], warehouse: DuckDBWarehouse) -> Plan:
+    """Resolve every call of a predicting model.
+
+    Raises:
+        SqlSyntaxError: a call does not follow the grammar.
+        ConfigurationError: with every problem of every call.
+    """
+    statement = parse_ml_predict(str(args["sql"]))
+    if not statement.calls:
+        raise DbtTritonError(
+            "it is materialized as ml_predict, but its SQL has no ML_PREDICT(TABLE …, MODEL …, DESCRIPTOR(…))"
+        )
+    planner = _Planner(args, warehouse, statement)
+    for number, call in enumerate(statement.calls, start=1):
+        planner.add(call, number)
+    if planner.problems:
+        raise ConfigurationError(planner.problems, "ML_PREDICT")
+    return Plan(
+        statement, tuple(planner.calls), statement.render(planner.check_forms), sorted(planner.needs_secrets)
+    )
+
+
+class _Planner:
+    """Collects planned calls, and the problems of all of them."""
+
+    def __init__(self, args: Mapping[str, Any], warehouse: DuckDBWarehouse, statement: Statement) -> None:
+        self.problems: list[str] = []
+        self.calls: list[PlannedCall] = []
+        self.check_forms: dict[Span, str] = {}
+        self.needs_secrets: set[str] = set()
+        self._args = args
+        self._warehouse = warehouse
+        self._statement = statement
+        self._nodes = [_Node(n["unique_id"], n["name"], tuple(n["relations"])) for n in args["models"]]
+
+    def add(self, call: Call, number: int) -> None:
+        """Plan one call; what is wrong with it goes to the problems."""
+        where = f"line {call.line}"
+        try:
+            model = self._model(call, where)
+        except ConfigurationError as error:
+            self.problems += [f"{where}, {error.subject}: {problem}" for problem in error.problems]
+            model = None
+        source = self._statement.input_query(call, self.check_forms)
+        try:
+            columns = self._warehouse.describe(source)
+        except WarehouseError as error:
+            # Later calls may read this one; what they would say is only a consequence.
+            self.problems.append(f"{where}: the input cannot be read: {error}")
+            raise ConfigurationError(self.problems, "ML_PREDICT") from error
+        if model is None:
+            raise ConfigurationError(self.problems, "ML_PREDICT")
+        names = [name for name, _ in columns]
+        chosen = self._descriptor(call, model, names, where)
+        values = [
+            f"cast({quote(name)} as {column.duckdb_type})"
+            for name, column in zip(chosen, model.inputs, strict=False)
+        ]
+        planned = PlannedCall(
+            call=call,
+            model=model,
+            columns=names,
+            values=values,
+            output_names=output_names(names, [column.name for column in model.outputs]),
+            is_table=call.relation is not None and self._warehouse.is_table(call.relation),
+            store=self._store(number),
+        )
+        self.calls.append(planned)
+        self.check_forms[call.span] = planned.check_form(source)
+
+    def _store(self, number: int) -> str:
+        store = self._args["store"]
+        identifier = store["identifier"] + (f"_{number}" if number > 1 else "")
+        return ".".join(quote(part) for part in (store["database"], store["schema"], identifier) if part)
+
+    def _model(self, call: Call, where: str) -> InferenceModel:
+        node = self._node(call)
+        relation = call.model
+        if node is not None and "." not in call.model:
+            relation = node.relations[0]
+        try:
+            rows = self._warehouse.rows(f"select * from {relation}")
+        except WarehouseError as error:
+            named = node.name if node else call.model
+            raise ConfigurationError(
+                [f"it is not built in {relation}: run `dbt build -s {named}`, or use --defer ({error})"],
+                f'inference model "{named}"',
+            ) from error
+        if len(rows) != 1:
+            raise ConfigurationError([f"its relation has {len(rows)} rows, not one"], f"MODEL {call.model}")
+        overrides = self._runtime_options(call)
+        model = model_from_row(rows[0] | {}, self._secrets(node, rows[0], overrides))
+        return model.with_options(overrides, f'inference model "{model.name}" as called in {where}')
+
+    def _runtime_options(self, call: Call) -> dict[str, Any]:
+        """Return what wins over the row: the endpoint variable, the predicting model's meta, and MAP."""
+        endpoint = {"endpoint": self._args["endpoint"]} if self._args.get("endpoint") else {}
+        return endpoint | dict(self._args.get("meta") or {}) | dict(call.config)
+
+    def _secrets(
+        self, node: _Node | None, row: Mapping[str, Any], overrides: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Return the literal secrets that the row lacks, from dbt's graph once Jinja has passed them."""
+        raw = _json_object(row.get("options"))
+        lacking = {key: value for key, value in raw.items() if key not in overrides}
+        if node is None or not is_masked(lacking):
+            return {}
+        self.needs_secrets.add(node.unique_id)
+        passed = (self._args.get("secrets") or {}).get(node.unique_id)
+        if passed is None:
+            return {}  # the plan sends nothing; a mask is as good as a token here
+        options = passed.get("meta") or parse_create_model(str(passed["sql"])).options
+        return {key: options[key] for key in SECRET_KEYS if key in options}
+
+    def _node(self, call: Call) -> _Node | None:
+        wanted = _parts(call.model)
+        for node in self._nodes:
+            for relation in node.relations:
+                parts = _parts(relation)
+                if parts == wanted or (len(wanted) == 1 and wanted[-1] in {parts[-1], node.name.lower()}):
+                    return node
+        return None
+
+    def _descriptor(self, call: Call, model: InferenceModel, names: Sequence[str], where: str) -> list[str]:
+        if len(call.descriptor) != len(model.inputs):
+            declared = ", ".join(column.name for column in model.inputs)
+            self.problems.append(
+                f"{where}: DESCRIPTOR has {len(call.descriptor)} columns, but INPUT of {model.name} has "
+                f"{len(model.inputs)} ({declared})"
+            )
+        by_name = {name.lower(): name for name in names}
+        chosen = []
+        for column in call.descriptor:
+            if column.lower() in by_name:
+                chosen.append(by_name[column.lower()])
+                continue
+            near = difflib.get_close_matches(column.lower(), by_name, n=1, cutoff=0.5)
+            hint = f"; did you mean {by_name[near[0]]}?" if near else ""
+            self.problems.append(f"{where}: the input has no column {column}{hint} It has {', '.join(names)}")
+            chosen.append(column)
+        return chosen
+
+
+def output_names(inputs: Sequence[str], outputs: Sequence[str]) -> list[str]:
+    """Name the OUTPUT columns of the result: a name that is taken gets a counter from 0, as in Flink."""
+    taken = {name.lower() for name in inputs}
+    names = []
+    for output in outputs:
+        name, counter = output, 0
+        while name.lower() in taken:
+            name, counter = f"{output}{counter}", counter + 1
+        taken.add(name.lower())
+        names.append(name)
+    return names
+
+
+def _parts(relation: str) -> tuple[str, ...]:
+    tokens = Tokens(relation)
+    return tuple(part.lower() for part in tokens.dotted_name("a relation")[0])
+
+
+def _json_object(text: object) -> dict[str, Any]:
+    value = json.loads(text) if isinstance(text, str) else {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,256 @@
+"""Carrying out a plan: send what has no prediction yet, and write the SELECT that joins them back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from dbt_triton.client import TritonClient
+from dbt_triton.credentials import request_headers
+from dbt_triton.ddl.ml_predict import Span
+from dbt_triton.engine import Engine, RowsError, RunStats
+from dbt_triton.errors import ConfigurationError, DbtTritonError, InferenceError
+from dbt_triton.inference_model import Binding, bind
+from dbt_triton.options import Options
+from dbt_triton.step.plan import INPUT_ALIAS, STORE_ALIAS, Plan, PlannedCall
+from dbt_triton.store import FINGERPRINT, KEY, PredictionStore
+from dbt_triton.tensors import RequestFormat
+from dbt_triton.warehouse import DuckDBWarehouse, TableWriter, quote
+
+logger = logging.getLogger("dbt_triton.step")
+
+_SHOWN_ROWS = 3
+_SHOWN_COLUMNS = 4
+_SHOWN_LENGTH = 60
+
+
+@dataclass
+class _Run:
+    """What has come of the calls so far."""
+
+    replacements: dict[Span, str] = field(default_factory=dict)
+    stores: list[str] = field(default_factory=list)
+    temporary: list[str] = field(default_factory=list)
+    bindings: dict[int, Binding] = field(default_factory=dict)
+    stats: RunStats = field(default_factory=RunStats)
+    rows_reused: int = 0
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where a call's input is read: a FROM clause, the key of a row, and a column to leave out of the result."""
+
+    relation: str
+    key: str
+    hidden: str | None = None
+
+
+def run_plan(plan: Plan, args: Mapping[str, Any], warehouse: DuckDBWarehouse) -> dict[str, Any]:
+    """Predict for every call, in order.
+
+    Returns:
+        ``build_sql``, the SELECT of the table; ``stores``, to be dropped after its commit; ``temporary``, tables of
+        the session to be dropped; ``figures``.
+
+    Raises:
+        ConfigurationError: a model does not fit what is served; found for all models before a row is sent.
+        DbtTritonError: a request failed for good; what was predicted stays in the store.
+    """
+    started = time.perf_counter()
+    run = _Run()
+    for number, planned in enumerate(plan.calls):
+        _predict_call(plan, number, planned, run, args, warehouse)
+    figures = {
+        "rows_predicted": run.stats.rows,
+        "rows_reused": run.rows_reused,
+        "requests": run.stats.requests,
+        "retries": run.stats.retries,
+        "bytes_sent": run.stats.bytes_sent,
+        "bytes_received": run.stats.bytes_received,
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+    return {
+        "build_sql": plan.statement.render(run.replacements),
+        "stores": run.stores,
+        "temporary": run.temporary,
+        "figures": figures,
+    }
+
+
+def _predict_call(  # noqa: PLR0913 - the state of one loop
+    plan: Plan,
+    number: int,
+    planned: PlannedCall,
+    run: _Run,
+    args: Mapping[str, Any],
+    warehouse: DuckDBWarehouse,
+) -> None:
+    source = _source(plan, number, planned, run, warehouse)
+    if not warehouse.rows(f"select 1 from {source.relation} where {source.key} is not null limit 1"):
+        # Nothing to send: no server is needed (dbt's --empty, an empty table).
+        run.replacements[planned.call.span] = planned.check_form(_visible_rows(source))
+        return
+    if not run.bindings:
+        run.bindings = _preflight(plan)
+    binding = run.bindings[number]
+    store = PredictionStore(planned.store, planned.model, binding.fingerprint)
+    with warehouse.writer() as writer:
+        known = store.prepare(warehouse, writer)
+        if known and (args.get("full_refresh") or planned.model.options.sequence_id is not None):
+            store.clear(writer)  # the steps of a sequence belong together: it starts again
+            known = 0
+        run.rows_reused += known
+        run.stores.append(planned.store)
+        try:
+            stats = asyncio.run(_send(planned, binding, store, source, warehouse, writer))
+        except RowsError as error:
+            raise DbtTritonError(_failed_rows(error, planned, source, warehouse)) from error
+    run.stats.rows += stats.rows
+    run.stats.requests += stats.requests
+    run.stats.retries += stats.retries
+    run.stats.bytes_sent += stats.bytes_sent
+    run.stats.bytes_received += stats.bytes_received
+    logger.debug("%s: %s", planned.model.name, asdict(stats))
+    run.replacements[planned.call.span] = _joined(planned, source, store)
+
+
+def _source(plan: Plan, number: int, planned: PlannedCall, run: _Run, warehouse: DuckDBWarehouse) -> _Source:
+    """Make the input readable more than once: what is not a plain table goes into a temporary one."""
+    in_order = planned.model.options.sequence_id is not None
+    if planned.is_table and not in_order:
+        relation = plan.statement.render({}, planned.call.operand)
+        return _Source(relation, planned.key)
+    query = plan.statement.input_query(planned.call, run.replacements)
+    table = quote(f"dbt_triton_input_{number}")
+    hidden = None
+    if in_order:
+        hidden = _unused("ml_row", planned.columns)
+        query = f"select *, row_number() over () as {quote(hidden)} from ({query})"
+    warehouse.execute(f"create or replace temp table {table} as {query}")
+    run.temporary.append(table)
+    if hidden is None:
+        return _Source(table, planned.key)
+    # Each row of a sequence is a step of its own, so its place is its key.
+    filled = " and ".join(f"{value} is not null" for value in planned.values)
+    return _Source(table, f"case when {filled} then unhex(printf('%032x', {quote(hidden)})) end", hidden)
+
+
+def _visible_rows(source: _Source) -> str:
+    exclude = f" exclude ({quote(source.hidden)})" if source.hidden else ""
+    return f"select *{exclude} from {source.relation}"
+
+
+def _preflight(plan: Plan) -> dict[int, Binding]:
+    """Compare every model with what is served, before any row is sent."""
+    bindings: dict[int, Binding] = {}
+    problems: list[str] = []
+    for number, planned in enumerate(plan.calls):
+        try:
+            bindings[number] = asyncio.run(_bind(planned))
+        except ConfigurationError as error:
+            problems += [f"{error.subject}: {problem}" for problem in error.problems]
+        except InferenceError as error:
+            problems.append(f'inference model "{planned.model.name}": {error}')
+    if problems:
+        raise ConfigurationError(list(dict.fromkeys(problems)), "ML_PREDICT, before any row was sent")
+    return bindings
+
+
+async def _bind(planned: PlannedCall) -> Binding:
+    async with TritonClient(planned.model.options, _headers(planned)) as client:
+        return bind(planned.model, await client.served_model())
+
+
+async def _send(  # noqa: PLR0913 - the parts of one run
+    planned: PlannedCall,
+    binding: Binding,
+    store: PredictionStore,
+    source: _Source,
+    warehouse: DuckDBWarehouse,
+    writer: TableWriter,
+) -> RunStats:
+    options = planned.model.options
+    request_format = RequestFormat(
+        binding.inputs,
+        binding.outputs,
+        binary=binding.binary,
+        batched=binding.batched,
+        parameters=_parameters(options),
+    )
+
+    def sink(keys: pa.Array, outputs: list[pa.Array]) -> None:
+        store.append(writer, keys, outputs)
+
+    query = (
+        f"select {source.key}, {', '.join(planned.values)} from {source.relation} where {source.key} is not null"
+        if source.hidden
+        else store.pending_query(source.relation, planned.values, source.key)
+    )
+    async with TritonClient(options, _headers(planned)) as client:
+        engine = Engine(client, request_format, batch_size=binding.batch_size, sink=sink)
+        return await engine.run(warehouse.read(query))
+
+
+def _parameters(options: Options) -> dict[str, int | bool | str]:
+    return {} if options.priority is None else {"priority": options.priority}
+
+
+def _headers(planned: PlannedCall) -> dict[str, str]:
+    return request_headers(planned.model.options, f'inference model "{planned.model.name}"')
+
+
+def _joined(planned: PlannedCall, source: _Source, store: PredictionStore) -> str:
+    """Return the input joined with its predictions; a row that should have one and has none is an error."""
+    input_key = f"{INPUT_ALIAS}.{quote(_unused('input_key', planned.columns))}"
+    store_key = f"{STORE_ALIAS}.{KEY}"
+    lost = "error('ML_PREDICT has no prediction for a row: was the input changed during the run?')"
+    outputs = ", ".join(
+        f"case when {store_key} is null and {input_key} is not null then {lost} "
+        f"else {STORE_ALIAS}.{quote(column.name)} end as {quote(name)}"
+        for column, name in zip(planned.model.outputs, planned.output_names, strict=True)
+    )
+    columns = ", ".join(f"{INPUT_ALIAS}.{quote(name)}" for name in planned.columns)
+    key_name = input_key.removeprefix(f"{INPUT_ALIAS}.")
+    return (
+        f"(select {columns}, {outputs} from (select *, {source.key} as {key_name} from {source.relation}) "
+        f"as {INPUT_ALIAS} left join (select * from {store.relation} where {FINGERPRINT} = '{store.fingerprint}') "
+        f"as {STORE_ALIAS} on {store_key} = {input_key})"
+    )
+
+
+def _unused(name: str, columns: Sequence[str]) -> str:
+    """Lengthen a name until no column has it."""
+    taken = {column.lower() for column in columns}
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _failed_rows(error: RowsError, planned: PlannedCall, source: _Source, warehouse: DuckDBWarehouse) -> str:
+    """Say what failed, in Triton's own words, and for which rows."""
+    keys = ", ".join(f"unhex('{key.hex()}')" for key in error.keys.to_pylist()[:_SHOWN_ROWS])
+    shown = warehouse.rows(f"{_visible_rows(source)} where {source.key} in ({keys}) limit {_SHOWN_ROWS}")
+    rows = "\n".join("    " + _shown(row) for row in shown)
+    options = planned.model.options
+    status = f"status {error.status}" if error.status else "no answer"
+    return (
+        f"Triton at {options.endpoint}, model {options.model_name} version {options.model_version}: "
+        f"{status} after {error.attempts} attempt(s): {error.message}\n"
+        f"  It concerns a request of {len(error.keys)} row(s), such as:\n{rows}\n"
+        f"  Predictions made so far are kept in {planned.store}; the next run goes on from there"
+    )
+
+
+def _shown(row: Mapping[str, Any]) -> str:
+    """Show the first columns of a row, where its key usually is."""
+    values = []
+    for name, value in list(row.items())[:_SHOWN_COLUMNS]:
+        text = repr(value)
+        values.append(f"{name} = {text if len(text) <= _SHOWN_LENGTH else text[:_SHOWN_LENGTH] + '…'}")
+    return ", ".join(values)

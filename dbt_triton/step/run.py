@@ -1,0 +1,152 @@
+"""The three entry points of the macros: build an inference model, plan, and predict."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from dbt_triton import __version__
+from dbt_triton.client import TritonClient
+from dbt_triton.client.served import ServedModel
+from dbt_triton.credentials import request_headers
+from dbt_triton.ddl import ModelDefinition, parse_create_model
+from dbt_triton.ddl.create_model import definition_from_yaml
+from dbt_triton.errors import ConfigurationError, DbtTritonError, SqlSyntaxError
+from dbt_triton.inference_model import InferenceModel, bind, metadata_row
+from dbt_triton.inference_model.row import COLUMNS
+from dbt_triton.step.plan import make_plan
+from dbt_triton.step.predict import run_plan
+from dbt_triton.warehouse import DuckDBWarehouse, literal, quote
+
+logger = logging.getLogger("dbt_triton")
+
+Arguments = Mapping[str, Any]
+
+
+def build_inference_model(arguments: str, session: Any) -> None:  # noqa: ANN401 - dbt-duckdb's cursor
+    """Check an inference model, and leave the SELECT of its metadata row as ``build_sql``."""
+
+    def work(args: Arguments, _: DuckDBWarehouse) -> dict[str, Any]:
+        model = _inference_model(args)
+        served = asyncio.run(_served(model)) if model.options.preflight else None
+        if served is not None:
+            bind(model, served)
+        row = metadata_row(model, served)
+        columns = [f"{literal(row[name], kind)} as {quote(name)}" for name, kind in COLUMNS.items()]
+        said = f"version {served.version} of Triton {served.server_version}" if served else "not checked"
+        return {"build_sql": "select " + ", ".join(columns), "message": f"CREATE MODEL {model.name}, {said}"}
+
+    _run(arguments, session, work)
+
+
+def plan(arguments: str, session: Any) -> None:  # noqa: ANN401 - dbt-duckdb's cursor
+    """Check a predicting model without sending a row.
+
+    Leaves ``check_sql``, a SELECT with the columns and types of the table to come, and ``needs_secrets``, the nodes
+    of the inference models whose literal secrets only dbt's graph has.
+    """
+
+    def work(args: Arguments, warehouse: DuckDBWarehouse) -> dict[str, Any]:
+        planned = make_plan(args, warehouse)
+        return {"check_sql": planned.check_sql, "needs_secrets": planned.needs_secrets}
+
+    _run(arguments, session, work)
+
+
+def predict(arguments: str, session: Any) -> None:  # noqa: ANN401 - dbt-duckdb's cursor
+    """Predict, and leave the SELECT of the table as ``build_sql``, the stores to drop, and the figures."""
+
+    def work(args: Arguments, warehouse: DuckDBWarehouse) -> dict[str, Any]:
+        return run_plan(make_plan(args, warehouse), args, warehouse)
+
+    _run(arguments, session, work)
+
+
+def _run(
+    arguments: str,
+    session: Any,  # noqa: ANN401 - dbt-duckdb's cursor
+    work: Callable[[Arguments, DuckDBWarehouse], dict[str, Any]],
+) -> None:
+    """Do the work and leave its result, or its error, for Jinja."""
+    warehouse = DuckDBWarehouse(session)
+    args: Arguments = json.loads(arguments)
+    _configure_logging(debug=bool(args.get("debug")))
+    try:
+        _check_versions(str(args["package_version"]))
+        result = work(args, warehouse)
+    except SqlSyntaxError as error:
+        result = {"error": f"dbt-triton cannot read the SQL of {args['name']}, {error}"}
+    except DbtTritonError as error:
+        result = {"error": f"dbt-triton, {args['name']}: {error}"}
+    except Exception as error:
+        # dbt-duckdb would print source lines of the generated module, and a secret may stand on one.
+        logger.debug("unexpected error", exc_info=True)
+        result = {
+            "error": f"dbt-triton, {args['name']}: unexpected {type(error).__name__}: {error}. "
+            "This is a bug; run again with DBT_TRITON_LOG=debug and report the traceback"
+        }
+    warehouse.set_result(result)
+
+
+def _inference_model(args: Arguments) -> InferenceModel:
+    overrides = {"endpoint": args["endpoint"]} if args.get("endpoint") else {}
+    return InferenceModel.from_definition(_definition(args), overrides)
+
+
+def _definition(args: Arguments) -> ModelDefinition:
+    name, alias, meta = str(args["name"]), str(args["alias"]), args.get("meta")
+    written = parse_create_model(str(args["sql"]))
+    if written.name[-1].lower() not in {name.lower(), alias.lower()}:
+        raise ConfigurationError(
+            [f"CREATE MODEL names it {written.name[-1]}, but its file is {name}.sql; write the same name"],
+            f'inference model "{name}"',
+        )
+    if not meta:
+        return written
+    definition = definition_from_yaml(name, meta)
+    if _schema(definition) != _schema(written) or definition.options.keys() != written.options.keys():
+        raise ConfigurationError(
+            [
+                "it is defined in SQL and in meta.inference_model, and the two differ; "
+                "keep one, with {{ dbt_triton.create_model() }} as the SQL where YAML defines it"
+            ],
+            f'inference model "{name}"',
+        )
+    return definition
+
+
+def _schema(definition: ModelDefinition) -> list[tuple[str, str]]:
+    return [(column.name, column.type) for column in (*definition.inputs, *definition.outputs)]
+
+
+async def _served(model: InferenceModel) -> ServedModel:
+    headers = request_headers(model.options, f'inference model "{model.name}"')
+    async with TritonClient(model.options, headers) as client:
+        return await client.served_model()
+
+
+def _check_versions(package_version: str) -> None:
+    if package_version != __version__:
+        raise DbtTritonError(
+            f"the dbt package dbt_triton is {package_version}, but the Python package dbt-triton is {__version__}. "
+            f"Run `pip install dbt-triton=={package_version}`, or put revision v{__version__} into packages.yml "
+            "and run `dbt deps`"
+        )
+
+
+def _configure_logging(*, debug: bool) -> None:
+    """Show our log on standard error, if ``DBT_TRITON_LOG`` or dbt's ``--debug`` asks for it."""
+    level = os.environ.get("DBT_TRITON_LOG", "debug" if debug else "").upper()
+    if level not in {"DEBUG", "INFO", "WARNING"}:
+        return
+    logger.setLevel(level)
+    if not logger.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+        logger.addHandler(handler)
+        logger.propagate = False

@@ -1,0 +1,102 @@
+"""The prediction store: a table beside the model, in which predictions are kept, chunk by chunk.
+
+A prediction is found by a hash of its inputs (``ml_key``) and the fingerprint of the inference model that made it
+(``ml_fingerprint``). A failed run leaves the table for the next one; a finished run drops it after its commit.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from dbt_triton.inference_model.model import InferenceModel
+from dbt_triton.warehouse import DuckDBWarehouse, TableWriter, quote
+
+KEY = "ml_key"
+FINGERPRINT = "ml_fingerprint"
+_ARROW_VIEW = "dbt_triton_chunk"
+
+
+def key_expression(columns: Sequence[str]) -> str:
+    """Return the SQL of the key of a row: an MD5 over its input values, as 16 bytes.
+
+    One text is hashed as it is. Several values are joined with their lengths, so that no two rows look alike.
+    A key of NULL means that a value is NULL: such a row is not sent.
+
+    Args:
+        columns: SQL expressions, cast to the types of INPUT.
+    """
+    if len(columns) == 1:
+        return f"unhex(md5(cast({columns[0]} as varchar)))"
+    texts = [f"cast({column} as varchar)" for column in columns]
+    joined = " || ".join(f"strlen({text}) || ':' || {text}" for text in texts)
+    return f"unhex(md5({joined}))"
+
+
+class PredictionStore:
+    """The store of one ML_PREDICT call.
+
+    Args:
+        relation: the quoted name of the table.
+        model: whose OUTPUT columns the table has.
+        fingerprint: of the inference model as it is served.
+    """
+
+    def __init__(self, relation: str, model: InferenceModel, fingerprint: str) -> None:
+        self.relation = relation
+        self.fingerprint = fingerprint
+        self._model = model
+        self._lock = threading.Lock()
+
+    def prepare(self, warehouse: DuckDBWarehouse, writer: TableWriter) -> int:
+        """Create the table, or keep the one that a failed run left if its columns still fit.
+
+        Returns:
+            How many predictions of this fingerprint it already holds.
+        """
+        columns = [(KEY, "BLOB"), (FINGERPRINT, "VARCHAR")]
+        columns += [(column.name, column.duckdb_type) for column in self._model.outputs]
+        definition = ", ".join(f"{quote(name)} {kind}" for name, kind in columns)
+        writer.execute(f"create table if not exists {self.relation} ({definition})")
+        if warehouse.describe(f"select * from {self.relation}") != columns:
+            writer.execute(f"create or replace table {self.relation} ({definition})")
+            return 0
+        found = writer.execute(
+            f"select count(*) from {self.relation} where {FINGERPRINT} = '{self.fingerprint}'"
+        )
+        return int(found[0][0])
+
+    def clear(self, writer: TableWriter) -> None:
+        """Forget every prediction."""
+        writer.execute(f"delete from {self.relation}")
+
+    def append(self, writer: TableWriter, keys: pa.Array, outputs: Sequence[pa.Array]) -> None:
+        """Add a chunk of predictions and commit it."""
+        names = [KEY, *(f"output_{position}" for position in range(len(outputs)))]
+        table = pa.table([keys, *outputs], names=names)
+        selected = [KEY, f"'{self.fingerprint}'", *names[1:]]
+        with self._lock:
+            writer.append(
+                f"insert into {self.relation} select {', '.join(selected)} from {_ARROW_VIEW}",
+                _ARROW_VIEW,
+                table,
+            )
+
+    def pending_query(self, source: str, values: Sequence[str], key: str) -> str:
+        """Return the query for the distinct inputs that have no prediction yet: the key, then the values.
+
+        Args:
+            source: the FROM clause of the input.
+            values: SQL expressions of the inputs, cast to the types of INPUT.
+            key: the SQL of the key.
+        """
+        columns = ", ".join(f"{value} as value_{position}" for position, value in enumerate(values))
+        firsts = ", ".join(f"any_value(value_{position})" for position in range(len(values)))
+        return (
+            f"select pending.{KEY}, {firsts} from (select {key} as {KEY}, {columns} from {source}) as pending "
+            f"where pending.{KEY} is not null and not exists (select 1 from {self.relation} as known "
+            f"where known.{FINGERPRINT} = '{self.fingerprint}' and known.{KEY} = pending.{KEY}) "
+            f"group by pending.{KEY}"
+        )

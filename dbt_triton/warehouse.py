@@ -1,0 +1,136 @@
+"""DuckDB: every call to it is in this module, since its Python interface differs between versions.
+
+The session is dbt's own cursor. Input is read on it, because only it has the session's settings and temporary
+tables. The store is written on a second cursor, whose commits do not touch the session.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import duckdb
+import pyarrow as pa
+
+from dbt_triton.errors import DbtTritonError
+
+#: The variable by which figures, SQL and errors reach Jinja.
+RESULT_VARIABLE = "dbt_triton_result"
+_READ_ROWS = 16_384
+
+
+class WarehouseError(DbtTritonError):
+    """The warehouse refused a statement; with its own words."""
+
+
+def quote(identifier: str) -> str:
+    """Quote an identifier."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def literal(value: str | int | None, sql_type: str) -> str:
+    """Write a value as SQL of a type."""
+    text = "null" if value is None else "'" + str(value).replace("'", "''") + "'"
+    return f"cast({text} as {sql_type})"
+
+
+class DuckDBWarehouse:
+    """The session of one dbt model."""
+
+    def __init__(self, session: Any) -> None:  # noqa: ANN401 - dbt-duckdb wraps the cursor
+        self._session = session
+
+    def set_result(self, result: Mapping[str, Any]) -> None:
+        """Leave a result for Jinja, in a variable of the session."""
+        text = json.dumps(result).replace("'", "''")
+        self._session.execute(f"set variable {RESULT_VARIABLE} = '{text}'")
+
+    def describe(self, query: str) -> list[tuple[str, str]]:
+        """Return the columns of a query and their types, without running it."""
+        return [(str(row[0]), str(row[1])) for row in self._fetch(f"describe {query}")]
+
+    def rows(self, query: str) -> list[dict[str, Any]]:
+        """Return the rows of a small query."""
+        try:
+            cursor = self._session.execute(query)
+            names = [str(column[0]) for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        except duckdb.Error as error:
+            raise WarehouseError(str(error)) from error
+
+    def execute(self, sql: str) -> None:
+        """Run a statement on the session."""
+        self._fetch(sql)
+
+    def is_table(self, relation: Sequence[str]) -> bool:
+        """Tell whether a relation is a table of DuckDB's own, which is the same however often it is read."""
+        conditions = ["database_name", "schema_name", "table_name"][-len(relation) :]
+        clauses = [
+            f"lower({column}) = lower({literal(part, 'VARCHAR')})"
+            for column, part in zip(conditions, relation, strict=True)
+        ]
+        if len(relation) < len(("database", "schema", "table")):
+            clauses.append("database_name = current_database()")
+        return bool(self._fetch(f"select 1 from duckdb_tables() where {' and '.join(clauses)} limit 1"))
+
+    def read(self, query: str) -> Iterator[pa.RecordBatch]:
+        """Stream a query as record batches."""
+        try:
+            relation = self._session.query(query)
+            if relation is None:
+                return
+            # DuckDB 2.0 knows only the first, versions before 1.5 only the second.
+            stream = getattr(relation, "to_arrow_reader", None) or relation.fetch_arrow_reader
+            reader = stream(_READ_ROWS)
+            yield from reader
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            raise WarehouseError(str(error)) from error
+
+    def writer(self) -> TableWriter:
+        """Open a second cursor, for the store."""
+        return TableWriter(self._session.cursor())
+
+    def _fetch(self, sql: str) -> list[tuple[Any, ...]]:
+        try:
+            fetched: list[tuple[Any, ...]] = self._session.execute(sql).fetchall()
+        except duckdb.Error as error:
+            raise WarehouseError(str(error)) from error
+        return fetched
+
+
+class TableWriter:
+    """A cursor of its own that creates tables and appends to them; each call commits."""
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        self._cursor = cursor
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._cursor.close()
+
+    def execute(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run a statement and commit it."""
+        try:
+            return self._cursor.execute(sql).fetchall()
+        except duckdb.Error as error:
+            raise WarehouseError(str(error)) from error
+
+    def append(self, sql: str, view: str, table: pa.Table) -> None:
+        """Run an INSERT that selects from an Arrow table under the name ``view``, and commit it."""
+        try:
+            self._cursor.register(view, table)
+            try:
+                self._cursor.execute(sql)
+            finally:
+                self._cursor.unregister(view)
+        except duckdb.Error as error:
+            raise WarehouseError(str(error)) from error

@@ -1,0 +1,57 @@
+{#-
+  The CREATE MODEL statement of a model that is defined under meta.inference_model.
+
+  Literal secrets are masked: dbt writes this text to target/compiled. The materialization reads them from meta.
+-#}
+{% macro create_model(node=none) -%}
+  {%- if execute -%}
+    {%- set node = node or model -%}
+    {%- set meta = node.config.get('meta', {}).get('inference_model') -%}
+    {%- if not meta -%}
+      {{- exceptions.raise_compiler_error(
+        "dbt_triton.create_model() needs the definition of " ~ node.name ~ " under config.meta.inference_model"
+      ) -}}
+    {%- endif -%}
+    {%- set options = [] -%}
+    {%- for key, value in meta.items() if key not in ['input', 'output', 'comment', 'name'] and value is not none -%}
+      {%- do options.append(dbt_triton.sql_text(key) ~ ' = ' ~ dbt_triton.sql_text(dbt_triton.shown_option(key, value))) -%}
+    {%- endfor -%}
+CREATE MODEL {{ adapter.quote(meta.get('name', node.name)) }}
+INPUT ({{ dbt_triton.model_columns(meta.get('input')) }})
+OUTPUT ({{ dbt_triton.model_columns(meta.get('output')) }})
+WITH ({{ options | join(',\n      ') }})
+  {%- endif -%}
+{%- endmacro %}
+
+
+{% macro model_columns(columns) -%}
+  {%- if columns is not mapping or not columns -%}
+    {{- exceptions.raise_compiler_error(
+      "meta.inference_model of " ~ model.name ~ " must map each column of input and of output to its SQL type, such as {input: STRING}"
+    ) -}}
+  {%- endif -%}
+  {%- set parts = [] -%}
+  {%- for name, type in columns.items() -%}
+    {%- do parts.append(adapter.quote(name | replace('"', '""')) ~ ' ' ~ type) -%}
+  {%- endfor -%}
+  {{- parts | join(', ') -}}
+{%- endmacro %}
+
+
+{% macro shown_option(key, value) -%}
+  {%- if key == 'auth-token' and '${' not in value | string -%}
+    {{- return('***') -}}
+  {%- elif key == 'custom-headers' -%}
+    {{- return('{}') -}}
+  {%- elif value is mapping -%}
+    {{- return(tojson(value)) -}}
+  {%- elif value is sameas true or value is sameas false -%}
+    {{- return(value | string | lower) -}}
+  {%- endif -%}
+  {{- return(value | string) -}}
+{%- endmacro %}
+
+
+{% macro sql_text(value) -%}
+  {{- return("'" ~ value | replace("'", "''") ~ "'") -}}
+{%- endmacro %}

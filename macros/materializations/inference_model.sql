@@ -1,0 +1,17 @@
+{#- A CREATE MODEL statement, or meta.inference_model, becomes a one-row table of metadata. -#}
+{% materialization inference_model, adapter='duckdb', supported_languages=['sql'] %}
+  {%- set args = dbt_triton.step_arguments() -%}
+  {%- do args.update({'meta': config.get('meta', {}).get('inference_model')}) -%}
+
+  {{ dbt_triton.run_hooks_before_step() }}
+
+  {#- Not called 'main': dbt writes the text of that statement to target/run, and a literal token may be in it. -#}
+  {%- call statement('dbt_triton_model', language='python') -%}
+    {{- dbt_triton.python_step('build_inference_model', args) -}}
+  {%- endcall -%}
+  {%- set result = dbt_triton.step_result() -%}
+
+  {%- set target_relation = dbt_triton.build_table(result.build_sql) -%}
+  {{ store_raw_result('main', message=result.message, code='SUCCESS', rows_affected=1) }}
+  {{ return({'relations': [target_relation]}) }}
+{% endmaterialization %}
