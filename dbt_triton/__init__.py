@@ -5,3 +5,10 @@ nothing here can raise.
 """
 
 __version__ = "0.1.0"
+
+import os as _os
+
+# numpy sets these for the time of its first import and deletes them again. We import it in one of dbt's threads,
+# while another may be iterating over os.environ ("KeyError: 'OPENBLAS_MAIN_FREE'"). It leaves alone what is set.
+for _name in ("OPENBLAS_MAIN_FREE", "GOTOBLAS_MAIN_FREE"):
+    _os.environ.setdefault(_name, "1")

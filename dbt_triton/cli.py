@@ -20,9 +20,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments.command == "serve":
             return _serve(arguments.path, arguments.host, arguments.port)
-        print(package_path())  # noqa: T201 - this is its output
+        print(package_path())
     except DbtTritonError as error:
-        print(f"dbt-triton: {error}", file=sys.stderr)  # noqa: T201
+        print(f"dbt-triton: {error}", file=sys.stderr)
         return 1
     return 0
 
@@ -35,22 +35,16 @@ def package_path() -> Path:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="dbt-triton", description="CREATE MODEL and ML_PREDICT for dbt, on Triton."
-    )
+    parser = argparse.ArgumentParser(prog="dbt-triton", description="CREATE MODEL and ML_PREDICT for dbt, on Triton.")
     parser.add_argument("--version", action="version", version=f"dbt-triton {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    serve = commands.add_parser(
-        "serve", help="run a real Triton server for development (extra dbt-triton[server])"
-    )
+    serve = commands.add_parser("serve", help="run a real Triton server for development (extra dbt-triton[server])")
     serve.add_argument("path", type=Path, help="the model repository")
     serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     serve.add_argument(
         "--port", type=int, default=8000, help="the HTTP port; 0 takes a free one (default: %(default)s)"
     )
-    commands.add_parser(
-        "package-path", help="print the folder of the dbt package, for packages.yml: - local: …"
-    )
+    commands.add_parser("package-path", help="print the folder of the dbt package, for packages.yml: - local: …")
     return parser
 
 
@@ -58,20 +52,20 @@ def _serve(path: Path, host: str, port: int) -> int:
     server = TritonServer(path, http_port=port, host=host)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        print(f"starting Triton with {server.model_repository} …", flush=True)  # noqa: T201
+        print(f"starting Triton with {server.model_repository} …", flush=True)
         server.start()
-        print(f"Triton is ready at {server.url} (metrics: {server.metrics_url}); Ctrl-C stops it", flush=True)  # noqa: T201
+        print(f"Triton is ready at {server.url} (metrics: {server.metrics_url}); Ctrl-C stops it", flush=True)
         code = server.wait()
         tail = server.log_tail()
     except KeyboardInterrupt:
-        print("\nstopping Triton", flush=True)  # noqa: T201
+        print("\nstopping Triton", flush=True)
         return 0
     finally:
         server.stop()
     print(
         f"dbt-triton: tritonserver ended by itself with code {code}; its log ends with:\n{tail}",
         file=sys.stderr,
-    )  # noqa: T201
+    )
     return 1
 
 

@@ -52,18 +52,16 @@ def request_headers(options: Options, subject: str) -> dict[str, str]:
     problems: list[str] = []
 
     def expand(key: str, value: str) -> str:
-        for name in _PLACEHOLDER.findall(value):
-            if not os.environ.get(name):
-                problems.append(f"{key} needs the environment variable {name}, which is not set")
+        problems.extend(
+            f"{key} needs the environment variable {name}, which is not set"
+            for name in _PLACEHOLDER.findall(value)
+            if not os.environ.get(name)
+        )
         return _PLACEHOLDER.sub(lambda match: os.environ.get(match[1], ""), value)
 
-    headers = {
-        name: expand(f"custom-headers ({name})", value) for name, value in options.custom_headers.items()
-    }
+    headers = {name: expand(f"custom-headers ({name})", value) for name, value in options.custom_headers.items()}
     if options.auth_token is not None:
-        token = re.sub(
-            r"^bearer\s+", "", expand("auth-token", options.auth_token).strip(), flags=re.IGNORECASE
-        )
+        token = re.sub(r"^bearer\s+", "", expand("auth-token", options.auth_token).strip(), flags=re.IGNORECASE)
         headers["Authorization"] = f"Bearer {token}"
     if problems:
         raise ConfigurationError(problems, subject)

@@ -12,8 +12,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
 
 import pyarrow as pa
 
@@ -48,6 +48,12 @@ class RunStats:
     bytes_sent: int = 0
     bytes_received: int = 0
     seconds: float = 0.0
+
+    def __iadd__(self, other: RunStats) -> Self:
+        """Add what another run did."""
+        for item in fields(self):
+            setattr(self, item.name, getattr(self, item.name) + getattr(other, item.name))
+        return self
 
 
 class RowsError(InferenceError):
@@ -93,17 +99,13 @@ class Engine:
         sink: takes the predictions, chunk by chunk, in a thread of its own.
     """
 
-    def __init__(
-        self, client: TritonClient, request_format: RequestFormat, *, batch_size: int, sink: Sink
-    ) -> None:
+    def __init__(self, client: TritonClient, request_format: RequestFormat, *, batch_size: int, sink: Sink) -> None:
         self._client = client
         self._format = request_format
         self._batch_size = batch_size
         self._sink = sink
         self._sequence = _Sequence(client.options) if client.options.sequence_id is not None else None
-        self._concurrency = (
-            1 if self._sequence else client.options.max_concurrent_operations or AUTO_CONCURRENCY
-        )
+        self._concurrency = 1 if self._sequence else client.options.max_concurrent_operations or AUTO_CONCURRENCY
         self._failure: InferenceError | None = None
         self._chunk = _Chunk()
         self._chunk_started = 0.0
@@ -218,8 +220,7 @@ class Engine:
         encoded = self._format.encode(batch.columns[1:])
         keys, size = batch.column(0), self._batch_size
         requests = [
-            Request(encoded, keys, start, min(start + size, batch.num_rows))
-            for start in range(0, batch.num_rows, size)
+            Request(encoded, keys, start, min(start + size, batch.num_rows)) for start in range(0, batch.num_rows, size)
         ]
         return self._sequence.mark(requests, last=last) if self._sequence else requests
 

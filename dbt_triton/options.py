@@ -192,9 +192,7 @@ class Options(BaseModel):
     sequence_id: Text | None = None
     sequence_start: Flag = False
     sequence_end: Flag = False
-    binary_data: Annotated[
-        bool | None, BeforeValidator(lambda v: None if _lower(v) == "auto" else _boolean(v))
-    ] = None
+    binary_data: Annotated[bool | None, BeforeValidator(lambda v: None if _lower(v) == "auto" else _boolean(v))] = None
     compression: Annotated[Literal["none", "gzip", "deflate"], BeforeValidator(_lower)] = "none"
     auth_token: Annotated[str | None, BeforeValidator(_auth_token)] = None
     custom_headers: Annotated[dict[str, str], BeforeValidator(_headers)] = Field(default_factory=dict)
@@ -255,9 +253,7 @@ class Options(BaseModel):
         return self.sequence_id
 
 
-KEYS: tuple[str, ...] = tuple(
-    str(field.alias) for name, field in Options.model_fields.items() if name != "tensors"
-)
+KEYS: tuple[str, ...] = tuple(str(field.alias) for name, field in Options.model_fields.items() if name != "tensors")
 
 
 def parse_options(raw: Mapping[str, Any], subject: str) -> Options:

@@ -186,9 +186,7 @@ class TritonServer:
                 except httpx.TransportError:
                     pass
                 time.sleep(_READY_POLL_SECONDS)
-        raise ServeError(
-            f"tritonserver was not ready after {timeout:.0f} s; its log ends with:\n{self.log_tail()}"
-        )
+        raise ServeError(f"tritonserver was not ready after {timeout:.0f} s; its log ends with:\n{self.log_tail()}")
 
     def _prepare_binary(self) -> Path:
         binary = self._wheel / "bin" / "tritonserver"
@@ -232,6 +230,11 @@ class TritonServer:
 def _find_wheel(repository: Path) -> Path:
     """Return the folder of the wheel that holds the server."""
     docker = _DOCKER.format(repository=repository)
+    if sys.version_info >= (3, 13):
+        raise ServeError(
+            "the Triton wheel's Python backend needs numpy 1, which does not exist for this Python; "
+            f"use Python 3.11 or 3.12, or Docker:\n  {docker}"
+        )
     if sys.platform != "linux" or platform.machine() not in {"x86_64", "aarch64"}:
         raise ServeError(
             f"there is no Triton wheel for {platform.system()} on {platform.machine()}; use Docker:\n  {docker}"
@@ -239,8 +242,7 @@ def _find_wheel(repository: Path) -> Path:
     spec = importlib.util.find_spec("pytriton")
     if spec is None or spec.origin is None:
         raise ServeError(
-            "the Triton server is not installed; run `pip install 'dbt-triton[server]'`, or use Docker:\n"
-            f"  {docker}"
+            f"the Triton server is not installed; run `pip install 'dbt-triton[server]'`, or use Docker:\n  {docker}"
         )
     return Path(spec.origin).parent / "tritonserver"
 
@@ -251,6 +253,4 @@ def _refuse_taken_port(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise ServeError(
-                f"port {port} on {host} is in use ({error.strerror}); give another --port"
-            ) from error
+            raise ServeError(f"port {port} on {host} is in use ({error.strerror}); give another --port") from error

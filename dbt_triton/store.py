@@ -63,9 +63,7 @@ class PredictionStore:
         if warehouse.describe(f"select * from {self.relation}") != columns:
             writer.execute(f"create or replace table {self.relation} ({definition})")
             return 0
-        found = writer.execute(
-            f"select count(*) from {self.relation} where {FINGERPRINT} = '{self.fingerprint}'"
-        )
+        found = writer.execute(f"select count(*) from {self.relation} where {FINGERPRINT} = '{self.fingerprint}'")
         return int(found[0][0])
 
     def clear(self, writer: TableWriter) -> None:

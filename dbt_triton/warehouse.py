@@ -7,7 +7,7 @@ tables. The store is written on a second cursor, whose commits do not touch the 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -75,16 +75,16 @@ class DuckDBWarehouse:
             clauses.append("database_name = current_database()")
         return bool(self._fetch(f"select 1 from duckdb_tables() where {' and '.join(clauses)} limit 1"))
 
-    def read(self, query: str) -> Iterator[pa.RecordBatch]:
-        """Stream a query as record batches."""
+    def read(self, query: str) -> Generator[pa.RecordBatch, None, None]:
+        """Stream a query as record batches; close it before the session is used again."""
         try:
             relation = self._session.query(query)
             if relation is None:
                 return
             # DuckDB 2.0 knows only the first, versions before 1.5 only the second.
             stream = getattr(relation, "to_arrow_reader", None) or relation.fetch_arrow_reader
-            reader = stream(_READ_ROWS)
-            yield from reader
+            with stream(_READ_ROWS) as reader:
+                yield from reader
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             raise WarehouseError(str(error)) from error
 

@@ -183,9 +183,7 @@ class TritonClient:
                 text = self._connection_words(error)
                 logger.debug("GET %s%s attempt %d: %s", self.options.endpoint, path, number, text)
                 raise RetryableError(text) from error
-            logger.debug(
-                "GET %s%s attempt %d: status %d", self.options.endpoint, path, number, response.status_code
-            )
+            logger.debug("GET %s%s attempt %d: status %d", self.options.endpoint, path, number, response.status_code)
             if is_retryable(response.status_code, executed_is_final=False):
                 raise RetryableError(server_words(response.content), response.status_code)
             return response
@@ -204,9 +202,7 @@ class TritonClient:
             compressor = zlib.compressobj(_COMPRESSION_LEVEL, wbits=_GZIP_WINDOW_BITS)
             return compressor.compress(body) + compressor.flush()
         if self.options.compression == "deflate":
-            return zlib.compress(
-                body, _COMPRESSION_LEVEL
-            )  # with zlib's frame: Triton reads raw deflate as empty
+            return zlib.compress(body, _COMPRESSION_LEVEL)  # with zlib's frame: Triton reads raw deflate as empty
         return body
 
     def _connection_words(self, error: Exception) -> str:
@@ -228,9 +224,7 @@ def server_words(content: bytes) -> str:
         return cast("str", answer["error"]).strip()
     text = re.sub(r"<[^>]*>", " ", content[: 8 * _ERROR_TEXT_LENGTH].decode(errors="replace"))
     text = " ".join(text.split())
-    return (
-        (text[:_ERROR_TEXT_LENGTH] + "…") if len(text) > _ERROR_TEXT_LENGTH else text or "(an empty answer)"
-    )
+    return (text[:_ERROR_TEXT_LENGTH] + "…") if len(text) > _ERROR_TEXT_LENGTH else text or "(an empty answer)"
 
 
 def _json_object(content: bytes, path: str) -> dict[str, Any]:

@@ -78,13 +78,12 @@ class PyreqwestTransport(HttpxTransport):
         builder = (
             ClientBuilder()
             .timeout(self.timeout)
-            .follow_redirects(False)
+            .follow_redirects(enable=False)
             .pool_max_idle_per_host(connections)
             .user_agent("dbt-triton")
         )
-        for problem_key, path in (("tls-ca", options.tls_ca),):
-            if path is not None:
-                builder = builder.add_root_certificate_pem(_read(path, problem_key))
+        if options.tls_ca is not None:
+            builder = builder.add_root_certificate_pem(_read(options.tls_ca, "tls-ca"))
         if options.tls_cert is not None and options.tls_key is not None:
             identity = _read(options.tls_cert, "tls-cert") + b"\n" + _read(options.tls_key, "tls-key")
             builder = builder.identity_pem(identity)

@@ -85,17 +85,13 @@ def definition_from_yaml(name: str, meta: Mapping[str, Any]) -> ModelDefinition:
             problems.append(f"{side} must map each column to its SQL type, such as {{{side}: STRING}}")
             continue
         columns[side] = tuple(Column(str(column), str(kind)) for column, kind in declared.items())
-        problems.extend(
-            f"{side} column {column} has no SQL type" for column, kind in declared.items() if not kind
-        )
+        problems.extend(f"{side} column {column} has no SQL type" for column, kind in declared.items() if not kind)
     if problems:
         raise ConfigurationError(problems, f'inference model "{name}" (meta.inference_model)')
     options = {key: value for key, value in meta.items() if key not in _YAML_KEYS and value is not None}
     comment = meta.get("comment")
     declared_name = str(meta.get("name", name))
-    return ModelDefinition(
-        (declared_name,), columns["input"], columns["output"], options, cast("str | None", comment)
-    )
+    return ModelDefinition((declared_name,), columns["input"], columns["output"], options, cast("str | None", comment))
 
 
 def _columns(tokens: Tokens) -> tuple[Column, ...]:

@@ -208,9 +208,7 @@ class _Scanner:
                 raise tokens.error("expected , or ) in ML_PREDICT")
         if operand is None or model is None or descriptor is None:
             wanted = [name for name in _POSITIONAL[:3] if name not in seen]
-            raise SqlSyntaxError(
-                "ML_PREDICT needs TABLE, MODEL and DESCRIPTOR; missing: " + ", ".join(wanted), line
-            )
+            raise SqlSyntaxError("ML_PREDICT needs TABLE, MODEL and DESCRIPTOR; missing: " + ", ".join(wanted), line)
         span = Span(start, tokens.previous_end)
         return Call(span, line, operand[0], operand[1], model, descriptor, config, scopes)
 

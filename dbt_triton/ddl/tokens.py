@@ -39,9 +39,7 @@ class Tokens:
         try:
             self._tokens: list[Token] = FlinkOnDuckDB().tokenize(text)
         except TokenError:
-            raise SqlSyntaxError(
-                "a quote or comment is opened here and never closed", _open_line(text)
-            ) from None
+            raise SqlSyntaxError("a quote or comment is opened here and never closed", _open_line(text)) from None
 
     def __len__(self) -> int:
         return len(self._tokens)

@@ -49,11 +49,10 @@ def bind(model: InferenceModel, served: ServedModel) -> Binding:
     problems: list[str] = []
     options = model.options
     if served.decoupled:
-        problems.append(
-            "the model is decoupled (it may send any number of answers), which HTTP inference cannot do"
-        )
-    inputs = _bind_side("INPUT", model.inputs, served.inputs, model, served, problems)
-    outputs = _bind_side("OUTPUT", model.outputs, served.outputs, model, served, problems)
+        problems.append("the model is decoupled (it may send any number of answers), which HTTP inference cannot do")
+    binder = _Binder(model, served, problems)
+    inputs = binder.bind("INPUT", model.inputs, served.inputs)
+    outputs = binder.bind("OUTPUT", model.outputs, served.outputs)
     bound = {spec.name for spec in inputs}
     if len(inputs) == len(model.inputs):
         problems += [
@@ -73,8 +72,8 @@ def bind(model: InferenceModel, served: ServedModel) -> Binding:
         raise ConfigurationError(problems, f'inference model "{model.name}" and {_title(model, served)}')
     sequence = options.sequence_id is not None
     return Binding(
-        inputs=tuple(inputs),
-        outputs=tuple(outputs),
+        inputs=inputs,
+        outputs=outputs,
         batched=served.batched,
         batch_size=1 if sequence else options.batch_size or limit,
         binary=served.binary_data if options.binary_data is None else options.binary_data,
@@ -104,36 +103,42 @@ def _title(model: InferenceModel, served: ServedModel) -> str:
     return f'model "{served.name}" version {served.version} at {model.options.endpoint} do not fit'
 
 
-def _bind_side(  # noqa: PLR0913 - one call a side
-    side: str,
-    columns: Sequence[TypedColumn],
-    tensors: Sequence[ServedTensor],
-    model: InferenceModel,
-    served: ServedModel,
-    problems: list[str],
-) -> list[TensorSpec]:
-    specs = []
-    explicit = {column.lower(): name for column, name in model.options.tensors.items()}
-    for column in columns:
-        tensor = _tensor_of(column, columns, tensors, explicit.get(column.name.lower()))
-        if tensor is None:
-            problems.append(_no_tensor(side, column, tensors, explicit.get(column.name.lower())))
-            continue
-        problem = _mismatch(side, column, tensor, served)
-        if problem:
-            problems.append(problem)
-            continue
-        shape = tensor.shape[1:] if served.batched else tensor.shape
-        specs.append(
-            TensorSpec(column.name, tensor.name, column.datatype, tuple(max(size, 1) for size in shape))
-        )
-    names = [spec.name for spec in specs]
-    problems += [
-        f"{side}: two columns are bound to the tensor {name}"
-        for name in sorted(set(names))
-        if names.count(name) > 1
-    ]
-    return specs
+class _Binder:
+    """Binds the columns of one side after the other, and collects what does not fit."""
+
+    def __init__(self, model: InferenceModel, served: ServedModel, problems: list[str]) -> None:
+        self._explicit = {column.lower(): name for column, name in model.options.tensors.items()}
+        self._served = served
+        self._problems = problems
+
+    def bind(
+        self, side: str, columns: Sequence[TypedColumn], tensors: Sequence[ServedTensor]
+    ) -> tuple[TensorSpec, ...]:
+        """Bind INPUT or OUTPUT; a column that does not fit is left out and said among the problems."""
+        specs = []
+        for column in columns:
+            explicit = self._explicit.get(column.name.lower())
+            tensor = _tensor_of(column, columns, tensors, explicit)
+            problem = (
+                _no_tensor(side, column, tensors, explicit)
+                if tensor is None
+                else _mismatch(side, column, tensor, self._served)
+            )
+            if tensor is None or problem:
+                self._problems.append(str(problem))
+                continue
+            row_shape = tensor.shape[1:] if self._served.batched else tensor.shape
+            # A dimension of any size is sent as 1: one value a row.
+            specs.append(
+                TensorSpec(column.name, tensor.name, column.datatype, tuple(max(size, 1) for size in row_shape))
+            )
+        names = [spec.name for spec in specs]
+        self._problems += [
+            f"{side}: two columns are bound to the tensor {name}"
+            for name in sorted(set(names))
+            if names.count(name) > 1
+        ]
+        return tuple(specs)
 
 
 def _tensor_of(

@@ -10,11 +10,11 @@ from typing import Any
 
 from dbt_triton import __version__
 from dbt_triton.client.served import ServedModel, ServedTensor
+from dbt_triton.credentials import mask_options
 from dbt_triton.ddl import Column, ModelDefinition
 from dbt_triton.errors import ConfigurationError
 from dbt_triton.inference_model.binding import fingerprint
 from dbt_triton.inference_model.model import InferenceModel, TypedColumn
-from dbt_triton.credentials import mask_options
 
 #: The columns of the row and their SQL types.
 COLUMNS: dict[str, str] = {
@@ -63,9 +63,7 @@ def metadata_row(model: InferenceModel, served: ServedModel | None) -> dict[str,
         "max_batch_size": served.max_batch_size if served else None,
         "server_version": served.server_version if served else None,
         "fingerprint": fingerprint(model, served.version) if served else None,
-        "checked_at": datetime.now(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="seconds")
-        if served
-        else None,
+        "checked_at": datetime.now(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="seconds") if served else None,
         "dbt_triton_version": __version__,
     }
 
@@ -98,9 +96,7 @@ def model_from_row(row: Mapping[str, Any], secrets: Mapping[str, Any] | None = N
 
 
 def _schema(columns: Sequence[TypedColumn]) -> str:
-    return json.dumps(
-        [{"name": column.name, "type": column.sql_type} for column in columns], ensure_ascii=False
-    )
+    return json.dumps([{"name": column.name, "type": column.sql_type} for column in columns], ensure_ascii=False)
 
 
 def _columns(text: str) -> tuple[Column, ...]:

@@ -45,6 +45,11 @@ class PlannedCall:
     store: str
 
     @property
+    def in_order(self) -> bool:
+        """Whether the rows are the steps of a sequence."""
+        return self.model.options.sequence_id is not None
+
+    @property
     def key(self) -> str:
         """The SQL of a row's key."""
         return key_expression(self.values)
@@ -94,9 +99,7 @@ def make_plan(args: Mapping[str, Any], warehouse: DuckDBWarehouse) -> Plan:
         planner.add(call, number)
     if planner.problems:
         raise ConfigurationError(planner.problems, "ML_PREDICT")
-    return Plan(
-        statement, tuple(planner.calls), statement.render(planner.check_forms), sorted(planner.needs_secrets)
-    )
+    return Plan(statement, tuple(planner.calls), statement.render(planner.check_forms), sorted(planner.needs_secrets))
 
 
 class _Planner:
@@ -132,8 +135,7 @@ class _Planner:
         names = [name for name, _ in columns]
         chosen = self._descriptor(call, model, names, where)
         values = [
-            f"cast({quote(name)} as {column.duckdb_type})"
-            for name, column in zip(chosen, model.inputs, strict=False)
+            f"cast({quote(name)} as {column.duckdb_type})" for name, column in zip(chosen, model.inputs, strict=False)
         ]
         planned = PlannedCall(
             call=call,
@@ -176,9 +178,7 @@ class _Planner:
         endpoint = {"endpoint": self._args["endpoint"]} if self._args.get("endpoint") else {}
         return endpoint | dict(self._args.get("meta") or {}) | dict(call.config)
 
-    def _secrets(
-        self, node: _Node | None, row: Mapping[str, Any], overrides: Mapping[str, Any]
-    ) -> dict[str, Any]:
+    def _secrets(self, node: _Node | None, row: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
         """Return the literal secrets that the row lacks, from dbt's graph once Jinja has passed them."""
         raw = _json_object(row.get("options"))
         lacking = {key: value for key, value in raw.items() if key not in overrides}

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -17,7 +18,6 @@ from dbt_triton.ddl.ml_predict import Span
 from dbt_triton.engine import Engine, RowsError, RunStats
 from dbt_triton.errors import ConfigurationError, DbtTritonError, InferenceError
 from dbt_triton.inference_model import Binding, bind
-from dbt_triton.options import Options
 from dbt_triton.step.plan import INPUT_ALIAS, STORE_ALIAS, Plan, PlannedCall
 from dbt_triton.store import FINGERPRINT, KEY, PredictionStore
 from dbt_triton.tensors import RequestFormat
@@ -30,18 +30,6 @@ _SHOWN_COLUMNS = 4
 _SHOWN_LENGTH = 60
 
 
-@dataclass
-class _Run:
-    """What has come of the calls so far."""
-
-    replacements: dict[Span, str] = field(default_factory=dict)
-    stores: list[str] = field(default_factory=list)
-    temporary: list[str] = field(default_factory=list)
-    bindings: dict[int, Binding] = field(default_factory=dict)
-    stats: RunStats = field(default_factory=RunStats)
-    rows_reused: int = 0
-
-
 @dataclass(frozen=True)
 class _Source:
     """Where a call's input is read: a FROM clause, the key of a row, and a column to leave out of the result."""
@@ -50,9 +38,20 @@ class _Source:
     key: str
     hidden: str | None = None
 
+    @property
+    def rows(self) -> str:
+        """A query for the input's own columns."""
+        exclude = f" exclude ({quote(self.hidden)})" if self.hidden else ""
+        return f"select *{exclude} from {self.relation}"
 
-def run_plan(plan: Plan, args: Mapping[str, Any], warehouse: DuckDBWarehouse) -> dict[str, Any]:
+
+def run_plan(plan: Plan, warehouse: DuckDBWarehouse, *, full_refresh: bool = False) -> dict[str, Any]:
     """Predict for every call, in order.
+
+    Args:
+        plan: the planned statement.
+        warehouse: the session of the predicting model.
+        full_refresh: forget what a failed run has left in the stores.
 
     Returns:
         ``build_sql``, the SELECT of the table; ``stores``, to be dropped after its commit; ``temporary``, tables of
@@ -63,9 +62,9 @@ def run_plan(plan: Plan, args: Mapping[str, Any], warehouse: DuckDBWarehouse) ->
         DbtTritonError: a request failed for good; what was predicted stays in the store.
     """
     started = time.perf_counter()
-    run = _Run()
+    run = _Run(plan, warehouse, full_refresh=full_refresh)
     for number, planned in enumerate(plan.calls):
-        _predict_call(plan, number, planned, run, args, warehouse)
+        run.predict(number, planned)
     figures = {
         "rows_predicted": run.stats.rows,
         "rows_reused": run.rows_reused,
@@ -83,76 +82,109 @@ def run_plan(plan: Plan, args: Mapping[str, Any], warehouse: DuckDBWarehouse) ->
     }
 
 
-def _predict_call(  # noqa: PLR0913 - the state of one loop
-    plan: Plan,
-    number: int,
-    planned: PlannedCall,
-    run: _Run,
-    args: Mapping[str, Any],
-    warehouse: DuckDBWarehouse,
-) -> None:
-    source = _source(plan, number, planned, run, warehouse)
-    if not warehouse.rows(f"select 1 from {source.relation} where {source.key} is not null limit 1"):
-        # Nothing to send: no server is needed (dbt's --empty, an empty table).
-        run.replacements[planned.call.span] = planned.check_form(_visible_rows(source))
-        return
-    if not run.bindings:
-        run.bindings = _preflight(plan)
-    binding = run.bindings[number]
-    store = PredictionStore(planned.store, planned.model, binding.fingerprint)
-    with warehouse.writer() as writer:
-        known = store.prepare(warehouse, writer)
-        if known and (args.get("full_refresh") or planned.model.options.sequence_id is not None):
-            store.clear(writer)  # the steps of a sequence belong together: it starts again
-            known = 0
-        run.rows_reused += known
-        run.stores.append(planned.store)
-        try:
-            stats = asyncio.run(_send(planned, binding, store, source, warehouse, writer))
-        except RowsError as error:
-            raise DbtTritonError(_failed_rows(error, planned, source, warehouse)) from error
-    run.stats.rows += stats.rows
-    run.stats.requests += stats.requests
-    run.stats.retries += stats.retries
-    run.stats.bytes_sent += stats.bytes_sent
-    run.stats.bytes_received += stats.bytes_received
-    logger.debug("%s: %s", planned.model.name, asdict(stats))
-    run.replacements[planned.call.span] = _joined(planned, source, store)
+class _Run:
+    """One run of a plan, and what has come of its calls so far."""
+
+    def __init__(self, plan: Plan, warehouse: DuckDBWarehouse, *, full_refresh: bool) -> None:
+        self.replacements: dict[Span, str] = {}
+        self.stores: list[str] = []
+        self.temporary: list[str] = []
+        self.stats = RunStats()
+        self.rows_reused = 0
+        self._plan = plan
+        self._warehouse = warehouse
+        self._full_refresh = full_refresh
+        self._bindings: list[Binding] = []
+
+    def predict(self, number: int, planned: PlannedCall) -> None:
+        """Send what has no prediction yet, and find what replaces the call in the statement."""
+        source = self._source(number, planned)
+        if not self._warehouse.rows(f"select 1 from {source.relation} where {source.key} is not null limit 1"):
+            # Nothing to send: no server is needed (dbt's --empty, an empty table).
+            self.replacements[planned.call.span] = planned.check_form(source.rows)
+            return
+        self._bindings = self._bindings or _preflight(self._plan)
+        binding = self._bindings[number]
+        store = PredictionStore(planned.store, planned.model, binding.fingerprint)
+        with self._warehouse.writer() as writer:
+            known = store.prepare(self._warehouse, writer)
+            # The steps of a sequence belong together: it starts again.
+            if known and (self._full_refresh or planned.in_order):
+                store.clear(writer)
+                known = 0
+            self.rows_reused += known
+            self.stores.append(planned.store)
+            try:
+                self.stats += asyncio.run(self._send(planned, binding, store, source, writer))
+            except RowsError as error:
+                raise DbtTritonError(self._failed_rows(error, planned, source)) from error
+        logger.debug("%s: %s", planned.model.name, self.stats)
+        self.replacements[planned.call.span] = _joined(planned, source, store)
+
+    def _source(self, number: int, planned: PlannedCall) -> _Source:
+        """Make the input readable more than once: what is not a plain table goes into a temporary one."""
+        if planned.is_table and not planned.in_order:
+            return _Source(self._plan.statement.render({}, planned.call.operand), planned.key)
+        query = self._plan.statement.input_query(planned.call, self.replacements)
+        table = quote(f"dbt_triton_input_{number}")
+        hidden = _unused("ml_row", planned.columns) if planned.in_order else None
+        if hidden is not None:
+            query = f"select *, row_number() over () as {quote(hidden)} from ({query})"
+        self._warehouse.execute(f"create or replace temp table {table} as {query}")
+        self.temporary.append(table)
+        if hidden is None:
+            return _Source(table, planned.key)
+        # Each row of a sequence is a step of its own, so its place is its key.
+        filled = " and ".join(f"{value} is not null" for value in planned.values)
+        return _Source(table, f"case when {filled} then unhex(printf('%032x', {quote(hidden)})) end", hidden)
+
+    async def _send(
+        self, planned: PlannedCall, binding: Binding, store: PredictionStore, source: _Source, writer: TableWriter
+    ) -> RunStats:
+        options = planned.model.options
+        request_format = RequestFormat(
+            binding.inputs,
+            binding.outputs,
+            binary=binding.binary,
+            batched=binding.batched,
+            parameters={} if options.priority is None else {"priority": options.priority},
+        )
+
+        def sink(keys: pa.Array, outputs: list[pa.Array]) -> None:
+            store.append(writer, keys, outputs)
+
+        query = (
+            f"select {source.key}, {', '.join(planned.values)} from {source.relation} where {source.key} is not null"
+            if planned.in_order
+            else store.pending_query(source.relation, planned.values, source.key)
+        )
+        with closing(self._warehouse.read(query)) as batches:
+            async with TritonClient(options, _headers(planned)) as client:
+                engine = Engine(client, request_format, batch_size=binding.batch_size, sink=sink)
+                return await engine.run(batches)
+
+    def _failed_rows(self, error: RowsError, planned: PlannedCall, source: _Source) -> str:
+        """Say what failed, in Triton's own words, and for which rows."""
+        keys = ", ".join(f"unhex('{key.hex()}')" for key in error.keys.to_pylist()[:_SHOWN_ROWS])
+        shown = self._warehouse.rows(f"{source.rows} where {source.key} in ({keys}) limit {_SHOWN_ROWS}")
+        rows = "\n".join("    " + _shown(row) for row in shown)
+        options = planned.model.options
+        status = f"status {error.status}" if error.status else "no answer"
+        return (
+            f"Triton at {options.endpoint}, model {options.model_name} version {options.model_version}: "
+            f"{status} after {error.attempts} attempt(s): {error.message}\n"
+            f"  It concerns a request of {len(error.keys)} row(s), such as:\n{rows}\n"
+            f"  Predictions made so far are kept in {planned.store}; the next run goes on from there"
+        )
 
 
-def _source(plan: Plan, number: int, planned: PlannedCall, run: _Run, warehouse: DuckDBWarehouse) -> _Source:
-    """Make the input readable more than once: what is not a plain table goes into a temporary one."""
-    in_order = planned.model.options.sequence_id is not None
-    if planned.is_table and not in_order:
-        relation = plan.statement.render({}, planned.call.operand)
-        return _Source(relation, planned.key)
-    query = plan.statement.input_query(planned.call, run.replacements)
-    table = quote(f"dbt_triton_input_{number}")
-    hidden = None
-    if in_order:
-        hidden = _unused("ml_row", planned.columns)
-        query = f"select *, row_number() over () as {quote(hidden)} from ({query})"
-    warehouse.execute(f"create or replace temp table {table} as {query}")
-    run.temporary.append(table)
-    if hidden is None:
-        return _Source(table, planned.key)
-    # Each row of a sequence is a step of its own, so its place is its key.
-    filled = " and ".join(f"{value} is not null" for value in planned.values)
-    return _Source(table, f"case when {filled} then unhex(printf('%032x', {quote(hidden)})) end", hidden)
-
-
-def _visible_rows(source: _Source) -> str:
-    exclude = f" exclude ({quote(source.hidden)})" if source.hidden else ""
-    return f"select *{exclude} from {source.relation}"
-
-
-def _preflight(plan: Plan) -> dict[int, Binding]:
+def _preflight(plan: Plan) -> list[Binding]:
     """Compare every model with what is served, before any row is sent."""
-    bindings: dict[int, Binding] = {}
+    bindings: list[Binding] = []
     problems: list[str] = []
-    for number, planned in enumerate(plan.calls):
+    for planned in plan.calls:
         try:
-            bindings[number] = asyncio.run(_bind(planned))
+            bindings.append(asyncio.run(_bind(planned)))
         except ConfigurationError as error:
             problems += [f"{error.subject}: {problem}" for problem in error.problems]
         except InferenceError as error:
@@ -167,48 +199,14 @@ async def _bind(planned: PlannedCall) -> Binding:
         return bind(planned.model, await client.served_model())
 
 
-async def _send(  # noqa: PLR0913 - the parts of one run
-    planned: PlannedCall,
-    binding: Binding,
-    store: PredictionStore,
-    source: _Source,
-    warehouse: DuckDBWarehouse,
-    writer: TableWriter,
-) -> RunStats:
-    options = planned.model.options
-    request_format = RequestFormat(
-        binding.inputs,
-        binding.outputs,
-        binary=binding.binary,
-        batched=binding.batched,
-        parameters=_parameters(options),
-    )
-
-    def sink(keys: pa.Array, outputs: list[pa.Array]) -> None:
-        store.append(writer, keys, outputs)
-
-    query = (
-        f"select {source.key}, {', '.join(planned.values)} from {source.relation} where {source.key} is not null"
-        if source.hidden
-        else store.pending_query(source.relation, planned.values, source.key)
-    )
-    async with TritonClient(options, _headers(planned)) as client:
-        engine = Engine(client, request_format, batch_size=binding.batch_size, sink=sink)
-        return await engine.run(warehouse.read(query))
-
-
-def _parameters(options: Options) -> dict[str, int | bool | str]:
-    return {} if options.priority is None else {"priority": options.priority}
-
-
 def _headers(planned: PlannedCall) -> dict[str, str]:
     return request_headers(planned.model.options, f'inference model "{planned.model.name}"')
 
 
 def _joined(planned: PlannedCall, source: _Source, store: PredictionStore) -> str:
     """Return the input joined with its predictions; a row that should have one and has none is an error."""
-    input_key = f"{INPUT_ALIAS}.{quote(_unused('input_key', planned.columns))}"
-    store_key = f"{STORE_ALIAS}.{KEY}"
+    key_name = quote(_unused("input_key", planned.columns))
+    input_key, store_key = f"{INPUT_ALIAS}.{key_name}", f"{STORE_ALIAS}.{KEY}"
     lost = "error('ML_PREDICT has no prediction for a row: was the input changed during the run?')"
     outputs = ", ".join(
         f"case when {store_key} is null and {input_key} is not null then {lost} "
@@ -216,7 +214,6 @@ def _joined(planned: PlannedCall, source: _Source, store: PredictionStore) -> st
         for column, name in zip(planned.model.outputs, planned.output_names, strict=True)
     )
     columns = ", ".join(f"{INPUT_ALIAS}.{quote(name)}" for name in planned.columns)
-    key_name = input_key.removeprefix(f"{INPUT_ALIAS}.")
     return (
         f"(select {columns}, {outputs} from (select *, {source.key} as {key_name} from {source.relation}) "
         f"as {INPUT_ALIAS} left join (select * from {store.relation} where {FINGERPRINT} = '{store.fingerprint}') "
@@ -230,21 +227,6 @@ def _unused(name: str, columns: Sequence[str]) -> str:
     while name in taken:
         name += "_"
     return name
-
-
-def _failed_rows(error: RowsError, planned: PlannedCall, source: _Source, warehouse: DuckDBWarehouse) -> str:
-    """Say what failed, in Triton's own words, and for which rows."""
-    keys = ", ".join(f"unhex('{key.hex()}')" for key in error.keys.to_pylist()[:_SHOWN_ROWS])
-    shown = warehouse.rows(f"{_visible_rows(source)} where {source.key} in ({keys}) limit {_SHOWN_ROWS}")
-    rows = "\n".join("    " + _shown(row) for row in shown)
-    options = planned.model.options
-    status = f"status {error.status}" if error.status else "no answer"
-    return (
-        f"Triton at {options.endpoint}, model {options.model_name} version {options.model_version}: "
-        f"{status} after {error.attempts} attempt(s): {error.message}\n"
-        f"  It concerns a request of {len(error.keys)} row(s), such as:\n{rows}\n"
-        f"  Predictions made so far are kept in {planned.store}; the next run goes on from there"
-    )
 
 
 def _shown(row: Mapping[str, Any]) -> str:

@@ -62,7 +62,7 @@ def predict(arguments: str, session: Any) -> None:  # noqa: ANN401 - dbt-duckdb'
     """Predict, and leave the SELECT of the table as ``build_sql``, the stores to drop, and the figures."""
 
     def work(args: Arguments, warehouse: DuckDBWarehouse) -> dict[str, Any]:
-        return run_plan(make_plan(args, warehouse), args, warehouse)
+        return run_plan(make_plan(args, warehouse), warehouse, full_refresh=bool(args.get("full_refresh")))
 
     _run(arguments, session, work)
 
@@ -112,8 +112,10 @@ def _definition(args: Arguments) -> ModelDefinition:
     if _schema(definition) != _schema(written) or definition.options.keys() != written.options.keys():
         raise ConfigurationError(
             [
-                "it is defined in SQL and in meta.inference_model, and the two differ; "
-                "keep one, with {{ dbt_triton.create_model() }} as the SQL where YAML defines it"
+                (
+                    "it is defined in SQL and in meta.inference_model, and the two differ; "
+                    "keep one, with {{ dbt_triton.create_model() }} as the SQL where YAML defines it"
+                )
             ],
             f'inference model "{name}"',
         )

@@ -55,9 +55,7 @@ def parse_answer(
     payloads: list[memoryview | list[Any]] = []
     for spec in outputs:
         if spec.name not in found:
-            raise AnswerError(
-                f"the answer has no output {spec.name}; it has {sorted(found) or 'none'}", status=200
-            )
+            raise AnswerError(f"the answer has no output {spec.name}; it has {sorted(found) or 'none'}", status=200)
         output, data = found[spec.name]
         _check(spec, output, rows, batched=batched)
         _check_size(spec, data, rows)
@@ -88,9 +86,7 @@ def _header(text: memoryview) -> dict[str, Any]:
     return header
 
 
-def _by_name(
-    header: dict[str, Any], payload: memoryview
-) -> dict[str, tuple[dict[str, Any], memoryview | list[Any]]]:
+def _by_name(header: dict[str, Any], payload: memoryview) -> dict[str, tuple[dict[str, Any], memoryview | list[Any]]]:
     found: dict[str, tuple[dict[str, Any], memoryview | list[Any]]] = {}
     position = 0
     for output in header["outputs"]:
@@ -140,9 +136,7 @@ def _check_size(spec: TensorSpec, data: memoryview | list[Any], rows: int) -> No
     else:
         size, expected = len(data), rows * np.dtype(spec.datatype.numpy).itemsize
     if size != expected:
-        raise AnswerError(
-            f"output {spec.name} has data of size {size}, but its shape needs {expected}", status=200
-        )
+        raise AnswerError(f"output {spec.name} has data of size {size}, but its shape needs {expected}", status=200)
 
 
 def _decode(parts: Sequence[tuple[memoryview | list[Any], int]], spec: TensorSpec) -> pa.Array:
@@ -200,9 +194,7 @@ def _decode_bytes(buffer: bytes, parts: Sequence[tuple[int, int]], rows: int, sp
         ) from None
 
 
-def _element_starts(
-    buffer: bytes, parts: Sequence[tuple[int, int]]
-) -> np.ndarray[Any, np.dtype[np.int64]] | None:
+def _element_starts(buffer: bytes, parts: Sequence[tuple[int, int]]) -> np.ndarray[Any, np.dtype[np.int64]] | None:
     """Find where each element starts, without walking them one by one in Python.
 
     A chain "start, then 4 + length further on" cannot be followed by vector operations alone, but its links are

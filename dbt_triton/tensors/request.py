@@ -78,10 +78,9 @@ def encode_json(array: pa.Array, datatype: Datatype) -> EncodedColumn:
     if datatype.numpy is None:
         quote, quote_comma = (pa.scalar(text, pa.large_string()) for text in ('"', '",'))
         return _concatenated(quote, _escaped(array), quote_comma)
-    if pa.types.is_floating(array.type):
-        if not pc.all(pc.is_finite(array)).as_py():
-            raise DbtTritonError("NaN and Infinity have no JSON form; use 'binary-data' = 'true'")
-        # Arrow prints the shortest text that reads back as the same number.
+    if pa.types.is_floating(array.type) and not pc.all(pc.is_finite(array)).as_py():
+        raise DbtTritonError("NaN and Infinity have no JSON form; use 'binary-data' = 'true'")
+    # Arrow prints the shortest text that reads back as the same number.
     text = array.cast(pa.large_string())
     return _concatenated(text, pa.scalar(",", pa.large_string()))
 
@@ -115,13 +114,9 @@ class RequestFormat:
     def encode(self, columns: Sequence[pa.Array]) -> EncodedRows:
         """Encode the columns of one record batch; they hold no NULLs."""
         encode = encode_binary if self.binary else encode_json
-        return EncodedRows(
-            self, [encode(a, spec.datatype) for a, spec in zip(columns, self.inputs, strict=True)]
-        )
+        return EncodedRows(self, [encode(a, spec.datatype) for a, spec in zip(columns, self.inputs, strict=True)])
 
-    def binary_body(
-        self, parts: list[memoryview], rows: int, extra: dict[str, Any] | None
-    ) -> tuple[bytes, int]:
+    def binary_body(self, parts: list[memoryview], rows: int, extra: dict[str, Any] | None) -> tuple[bytes, int]:
         """Return a request's body and the length of its JSON header."""
         inputs = [
             {
@@ -227,9 +222,7 @@ def _escaped(array: pa.Array) -> pa.Array:
     try:
         text = _as_large_binary(array).cast(pa.large_string())
     except pa.ArrowInvalid as error:
-        raise DbtTritonError(
-            "bytes that are not UTF-8 have no JSON form; use 'binary-data' = 'true'"
-        ) from error
+        raise DbtTritonError("bytes that are not UTF-8 have no JSON form; use 'binary-data' = 'true'") from error
     if not pc.any(pc.match_substring_regex(text, _NEEDS_ESCAPE)).as_py():
         return text
     for plain, escaped in (("\\", "\\\\"), ('"', '\\"')):

@@ -1,0 +1,46 @@
+# Every recipe uses one virtual environment, made from constraints.txt. `make help` lists the recipes.
+# The Triton wheel needs Python 3.11 or 3.12 (numpy 1), so they are looked for if python3 is another.
+PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
+  $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+# Nothing of the user's own configuration, and no network but the package registry.
+export DBT_SEND_ANONYMOUS_USAGE_STATS = false
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint test-unit test-integration bench clean
+
+help: ## List the recipes, one line each.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "%-18s %s\n", $$1, $$2}'
+
+install: $(INSTALLED) ## Make the virtual environment .venv from constraints.txt.
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "The demo and the tests need Python 3.11 or 3.12; set PYTHON=…"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[server,example,dev,bench]'
+	@touch $@
+
+demo: $(INSTALLED) ## Classify real movie reviews: a real Triton, dbt build, the classified table. TRITON_URL uses your server.
+	@$(BIN)/python example_project/demo.py
+
+test: lint test-unit test-integration ## Run every check and test.
+
+lint: $(INSTALLED) ## Check format (ruff), lint (ruff) and types (mypy --strict).
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test-unit: $(INSTALLED) ## Run the tests that need no server.
+	$(BIN)/python -m pytest tests/unit -n auto -q
+
+test-integration: $(INSTALLED) ## Run the tests with a real Triton and a real dbt.
+	$(BIN)/python -m pytest tests/integration -n auto -q
+
+bench: $(INSTALLED) ## Measure, side by side in one run, and write benchmarks/results.md (wrk is used where it is installed).
+	$(BIN)/python benchmarks/bench.py
+
+clean: ## Remove what the recipes made.
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf example_project/target example_project/dbt_packages example_project/logs example_project/*.duckdb*

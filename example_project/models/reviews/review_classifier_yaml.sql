@@ -1,0 +1,1 @@
+{{ dbt_triton.create_model() }}
