@@ -34,8 +34,8 @@ _CHUNKS_BEHIND = 2
 #: About so many rows are encoded at once.
 _ENCODED_ROWS = 16_384
 
-#: Takes a chunk: the keys, and the outputs in the order of OUTPUT.
-Sink = Callable[[pa.Array, list[pa.Array]], None]
+#: Takes a chunk: the key columns, and the outputs in the order of OUTPUT.
+Sink = Callable[[list[pa.Array], list[pa.Array]], None]
 
 
 @dataclass
@@ -57,9 +57,9 @@ class RunStats:
 
 
 class RowsError(InferenceError):
-    """A request that failed for good, with the keys of its rows."""
+    """A request that failed for good, with the key columns of its rows."""
 
-    def __init__(self, error: InferenceError, keys: pa.Array) -> None:
+    def __init__(self, error: InferenceError, keys: list[pa.Array]) -> None:
         super().__init__(error.message, status=error.status, attempts=error.attempts)
         self.keys = keys
 
@@ -69,15 +69,15 @@ class Request:
     """Rows ``start`` to ``end`` (exclusive) of one encoded record batch."""
 
     rows: EncodedRows
-    keys: pa.Array
+    keys: list[pa.Array]
     start: int
     end: int
     parameters: dict[str, Any] | None = None
 
     @property
-    def request_keys(self) -> pa.Array:
-        """The keys of the rows."""
-        return self.keys.slice(self.start, self.end - self.start)
+    def request_keys(self) -> list[pa.Array]:
+        """The key columns of the rows."""
+        return [column.slice(self.start, self.end - self.start) for column in self.keys]
 
 
 @dataclass
@@ -96,13 +96,17 @@ class Engine:
         client: an open client.
         request_format: how requests look.
         batch_size: rows a request.
+        key_columns: how many columns of a record batch are its key.
         sink: takes the predictions, chunk by chunk, in a thread of its own.
     """
 
-    def __init__(self, client: TritonClient, request_format: RequestFormat, *, batch_size: int, sink: Sink) -> None:
+    def __init__(
+        self, client: TritonClient, request_format: RequestFormat, *, batch_size: int, key_columns: int, sink: Sink
+    ) -> None:
         self._client = client
         self._format = request_format
         self._batch_size = batch_size
+        self._key_columns = key_columns
         self._sink = sink
         self._sequence = _Sequence(client.options) if client.options.sequence_id is not None else None
         self._concurrency = 1 if self._sequence else client.options.max_concurrent_operations or AUTO_CONCURRENCY
@@ -116,7 +120,7 @@ class Engine:
         """Send every row and hand over every prediction.
 
         Args:
-            batches: the first column is the key, the others are the inputs in the order of INPUT, without NULLs.
+            batches: first the key columns, then the inputs in the order of INPUT, without NULLs.
 
         Raises:
             RowsError: a request failed for good. What was in flight was still awaited and handed over.
@@ -197,7 +201,8 @@ class Engine:
                 self._failure = self._failure or error
 
     def _decode_and_sink(self, chunk: _Chunk) -> None:
-        keys = pa.concat_arrays([request.request_keys for request in chunk.requests])
+        columns = zip(*(request.request_keys for request in chunk.requests), strict=True)
+        keys = [pa.concat_arrays(column) for column in columns]
         try:
             outputs = decode_outputs(chunk.answers, self._format.outputs)
         except AnswerError:
@@ -217,8 +222,8 @@ class Engine:
         return failure
 
     def _requests_of(self, batch: pa.RecordBatch, *, last: bool) -> list[Request]:
-        encoded = self._format.encode(batch.columns[1:])
-        keys, size = batch.column(0), self._batch_size
+        encoded = self._format.encode(batch.columns[self._key_columns :])
+        keys, size = batch.columns[: self._key_columns], self._batch_size
         requests = [
             Request(encoded, keys, start, min(start + size, batch.num_rows)) for start in range(0, batch.num_rows, size)
         ]

@@ -39,7 +39,7 @@ WITH ({{ options | join(',\n      ') }})
 
 
 {% macro shown_option(key, value) -%}
-  {%- if key == 'auth-token' and '${' not in value | string -%}
+  {%- if key == 'auth-token' and not modules.re.fullmatch('(?i)(bearer\\s+)?\\$\\{\\w+\\}', value | string) -%}
     {{- return('***') -}}
   {%- elif key == 'custom-headers' -%}
     {{- return('{}') -}}

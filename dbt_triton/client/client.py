@@ -71,6 +71,7 @@ class TritonClient:
         version = "" if options.model_version == "latest" else f"/versions/{options.model_version}"
         self._model_path = f"/v2/models/{options.model_name}{version}"
         self._infer_url = f"{options.endpoint}{self._model_path}/infer"
+        logger.debug("opening connections to %s as they are needed", options.endpoint)
         self._transport: Transport
         if transport is None:
             self._transport = own = PyreqwestTransport(options)

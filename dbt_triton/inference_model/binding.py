@@ -13,6 +13,9 @@ from dbt_triton.errors import ConfigurationError
 from dbt_triton.inference_model.model import InferenceModel, TypedColumn
 from dbt_triton.tensors import TensorSpec, datatype_of_tensor
 
+#: Hexadecimal digits. It tells the few versions of one model apart, and DuckDB keeps texts up to 12 bytes in place.
+FINGERPRINT_LENGTH = 12
+
 
 @dataclass(frozen=True)
 class Binding:
@@ -96,7 +99,7 @@ def fingerprint(model: InferenceModel, version: str) -> str:
         "tensors": sorted((column.lower(), name) for column, name in options.tensors.items()),
         "sequence": [options.sequence_id, options.sequence_start, options.sequence_end],
     }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:FINGERPRINT_LENGTH]
 
 
 def _title(model: InferenceModel, served: ServedModel) -> str:

@@ -19,7 +19,7 @@ from dbt_triton.engine import Engine, RowsError, RunStats
 from dbt_triton.errors import ConfigurationError, DbtTritonError, InferenceError
 from dbt_triton.inference_model import Binding, bind
 from dbt_triton.step.plan import INPUT_ALIAS, STORE_ALIAS, Plan, PlannedCall
-from dbt_triton.store import FINGERPRINT, KEY, PredictionStore
+from dbt_triton.store import FINGERPRINT, KEY, KEY_COLUMNS, PredictionStore, key_halves, key_of_halves
 from dbt_triton.tensors import RequestFormat
 from dbt_triton.warehouse import DuckDBWarehouse, TableWriter, quote
 
@@ -63,8 +63,12 @@ def run_plan(plan: Plan, warehouse: DuckDBWarehouse, *, full_refresh: bool = Fal
     """
     started = time.perf_counter()
     run = _Run(plan, warehouse, full_refresh=full_refresh)
-    for number, planned in enumerate(plan.calls):
-        run.predict(number, planned)
+    try:
+        for number, planned in enumerate(plan.calls):
+            run.predict(number, planned)
+    except BaseException:
+        run.drop_temporary()
+        raise
     figures = {
         "rows_predicted": run.stats.rows,
         "rows_reused": run.rows_reused,
@@ -121,6 +125,11 @@ class _Run:
         logger.debug("%s: %s", planned.model.name, self.stats)
         self.replacements[planned.call.span] = _joined(planned, source, store)
 
+    def drop_temporary(self) -> None:
+        """Free what a failed run has put into the session."""
+        for table in self.temporary:
+            self._warehouse.execute(f"drop table if exists {table}")
+
     def _source(self, number: int, planned: PlannedCall) -> _Source:
         """Make the input readable more than once: what is not a plain table goes into a temporary one."""
         if planned.is_table and not planned.in_order:
@@ -136,7 +145,7 @@ class _Run:
             return _Source(table, planned.key)
         # Each row of a sequence is a step of its own, so its place is its key.
         filled = " and ".join(f"{value} is not null" for value in planned.values)
-        return _Source(table, f"case when {filled} then unhex(printf('%032x', {quote(hidden)})) end", hidden)
+        return _Source(table, f"case when {filled} then cast({quote(hidden)} as uhugeint) end", hidden)
 
     async def _send(
         self, planned: PlannedCall, binding: Binding, store: PredictionStore, source: _Source, writer: TableWriter
@@ -150,22 +159,26 @@ class _Run:
             parameters={} if options.priority is None else {"priority": options.priority},
         )
 
-        def sink(keys: pa.Array, outputs: list[pa.Array]) -> None:
+        def sink(keys: list[pa.Array], outputs: list[pa.Array]) -> None:
             store.append(writer, keys, outputs)
 
         query = (
-            f"select {source.key}, {', '.join(planned.values)} from {source.relation} where {source.key} is not null"
+            f"select {key_halves(source.key)}, {', '.join(planned.values)} from {source.relation} "
+            f"where {source.key} is not null"
             if planned.in_order
             else store.pending_query(source.relation, planned.values, source.key)
         )
         with closing(self._warehouse.read(query)) as batches:
             async with TritonClient(options, _headers(planned)) as client:
-                engine = Engine(client, request_format, batch_size=binding.batch_size, sink=sink)
+                engine = Engine(
+                    client, request_format, batch_size=binding.batch_size, key_columns=KEY_COLUMNS, sink=sink
+                )
                 return await engine.run(batches)
 
     def _failed_rows(self, error: RowsError, planned: PlannedCall, source: _Source) -> str:
         """Say what failed, in Triton's own words, and for which rows."""
-        keys = ", ".join(f"unhex('{key.hex()}')" for key in error.keys.to_pylist()[:_SHOWN_ROWS])
+        halves = zip(*(column.to_pylist()[:_SHOWN_ROWS] for column in error.keys), strict=True)
+        keys = ", ".join(key_of_halves(str(high), str(low)) for high, low in halves)
         shown = self._warehouse.rows(f"{source.rows} where {source.key} in ({keys}) limit {_SHOWN_ROWS}")
         rows = "\n".join("    " + _shown(row) for row in shown)
         options = planned.model.options
@@ -173,7 +186,7 @@ class _Run:
         return (
             f"Triton at {options.endpoint}, model {options.model_name} version {options.model_version}: "
             f"{status} after {error.attempts} attempt(s): {error.message}\n"
-            f"  It concerns a request of {len(error.keys)} row(s), such as:\n{rows}\n"
+            f"  It concerns a request of {len(error.keys[0])} row(s), such as:\n{rows}\n"
             f"  Predictions made so far are kept in {planned.store}; the next run goes on from there"
         )
 
