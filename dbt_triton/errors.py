@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 
 
 class DbtTritonError(Exception):
@@ -43,21 +44,56 @@ class ConfigurationError(DbtTritonError):
         super().__init__("\n".join([f"{subject}:", *(f"  - {problem}" for problem in self.problems)]))
 
 
+class Reason(StrEnum):
+    """Why a request failed for good, which decides what happens to its rows."""
+
+    #: The request itself was refused (400, 413, 422): some row of it is bad.
+    REFUSED = "refused"
+    #: The model raised an exception (500): perhaps for some row of the same dynamic batch.
+    MODEL_ERROR = "model error"
+    #: Status 200, and not what was asked for.
+    WRONG_ANSWER = "wrong answer"
+    #: No answer in time, after every retry.
+    TIMEOUT = "timeout"
+    #: The server cannot be reached, sheds load, does not know the model or the token; no row is to blame.
+    UNAVAILABLE = "unavailable"
+    #: Not sent, since the run is ending.
+    STOPPED = "stopped"
+
+
+#: A row that failed alone for one of these would fail again: it is not sent again by the next run.
+PERMANENT_REASONS = frozenset({Reason.REFUSED, Reason.MODEL_ERROR, Reason.WRONG_ANSWER})
+#: A request that failed for one of these is split until only the bad rows are left.
+ROW_REASONS = PERMANENT_REASONS | {Reason.TIMEOUT}
+
+
 class InferenceError(DbtTritonError):
-    """A request that was answered with an error, or not at all, and will not be sent again.
+    """A request that was answered with an error, or not at all, and will not be sent again as it is.
 
     Args:
         message: the server's own words where it said something.
+        reason: what kind of failure it is.
         status: the HTTP status, or None when no answer came.
         attempts: how often the request was sent.
     """
 
-    def __init__(self, message: str, *, status: int | None = None, attempts: int = 1) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: Reason = Reason.UNAVAILABLE,
+        status: int | None = None,
+        attempts: int = 1,
+    ) -> None:
         super().__init__(message)
         self.message = message
+        self.reason = reason
         self.status = status
         self.attempts = attempts
 
 
 class AnswerError(InferenceError):
     """An answer with status 200 that is not what was asked for: names, datatypes, shapes or row counts."""
+
+    def __init__(self, message: str, *, status: int | None = 200, attempts: int = 1) -> None:
+        super().__init__(message, reason=Reason.WRONG_ANSWER, status=status, attempts=attempts)

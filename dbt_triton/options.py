@@ -24,8 +24,6 @@ MAX_SEQUENCE_ID_LENGTH = 128
 
 # Of the contract, and not built yet: refused by name, so that nobody believes that they work.
 _PLANNED = {
-    "default-value",
-    "max-error-ratio",
     "sequence-by",
     "order-by",
     "classification",
@@ -86,6 +84,28 @@ def _integer(value: object) -> object:
     if isinstance(value, bool) or not re.fullmatch(r"\s*[+-]?\d+\s*", str(value)):
         raise ValueError("write a whole number")
     return int(str(value))
+
+
+def _none_is_null(value: object) -> object:
+    """Read YAML's bare ``null`` as the word."""
+    return "null" if value is None else value
+
+
+def _off(value: object) -> object:
+    """Read YAML's bare ``off``, which is false there."""
+    return "off" if value is False else value
+
+
+def _ratio(value: object) -> object:
+    try:
+        return float(str(value))
+    except ValueError:
+        raise ValueError("write a number from 0 to 1") from None
+
+
+def _scalar_text(value: object) -> object:
+    """Write YAML's booleans as SQL does; the text is cast to the type of the OUTPUT column."""
+    return str(value).lower() if isinstance(value, bool) else _text(value)
 
 
 def _base_url(value: object) -> object:
@@ -197,8 +217,11 @@ class Options(BaseModel):
     auth_token: Annotated[str | None, BeforeValidator(_auth_token)] = None
     custom_headers: Annotated[dict[str, str], BeforeValidator(_headers)] = Field(default_factory=dict)
     max_concurrent_operations: AutoOrCount = None
-    on_error: Annotated[Literal["fail"], BeforeValidator(_lower)] = "fail"
-    cache: Annotated[Literal["run"], BeforeValidator(_lower)] = "run"
+    on_error: Annotated[Literal["fail", "null"], BeforeValidator(_none_is_null), BeforeValidator(_lower)] = "fail"
+    default_value: Annotated[str | None, BeforeValidator(_scalar_text)] = None
+    max_error_ratio: Annotated[float, BeforeValidator(_ratio), Field(ge=0, le=1)] = 1.0
+    retry_errors: Flag = False
+    cache: Annotated[Literal["run", "persistent", "off"], BeforeValidator(_off), BeforeValidator(_lower)] = "run"
     tls_ca: Text | None = None
     tls_cert: Text | None = None
     tls_key: Text | None = None
@@ -233,6 +256,18 @@ class Options(BaseModel):
             (
                 sequence is not None and sequence.isdigit() and not 0 < int(sequence) <= MAX_UINT64,
                 "sequence-id, where it is a number, must be between 1 and 2^64-1",
+            ),
+            (
+                self.default_value is not None and self.on_error != "null",
+                "default-value needs 'on-error' = 'null'",
+            ),
+            (
+                self.max_error_ratio < 1 and self.on_error != "null",
+                "max-error-ratio needs 'on-error' = 'null'; with fail, any failed row fails the build",
+            ),
+            (
+                sequence is not None and (self.on_error == "null" or self.cache == "persistent"),
+                "on-error and cache must be left alone with a sequence-id: a sequence is whole or it is nothing",
             ),
             (
                 token is not None and "authorization" in headers,
@@ -304,8 +339,6 @@ def _sentences(error: ValidationError) -> list[str]:
             sentences.append(f"{key} is required")
         elif not key:
             sentences.extend(text.split("\n"))
-        elif key in {"on-error", "cache"} and item["type"] == "literal_error":
-            sentences.append(f"{key}: only {item['ctx']['expected']} is in this version of dbt-triton")
         else:
             sentences.append(f"{key}: {text[0].lower()}{text[1:]}")
     return sentences

@@ -1,7 +1,9 @@
 """The prediction store: a table beside the model, in which predictions are kept, chunk by chunk.
 
 A prediction is found by a hash of its inputs (``ml_key``) and the fingerprint of the inference model that made it
-(``ml_fingerprint``). A failed run leaves the table for the next one; a finished run drops it after its commit.
+(``ml_fingerprint``). A failed run leaves the table for the next one; a finished run drops it after its commit, unless
+``cache`` is persistent. A failed row has NULL outputs and says why: ``ml_error``, ``ml_reason``, ``ml_http_status``
+(the HTTP code) and ``ml_attempts``.
 
 Keys are 128-bit numbers within DuckDB, where they are hashed and joined several times faster than texts or BLOBs.
 They do not survive Arrow, so they travel as two 64-bit halves.
@@ -14,11 +16,20 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from dbt_triton.engine import FailedRows
+from dbt_triton.errors import PERMANENT_REASONS
 from dbt_triton.inference_model.model import InferenceModel
 from dbt_triton.warehouse import DuckDBWarehouse, TableWriter, quote
 
 KEY = "ml_key"
 FINGERPRINT = "ml_fingerprint"
+ERROR = "ml_error"
+_FAILURE_COLUMNS = (
+    (ERROR, "VARCHAR"),
+    ("ml_reason", "VARCHAR"),
+    ("ml_http_status", "INTEGER"),
+    ("ml_attempts", "INTEGER"),
+)
 _ARROW_VIEW = "dbt_triton_chunk"
 
 
@@ -67,21 +78,51 @@ class PredictionStore:
         self._model = model
         self._lock = threading.Lock()
 
-    def prepare(self, warehouse: DuckDBWarehouse, writer: TableWriter) -> int:
-        """Create the table, or keep the one that a failed run left if its columns still fit.
+    def prepare(self, warehouse: DuckDBWarehouse, writer: TableWriter, *, retry_errors: bool) -> int:
+        """Create the table, or keep the one that an earlier run left if its columns still fit.
+
+        Rows that failed for a passing reason are forgotten, so that they are sent again.
+
+        Args:
+            warehouse: the session.
+            writer: the cursor to write with.
+            retry_errors: forget rows that failed for good, too.
 
         Returns:
             How many predictions of this fingerprint it already holds.
         """
         columns = [(KEY, "UHUGEINT"), (FINGERPRINT, "VARCHAR")]
         columns += [(column.name, column.duckdb_type) for column in self._model.outputs]
+        columns += _FAILURE_COLUMNS
         definition = ", ".join(f"{quote(name)} {kind}" for name, kind in columns)
         writer.execute(f"create table if not exists {self.relation} ({definition})")
         if warehouse.describe(f"select * from {self.relation}") != columns:
             writer.execute(f"create or replace table {self.relation} ({definition})")
             return 0
-        found = writer.execute(f"select count(*) from {self.relation} where {FINGERPRINT} = '{self.fingerprint}'")
+        permanent = ", ".join(f"'{reason}'" for reason in sorted(PERMANENT_REASONS))
+        kept = "" if retry_errors else f" and ml_reason not in ({permanent})"
+        writer.execute(f"delete from {self.relation} where {self._ours} and {ERROR} is not null{kept}")
+        found = writer.execute(f"select count(*) from {self.relation} where {self._ours} and {ERROR} is null")
         return int(found[0][0])
+
+    @property
+    def _ours(self) -> str:
+        return f"{FINGERPRINT} = '{self.fingerprint}'"
+
+    @property
+    def current(self) -> str:
+        """A FROM clause with the rows of this fingerprint."""
+        return f"(select * from {self.relation} where {self._ours})"
+
+    @property
+    def failed_keys(self) -> str:
+        """A query for the keys of failed rows."""
+        return f"select {KEY} from {self.relation} where {self._ours} and {ERROR} is not null"
+
+    @property
+    def forget_others(self) -> str:
+        """The statement that deletes what other fingerprints have left."""
+        return f"delete from {self.relation} where {FINGERPRINT} <> '{self.fingerprint}'"
 
     def clear(self, writer: TableWriter) -> None:
         """Forget every prediction."""
@@ -97,7 +138,28 @@ class PredictionStore:
         """
         names = [f"output_{position}" for position in range(len(outputs))]
         table = pa.table([*keys, *outputs], names=["high", "low", *names])
-        selected = ", ".join([key_of_halves("high", "low"), f"'{self.fingerprint}'", *names])
+        nothing = ["null"] * len(_FAILURE_COLUMNS)
+        self._insert(writer, table, [*names, *nothing])
+
+    def append_failures(self, writer: TableWriter, failed: Sequence[FailedRows]) -> None:
+        """Add failed rows and commit them."""
+        pieces = [
+            pa.table(
+                [
+                    *rows.keys,
+                    *(pa.repeat(value, len(rows.keys[0])) for value in (rows.error.message, rows.error.reason.value)),
+                    pa.repeat(pa.scalar(rows.error.status, pa.int32()), len(rows.keys[0])),
+                    pa.repeat(pa.scalar(rows.error.attempts, pa.int32()), len(rows.keys[0])),
+                ],
+                names=["high", "low", *(name for name, _ in _FAILURE_COLUMNS)],
+            )
+            for rows in failed
+        ]
+        nothing = ["null"] * len(self._model.outputs)
+        self._insert(writer, pa.concat_tables(pieces), [*nothing, *(name for name, _ in _FAILURE_COLUMNS)])
+
+    def _insert(self, writer: TableWriter, table: pa.Table, values: Sequence[str]) -> None:
+        selected = ", ".join([key_of_halves("high", "low"), f"'{self.fingerprint}'", *values])
         with self._lock:
             writer.append(f"insert into {self.relation} select {selected} from {_ARROW_VIEW}", _ARROW_VIEW, table)
 
@@ -115,6 +177,6 @@ class PredictionStore:
             f"select {key_halves(f'pending.{KEY}')}, {firsts} "
             f"from (select {key} as {KEY}, {columns} from {source}) as pending "
             f"where pending.{KEY} is not null and not exists (select 1 from {self.relation} as known "
-            f"where known.{FINGERPRINT} = '{self.fingerprint}' and known.{KEY} = pending.{KEY}) "
+            f"where known.{self._ours} and known.{KEY} = pending.{KEY}) "
             f"group by pending.{KEY}"
         )

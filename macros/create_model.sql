@@ -13,7 +13,7 @@
       ) -}}
     {%- endif -%}
     {%- set options = [] -%}
-    {%- for key, value in meta.items() if key not in ['input', 'output', 'comment', 'name'] and value is not none -%}
+    {%- for key, value in meta.items() if key not in ['input', 'output', 'comment', 'name'] and (value is not none or key == 'on-error') -%}
       {%- do options.append(dbt_triton.sql_text(key) ~ ' = ' ~ dbt_triton.sql_text(dbt_triton.shown_option(key, value))) -%}
     {%- endfor -%}
 CREATE MODEL {{ adapter.quote(meta.get('name', node.name)) }}
@@ -43,6 +43,8 @@ WITH ({{ options | join(',\n      ') }})
     {{- return('***') -}}
   {%- elif key == 'custom-headers' -%}
     {{- return('{}') -}}
+  {%- elif value is none -%}
+    {{- return('null') -}}
   {%- elif value is mapping -%}
     {{- return(tojson(value)) -}}
   {%- elif value is sameas true or value is sameas false -%}

@@ -20,6 +20,7 @@ from dbt_triton.client.retries import (
     failure_of,
     is_retryable,
     is_retryable_error,
+    reason_of,
     with_retries,
 )
 from dbt_triton.client.served import ServedModel
@@ -30,7 +31,7 @@ from dbt_triton.client.transport import (
     Reply,
     Transport,
 )
-from dbt_triton.errors import InferenceError
+from dbt_triton.errors import InferenceError, Reason
 from dbt_triton.options import Options
 
 logger = logging.getLogger("dbt_triton.client")
@@ -38,6 +39,7 @@ logger = logging.getLogger("dbt_triton.client")
 _COMPRESSION_LEVEL = 1
 _GZIP_WINDOW_BITS = 31
 _ERROR_TEXT_LENGTH = 500
+_PAUSE_STEP_SECONDS = 0.5
 
 
 @dataclass
@@ -68,6 +70,7 @@ class TritonClient:
         self.options = options
         self.stats = ClientStats()
         self.stopping = False
+        self._resume_at = 0.0
         version = "" if options.model_version == "latest" else f"/versions/{options.model_version}"
         self._model_path = f"/v2/models/{options.model_name}{version}"
         self._infer_url = f"{options.endpoint}{self._model_path}/infer"
@@ -122,12 +125,13 @@ class TritonClient:
         await self._get(f"{self._model_path}/ready")
         return ServedModel.from_answers(server, metadata, config)
 
-    async def infer(self, body: bytes, header_length: int | None) -> Reply:
+    async def infer(self, body: bytes, header_length: int | None, *, retry_model_error: bool = True) -> Reply:
         """Send one inference request, with retries.
 
         Args:
             body: JSON, or a JSON header and binary tensor data.
             header_length: the length of the JSON header where there is binary data.
+            retry_model_error: whether a 500 is worth another attempt as it is, or better split at once.
 
         Raises:
             InferenceError: it was refused, or every attempt failed; with Triton's own words.
@@ -138,17 +142,22 @@ class TritonClient:
         body = self._compressed(body)
 
         async def attempt(number: int) -> Reply:
-            return await self._attempt(number, headers, body)
+            try:
+                return await self._attempt(number, headers, body)
+            except RetryableError as error:
+                if error.reason == Reason.MODEL_ERROR and not retry_model_error:
+                    raise _final(error) from error
+                raise
 
-        attempts = self.options.max_retries + 1
         try:
             return await with_retries(attempt, max_retries=self.options.max_retries)
         except RetryableError as error:
-            raise InferenceError(error.text, status=error.status, attempts=attempts) from error
+            raise _final(error) from error
 
     async def _attempt(self, number: int, headers: Mapping[str, str], body: bytes) -> Reply:
+        await self._turn()
         if self.stopping:
-            raise InferenceError("not sent: the run is ending after another failure", attempts=number - 1)
+            raise InferenceError("not sent: the run is ending", reason=Reason.STOPPED, attempts=number - 1)
         self.stats.requests += 1
         self.stats.retries += number > 1
         self.stats.bytes_sent += len(body)
@@ -157,10 +166,11 @@ class TritonClient:
             reply = await self._transport.post(self._infer_url, headers, body)
         except httpx.RequestError as error:
             text = self._connection_words(error)
+            reason = Reason.TIMEOUT if isinstance(error, httpx.ReadTimeout) else Reason.UNAVAILABLE
             logger.debug("POST %s attempt %d: %s", self._infer_url, number, text)
             if is_retryable_error(error, executed_is_final=self._executed_is_final):
-                raise RetryableError(text) from error
-            raise InferenceError(text, attempts=number) from error
+                raise RetryableError(text, reason) from error
+            raise InferenceError(text, reason=reason, attempts=number) from error
         self.stats.bytes_received += len(reply.content)
         if logger.isEnabledFor(logging.DEBUG):
             milliseconds = (time.perf_counter() - started) * 1000
@@ -171,9 +181,20 @@ class TritonClient:
         if reply.status == httpx.codes.OK:
             return reply
         text = server_words(bytes(reply.content))
-        if is_retryable(reply.status, executed_is_final=self._executed_is_final):
-            raise failure_of(reply, text)
-        raise InferenceError(text, status=reply.status, attempts=number)
+        if is_retryable(reply.status, text, executed_is_final=self._executed_is_final):
+            failure = failure_of(reply, text)
+            self._pause(failure.retry_after)
+            raise failure
+        raise InferenceError(text, reason=reason_of(reply.status, text), status=reply.status, attempts=number)
+
+    def _pause(self, seconds: float | None) -> None:
+        """Hold back every request: ``Retry-After`` is said to the client, not to one request."""
+        if seconds:
+            self._resume_at = max(self._resume_at, time.monotonic() + seconds)
+
+    async def _turn(self) -> None:
+        while not self.stopping and (wait := self._resume_at - time.monotonic()) > 0:  # noqa: ASYNC110 - two ends
+            await asyncio.sleep(min(wait, _PAUSE_STEP_SECONDS))
 
     async def _get(self, path: str) -> dict[str, Any]:
         async def attempt(number: int) -> httpx.Response:
@@ -183,16 +204,17 @@ class TritonClient:
             except (httpx.RequestError, TimeoutError) as error:
                 text = self._connection_words(error)
                 logger.debug("GET %s%s attempt %d: %s", self.options.endpoint, path, number, text)
-                raise RetryableError(text) from error
+                raise RetryableError(text, Reason.UNAVAILABLE) from error
             logger.debug("GET %s%s attempt %d: status %d", self.options.endpoint, path, number, response.status_code)
-            if is_retryable(response.status_code, executed_is_final=False):
-                raise RetryableError(server_words(response.content), response.status_code)
+            text = "" if response.is_success else server_words(response.content)
+            if is_retryable(response.status_code, text, executed_is_final=False):
+                raise RetryableError(text, Reason.UNAVAILABLE, status=response.status_code)
             return response
 
         try:
             response = await with_retries(attempt, max_retries=self.options.max_retries)
         except RetryableError as error:
-            raise InferenceError(error.text, status=error.status) from error
+            raise _final(error) from error
         if response.is_success:
             return _json_object(response.content, path) if not path.endswith("/ready") else {}
         words = server_words(response.content)
@@ -213,6 +235,10 @@ class TritonClient:
         if isinstance(error, httpx.TimeoutException | TimeoutError):
             return f"Triton at {endpoint} did not answer within {self.options.timeout:.0f} ms"
         return f"the connection to Triton at {endpoint} broke: {error}"
+
+
+def _final(error: RetryableError) -> InferenceError:
+    return InferenceError(error.text, reason=error.reason, status=error.status, attempts=error.attempts)
 
 
 def server_words(content: bytes) -> str:

@@ -16,11 +16,24 @@ import httpx
 import stamina
 
 from dbt_triton.client.transport import Reply
+from dbt_triton.errors import Reason
 
-# stamina logs each retry as a warning of its own; ours says more, and only when asked.
-logging.getLogger("stamina").addHandler(logging.NullHandler())
+
+def _is_not_ours(record: logging.LogRecord) -> bool:
+    """Keep back stamina's own warning for each of our retries: ours says more, and only when asked."""
+    return not str(record.__dict__.get("stamina.caused_by", "")).startswith(RetryableError.__name__)
+
+
+logging.getLogger("stamina").addFilter(_is_not_ours)
 
 RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+#: A request with one of these has a bad row in it; other 4xx are about the model, the token or the protocol.
+ROW_STATUSES = frozenset({400, 413, 422})
+_MODEL_ERROR = 500
+#: Triton's words (2.51, measured): with 404 for a model that is loading or was unloaded; with 500, for ever, when a
+#: Python model's process has died, while /ready goes on saying yes.
+_NO_VERSION_YET = "has no available versions"
+_DEAD_MODEL = "is not healthy"
 #: The server did not run the model: the same row is not computed twice, which matters to a stateful model.
 NOT_EXECUTED_STATUSES = frozenset({429, 503})
 WAIT_INITIAL_SECONDS = 0.1
@@ -35,15 +48,20 @@ class RetryableError(Exception):
 
     Args:
         text: what happened, in the server's words where there are some.
+        reason: what the failure is when no attempt is left.
         status: the HTTP status, or None when no answer came.
         retry_after: seconds that the server asked us to wait.
     """
 
-    def __init__(self, text: str, status: int | None = None, retry_after: float | None = None) -> None:
+    def __init__(
+        self, text: str, reason: Reason, *, status: int | None = None, retry_after: float | None = None
+    ) -> None:
         super().__init__(text)
         self.text = text
+        self.reason = reason
         self.status = status
         self.retry_after = retry_after
+        self.attempts = 1
 
 
 def retry_after_seconds(value: str | None) -> float | None:
@@ -60,16 +78,33 @@ def retry_after_seconds(value: str | None) -> float | None:
     return min(max(0.0, moment.timestamp() - time.time()), RETRY_AFTER_MAX_SECONDS)
 
 
-def is_retryable(status: int, *, executed_is_final: bool) -> bool:
-    """Tell whether a status is worth another attempt."""
+def is_retryable(status: int, text: str, *, executed_is_final: bool) -> bool:
+    """Tell whether an answer is worth another attempt.
+
+    Args:
+        status: the HTTP status.
+        text: what the server said.
+        executed_is_final: the server must not run the request twice (a step of a sequence).
+    """
+    if status == httpx.codes.NOT_FOUND and _NO_VERSION_YET in text:
+        return True
     return status in (NOT_EXECUTED_STATUSES if executed_is_final else RETRIED_STATUSES)
+
+
+def reason_of(status: int, text: str) -> Reason:
+    """Tell what kind of failure an answer is when no attempt is left."""
+    if status in ROW_STATUSES:
+        return Reason.REFUSED
+    if status == _MODEL_ERROR and _DEAD_MODEL in text:
+        return Reason.UNAVAILABLE
+    return Reason.MODEL_ERROR if status == _MODEL_ERROR else Reason.UNAVAILABLE
 
 
 def is_retryable_error(error: httpx.RequestError, *, executed_is_final: bool) -> bool:
     """Tell whether a connection error or timeout is worth another attempt."""
     if executed_is_final:
         return isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-    return isinstance(error, httpx.TransportError)
+    return isinstance(error, httpx.TransportError | httpx.DecodingError)
 
 
 async def with_retries(attempt: Callable[[int], Awaitable[T]], *, max_retries: int) -> T:
@@ -102,7 +137,11 @@ async def with_retries(attempt: Callable[[int], Awaitable[T]], *, max_retries: i
         with context:
             if context.num == 1:
                 raise first
-            return await attempt(context.num)
+            try:
+                return await attempt(context.num)
+            except RetryableError as error:
+                error.attempts = context.num
+                raise
     raise AssertionError("stamina returns or raises")  # pragma: no cover
 
 
@@ -114,4 +153,5 @@ def _wait_or_backoff(error: Exception) -> bool | float:
 
 def failure_of(reply: Reply, text: str) -> RetryableError:
     """Make the error of a reply whose status is worth another attempt."""
-    return RetryableError(text, reply.status, retry_after_seconds(reply.retry_after))
+    wait = retry_after_seconds(reply.retry_after)
+    return RetryableError(text, reason_of(reply.status, text), status=reply.status, retry_after=wait)

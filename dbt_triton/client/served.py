@@ -28,6 +28,7 @@ class ServedModel:
     max_batch_size: int
     decoupled: bool
     sequence_batching: bool
+    dynamic_batching: bool
     server_version: str
     binary_data: bool
 
@@ -54,6 +55,7 @@ class ServedModel:
             max_batch_size=int(config.get("max_batch_size", 0)),
             decoupled=bool(config.get("model_transaction_policy", {}).get("decoupled")),
             sequence_batching="sequence_batching" in config,
+            dynamic_batching="dynamic_batching" in config,
             server_version=str(server.get("version", "")),
             binary_data="binary_tensor_data" in server.get("extensions", []),
         )

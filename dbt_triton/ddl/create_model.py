@@ -88,7 +88,10 @@ def definition_from_yaml(name: str, meta: Mapping[str, Any]) -> ModelDefinition:
         problems.extend(f"{side} column {column} has no SQL type" for column, kind in declared.items() if not kind)
     if problems:
         raise ConfigurationError(problems, f'inference model "{name}" (meta.inference_model)')
-    options = {key: value for key, value in meta.items() if key not in _YAML_KEYS and value is not None}
+    # YAML reads a bare null as None, which is a word for one option and nothing for the others.
+    options = {
+        key: value for key, value in meta.items() if key not in _YAML_KEYS and (value is not None or key == "on-error")
+    }
     comment = meta.get("comment")
     declared_name = str(meta.get("name", name))
     return ModelDefinition((declared_name,), columns["input"], columns["output"], options, cast("str | None", comment))

@@ -27,6 +27,7 @@ class Binding:
         batched: whether tensors have a batch dimension.
         batch_size: rows a request.
         binary: binary tensor data, or JSON.
+        shared_batches: whether the server may run several requests as one batch (dynamic batching).
         version: the version that the server serves under the name.
         fingerprint: of everything that changes an answer.
     """
@@ -36,6 +37,7 @@ class Binding:
     batched: bool
     batch_size: int
     binary: bool
+    shared_batches: bool
     version: str
     fingerprint: str
 
@@ -80,6 +82,7 @@ def bind(model: InferenceModel, served: ServedModel) -> Binding:
         batched=served.batched,
         batch_size=1 if sequence else options.batch_size or limit,
         binary=served.binary_data if options.binary_data is None else options.binary_data,
+        shared_batches=served.dynamic_batching,
         version=served.version,
         fingerprint=fingerprint(model, served.version),
     )

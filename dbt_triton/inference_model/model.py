@@ -13,7 +13,7 @@ from dbt_triton.tensors import Datatype, datatype_of_sql
 from dbt_triton.tensors.datatypes import supported_sql_types
 
 #: The store's own columns; an OUTPUT of that name would collide with them.
-RESERVED_OUTPUTS = frozenset({"ml_key", "ml_fingerprint"})
+RESERVED_OUTPUTS = frozenset({"ml_key", "ml_fingerprint", "ml_error", "ml_reason", "ml_http_status", "ml_attempts"})
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from dbt_triton.ddl.ml_predict import Span
 from dbt_triton.ddl.tokens import Tokens
 from dbt_triton.errors import ConfigurationError, DbtTritonError
 from dbt_triton.inference_model import InferenceModel, model_from_row
-from dbt_triton.store import key_expression
-from dbt_triton.warehouse import DuckDBWarehouse, WarehouseError, quote
+from dbt_triton.store import ERROR, key_expression
+from dbt_triton.warehouse import DuckDBWarehouse, WarehouseError, literal, quote
 
 #: Aliases within the rewritten call; no name of the user's SQL can be seen there.
 INPUT_ALIAS = "input_rows"
@@ -32,6 +32,7 @@ class PlannedCall:
         columns: the input's columns.
         values: the DESCRIPTOR columns as SQL, cast to the types of INPUT.
         output_names: the names of the OUTPUT columns in the result.
+        error_name: the name of the column that says why a row failed, with ``on-error`` = ``null``.
         is_table: whether the input is a table that can be read twice.
         store: the quoted relation of the prediction store.
     """
@@ -41,6 +42,7 @@ class PlannedCall:
     columns: list[str]
     values: list[str]
     output_names: list[str]
+    error_name: str | None
     is_table: bool
     store: str
 
@@ -56,11 +58,13 @@ class PlannedCall:
 
     def check_form(self, source: str) -> str:
         """Return what stands for the call where no prediction is needed: NULLs of the right types."""
-        nulls = ", ".join(
+        nulls = [
             f"cast(null as {column.duckdb_type}) as {quote(name)}"
             for column, name in zip(self.model.outputs, self.output_names, strict=True)
-        )
-        return f"(select {INPUT_ALIAS}.*, {nulls} from ({source}) as {INPUT_ALIAS})"
+        ]
+        if self.error_name is not None:
+            nulls.append(f"cast(null as varchar) as {quote(self.error_name)}")
+        return f"(select {INPUT_ALIAS}.*, {', '.join(nulls)} from ({source}) as {INPUT_ALIAS})"
 
 
 @dataclass(frozen=True)
@@ -137,17 +141,31 @@ class _Planner:
         values = [
             f"cast({quote(name)} as {column.duckdb_type})" for name, column in zip(chosen, model.inputs, strict=False)
         ]
+        added = [column.name for column in model.outputs]
+        routed = model.options.on_error == "null"
+        outputs = output_names(names, [*added, ERROR] if routed else added)
+        self._check_default(model, where)
         planned = PlannedCall(
             call=call,
             model=model,
             columns=names,
             values=values,
-            output_names=output_names(names, [column.name for column in model.outputs]),
+            output_names=outputs[: len(added)],
+            error_name=outputs[-1] if routed else None,
             is_table=call.relation is not None and self._warehouse.is_table(call.relation),
             store=self._store(number),
         )
         self.calls.append(planned)
         self.check_forms[call.span] = planned.check_form(source)
+
+    def _check_default(self, model: InferenceModel, where: str) -> None:
+        """Refuse a default-value that an OUTPUT column cannot hold, before a row needs it."""
+        default = model.options.default_value
+        for column in model.outputs if default is not None else ():
+            try:
+                self._warehouse.rows(f"select {literal(default, column.duckdb_type)}")
+            except WarehouseError:
+                self.problems.append(f"{where}: default-value {default!r} is no {column.sql_type} ({column.name})")
 
     def _store(self, number: int) -> str:
         store = self._args["store"]
@@ -218,6 +236,14 @@ class _Planner:
             self.problems.append(f"{where}: the input has no column {column}{hint} It has {', '.join(names)}")
             chosen.append(column)
         return chosen
+
+
+def unused_name(name: str, columns: Sequence[str]) -> str:
+    """Lengthen a name until no column has it."""
+    taken = {column.lower() for column in columns}
+    while name in taken:
+        name += "_"
+    return name
 
 
 def output_names(inputs: Sequence[str], outputs: Sequence[str]) -> list[str]:

@@ -55,7 +55,7 @@ def parse_answer(
     payloads: list[memoryview | list[Any]] = []
     for spec in outputs:
         if spec.name not in found:
-            raise AnswerError(f"the answer has no output {spec.name}; it has {sorted(found) or 'none'}", status=200)
+            raise AnswerError(f"the answer has no output {spec.name}; it has {sorted(found) or 'none'}")
         output, data = found[spec.name]
         _check(spec, output, rows, batched=batched)
         _check_size(spec, data, rows)
@@ -80,9 +80,9 @@ def _header(text: memoryview) -> dict[str, Any]:
     try:
         header = orjson.loads(text)
     except ValueError as error:
-        raise AnswerError(f"the answer is not valid JSON: {error}", status=200) from None
+        raise AnswerError(f"the answer is not valid JSON: {error}") from None
     if not isinstance(header, dict) or not isinstance(header.get("outputs"), list):
-        raise AnswerError("the answer is not an inference answer: it has no outputs", status=200)
+        raise AnswerError("the answer is not an inference answer: it has no outputs")
     return header
 
 
@@ -91,20 +91,20 @@ def _by_name(header: dict[str, Any], payload: memoryview) -> dict[str, tuple[dic
     position = 0
     for output in header["outputs"]:
         if not isinstance(output, dict) or not isinstance(output.get("name"), str):
-            raise AnswerError("the answer is not an inference answer: an output has no name", status=200)
+            raise AnswerError("the answer is not an inference answer: an output has no name")
         size = (output.get("parameters") or {}).get("binary_data_size")
         if isinstance(size, int):
             data: memoryview | list[Any] = payload[position : position + size]
             if len(data) != size:
-                raise AnswerError("the answer is truncated: it has less binary data than it says", status=200)
+                raise AnswerError("the answer is truncated: it has less binary data than it says")
             position += size
         elif isinstance(output.get("data"), list):
             data = output["data"]
         else:
-            raise AnswerError(f"output {output['name']} has no data", status=200)
+            raise AnswerError(f"output {output['name']} has no data")
         found[output["name"]] = (output, data)
     if position != len(payload):
-        raise AnswerError("the answer has more binary data than its outputs account for", status=200)
+        raise AnswerError("the answer has more binary data than its outputs account for")
     return found
 
 
@@ -112,19 +112,17 @@ def _check(spec: TensorSpec, output: dict[str, Any], rows: int, *, batched: bool
     if output.get("datatype") != spec.datatype.name:
         raise AnswerError(
             f"output {spec.name} has datatype {output.get('datatype')}, expected {spec.datatype.name}",
-            status=200,
         )
     shape = output.get("shape")
     if not isinstance(shape, list) or not all(isinstance(size, int) and size >= 0 for size in shape):
-        raise AnswerError(f"output {spec.name} has no usable shape: {shape}", status=200)
+        raise AnswerError(f"output {spec.name} has no usable shape: {shape}")
     answered = shape[0] if batched and shape else 1
     if answered != rows:
-        raise AnswerError(f"output {spec.name} has {answered} rows, but {rows} were sent", status=200)
+        raise AnswerError(f"output {spec.name} has {answered} rows, but {rows} were sent")
     row_shape = shape[1:] if batched else shape
     if len(row_shape) != len(spec.row_shape) or math.prod(row_shape) != 1:
         raise AnswerError(
             f"output {spec.name} has the shape {shape}; one value a row was expected, as {list(spec.row_shape)}",
-            status=200,
         )
 
 
@@ -136,7 +134,7 @@ def _check_size(spec: TensorSpec, data: memoryview | list[Any], rows: int) -> No
     else:
         size, expected = len(data), rows * np.dtype(spec.datatype.numpy).itemsize
     if size != expected:
-        raise AnswerError(f"output {spec.name} has data of size {size}, but its shape needs {expected}", status=200)
+        raise AnswerError(f"output {spec.name} has data of size {size}, but its shape needs {expected}")
 
 
 def _decode(parts: Sequence[tuple[memoryview | list[Any], int]], spec: TensorSpec) -> pa.Array:
@@ -162,12 +160,10 @@ def _decode_mixed(parts: Sequence[tuple[memoryview | list[Any], int]], spec: Ten
         try:
             arrays.append(pa.array(data, type=spec.datatype.arrow, from_pandas=False))
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-            raise AnswerError(
-                f"output {spec.name} holds a value that is not {spec.datatype.name}: {error}", status=200
-            ) from None
+            raise AnswerError(f"output {spec.name} holds a value that is not {spec.datatype.name}: {error}") from None
     joined: pa.Array = pa.concat_arrays(arrays)
     if joined.null_count:
-        raise AnswerError(f"output {spec.name} holds null", status=200)
+        raise AnswerError(f"output {spec.name} holds null")
     return joined
 
 
@@ -175,7 +171,7 @@ def _decode_bytes(buffer: bytes, parts: Sequence[tuple[int, int]], rows: int, sp
     """Decode BYTES elements, each a little-endian uint32 length and then that many bytes."""
     starts = _element_starts(buffer, parts)
     if starts is None:
-        raise AnswerError(f"the lengths within output {spec.name} do not add up to its size", status=200)
+        raise AnswerError(f"the lengths within output {spec.name} do not add up to its size")
     data = np.frombuffer(buffer, dtype=np.uint8)
     is_content = np.ones(len(data), dtype=bool)
     for byte in range(4):
@@ -189,9 +185,7 @@ def _decode_bytes(buffer: bytes, parts: Sequence[tuple[int, int]], rows: int, sp
     try:
         return array.cast(target)
     except pa.ArrowInvalid:
-        raise AnswerError(
-            f"output {spec.name} holds bytes that are not UTF-8; declare it as BYTES", status=200
-        ) from None
+        raise AnswerError(f"output {spec.name} holds bytes that are not UTF-8; declare it as BYTES") from None
 
 
 def _element_starts(buffer: bytes, parts: Sequence[tuple[int, int]]) -> np.ndarray[Any, np.dtype[np.int64]] | None:

@@ -20,9 +20,9 @@
   Make the table of this model, as dbt-duckdb's own table materialization does, within one transaction.
 
   `create or replace` rather than a rename swap: with four threads, the swap's look at duckdb_indexes() fails while a
-  neighbour drops its backup. The stores are dropped after the commit, so that a failing post-hook costs nothing.
+  neighbour drops its backup. What is not needed any more is dropped after the commit, so that a failing post-hook costs nothing.
 -#}
-{% macro build_table(build_sql, stores=[], temporary=[]) -%}
+{% macro build_table(build_sql, clean_up=[]) -%}
   {%- set existing_relation = load_cached_relation(this) -%}
   {%- set target_relation = this.incorporate(type='table') -%}
   {%- set grant_config = config.get('grants') -%}
@@ -42,8 +42,8 @@
   {%- do persist_docs(target_relation, model) -%}
   {% do adapter.commit() %}
 
-  {%- for table in temporary + stores -%}
-    {%- call statement('dbt_triton_clean_up', auto_begin=False) -%} drop table if exists {{ table }} {%- endcall -%}
+  {%- for cleaning in clean_up -%}
+    {%- call statement('dbt_triton_clean_up', auto_begin=False) -%} {{ cleaning }} {%- endcall -%}
   {%- endfor -%}
   {{ run_hooks(post_hooks, inside_transaction=False) }}
   {{- return(target_relation) -}}

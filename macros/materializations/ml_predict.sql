@@ -28,11 +28,12 @@
   {%- endcall -%}
   {%- set result = dbt_triton.step_result() -%}
 
-  {%- set target_relation = dbt_triton.build_table(result.build_sql, stores=result.stores, temporary=result.temporary) -%}
+  {%- set target_relation = dbt_triton.build_table(result.build_sql, clean_up=result.clean_up) -%}
   {%- set rows = run_query('select count(*) from ' ~ target_relation).columns[0].values()[0] | int -%}
   {%- set figures = result.figures -%}
   {%- set message = 'ML_PREDICT ' ~ '{:,}'.format(rows) ~ ' rows, ' ~ '{:,}'.format(figures.requests) ~ ' requests, '
-    ~ '{:,}'.format(figures.retries) ~ ' retries, ' ~ '{:.1f}'.format(figures.seconds) ~ ' s' -%}
+    ~ '{:,}'.format(figures.retries) ~ ' retries, ' ~ '{:.1f}'.format(figures.seconds) ~ ' s'
+    ~ (', ' ~ '{:,}'.format(figures.rows_failed) ~ ' rows failed' if figures.rows_failed else '') -%}
   {{ store_raw_result('main', message=message, code=tojson(figures), rows_affected=rows) }}
   {{ return({'relations': [target_relation]}) }}
 {% endmaterialization %}

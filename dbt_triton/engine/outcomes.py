@@ -1,0 +1,77 @@
+"""What comes of rows: predictions, failed rows, or the end of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+
+from dbt_triton.errors import PERMANENT_REASONS, ROW_REASONS, InferenceError, Reason
+
+#: So many requests in a row that the model answers with an error, and none that it answers well, are no bad rows.
+BREAKER_FAILURES = 256
+
+
+@dataclass(frozen=True)
+class FailedRows:
+    """Rows that were refused alone, and why. ``keys`` are the key columns, ``error`` is the same for all of them."""
+
+    keys: list[pa.Array]
+    error: InferenceError
+
+    @property
+    def permanent(self) -> bool:
+        """Whether the rows would fail again."""
+        return self.error.reason in PERMANENT_REASONS
+
+
+class RunError(InferenceError):
+    """The run ended early, for no row's fault; with the key columns of the rows that met it."""
+
+    def __init__(self, error: InferenceError, keys: list[pa.Array]) -> None:
+        super().__init__(error.message, reason=error.reason, status=error.status, attempts=error.attempts)
+        self.keys = keys
+
+
+class Sink(Protocol):
+    """Takes what comes of rows, in a thread of its own."""
+
+    def predictions(self, keys: list[pa.Array], outputs: list[pa.Array]) -> None:
+        """Take a chunk of predictions: the key columns, and the outputs in the order of OUTPUT."""
+        ...
+
+    def failures(self, failed: Sequence[FailedRows]) -> None:
+        """Take failed rows."""
+        ...
+
+
+class Breaker:
+    """Ends a run whose every request fails: a dead model says 500 for ever, while it says that it is ready."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+
+    def success(self) -> None:
+        """Forget the failures so far."""
+        self._failures = 0
+
+    def failure(self, error: InferenceError) -> InferenceError | None:
+        """Count a failed request. Returns the error that ends the run when there were too many."""
+        if error.reason == Reason.REFUSED:
+            return None  # the server looked at the rows and said what is wrong with them
+        self._failures += 1
+        if self._failures < BREAKER_FAILURES:
+            return None
+        return InferenceError(
+            f"{self._failures} requests failed, one after the other, and none succeeded; the last one: {error.message}",
+            reason=Reason.UNAVAILABLE,
+            status=error.status,
+            attempts=error.attempts,
+        )
+
+
+def is_about_rows(error: InferenceError) -> bool:
+    """Tell whether a smaller request may succeed where this one failed."""
+    return error.reason in ROW_REASONS

@@ -1,0 +1,148 @@
+"""Reading ahead: record batches become requests while earlier ones are sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+
+from dbt_triton.options import Options
+from dbt_triton.tensors import EncodedRows
+
+
+@dataclass(frozen=True)
+class Request:
+    """Rows ``start`` to ``end`` (exclusive) of one encoded record batch."""
+
+    encoded: EncodedRows
+    keys: list[pa.Array]
+    start: int
+    end: int
+    parameters: dict[str, Any] | None = None
+
+    @property
+    def rows(self) -> int:
+        """How many rows it has."""
+        return self.end - self.start
+
+    @property
+    def request_keys(self) -> list[pa.Array]:
+        """The key columns of the rows."""
+        return [column.slice(self.start, self.rows) for column in self.keys]
+
+    def halves(self) -> list[Request]:
+        """Split it in two."""
+        middle = self.start + self.rows // 2
+        return [replace(self, end=middle), replace(self, start=middle)]
+
+
+class SequenceMarker:
+    """Marks the requests of a run as one sequence: start on the first, end on the last."""
+
+    def __init__(self, options: Options) -> None:
+        self._id = options.wire_sequence_id
+        self._start = options.sequence_start
+        self._end = options.sequence_end
+        self._first = True
+
+    def mark(self, requests: list[Request], *, last: bool) -> list[Request]:
+        """Give each request its parameters; ``last`` says that no requests follow these."""
+        marked = []
+        for position, request in enumerate(requests):
+            is_last = last and position == len(requests) - 1
+            parameters = {
+                "sequence_id": self._id,
+                "sequence_start": self._start and self._first,
+                "sequence_end": self._end and is_last,
+            }
+            self._first = False
+            marked.append(replace(request, parameters=parameters))
+        return marked
+
+
+class Source:
+    """Gives requests to the workers; the next record batch is read and encoded while this one is sent.
+
+    Args:
+        batches: record batches.
+        requests_of: makes requests of one, in the reader's thread; ``last`` tells that it is the last.
+        reader: the thread.
+    """
+
+    def __init__(
+        self,
+        batches: Iterator[pa.RecordBatch],
+        requests_of: Callable[..., list[Request]],
+        reader: ThreadPoolExecutor,
+    ) -> None:
+        self._batches = batches
+        self._requests_of = requests_of
+        self._reader = reader
+        self._pending: deque[Request] = deque()
+        self._lock = asyncio.Lock()
+        self._ahead: pa.RecordBatch | None = None
+        self._started = False
+        self._next: asyncio.Future[list[Request] | None] | None = self._read_ahead()
+
+    async def next(self) -> Request | None:
+        """Return the next request, or None when there are no more."""
+        while not self._pending:
+            async with self._lock:
+                if self._pending:
+                    break
+                if self._next is None:
+                    return None
+                requests = await self._next
+                self._next = self._read_ahead() if requests is not None else None
+                self._pending.extend(requests or [])
+        return self._pending.popleft()
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether every request was given."""
+        return self._next is None and not self._pending
+
+    def put_back(self, requests: Iterable[Request]) -> None:
+        """Give requests to the next worker that asks."""
+        self._pending.extendleft(requests)
+
+    async def close(self) -> None:
+        """Wait for a read that is under way: its connection must be free afterwards."""
+        if self._next is not None:
+            await asyncio.gather(self._next, return_exceptions=True)
+
+    def _read_ahead(self) -> asyncio.Future[list[Request] | None]:
+        return asyncio.get_running_loop().run_in_executor(self._reader, self._read)
+
+    def _read(self) -> list[Request] | None:
+        """Read one batch further than is sent, so that the last one is known to be the last."""
+        if not self._started:
+            self._started = True
+            self._ahead = next(self._batches, None)
+        batch = self._ahead
+        if batch is None:
+            return None
+        self._ahead = next(self._batches, None)
+        return self._requests_of(batch, last=self._ahead is None)
+
+
+def exact_batches(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
+    """Cut a stream of record batches into batches of exactly ``rows`` rows; only the last may be shorter."""
+    waiting: list[pa.RecordBatch] = []
+    count = 0
+    for batch in batches:
+        waiting.append(batch)
+        count += batch.num_rows
+        if count < rows:
+            continue
+        whole = pa.concat_batches(waiting) if len(waiting) > 1 else batch
+        cut = count - count % rows
+        yield from (whole.slice(start, rows) for start in range(0, cut, rows))
+        waiting, count = ([whole.slice(cut)], count - cut) if cut < count else ([], 0)
+    if count:
+        yield pa.concat_batches(waiting)
