@@ -1,0 +1,1 @@
+"""What the benchmark scripts share: the workload, the clients, and the report."""

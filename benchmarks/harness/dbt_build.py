@@ -1,0 +1,111 @@
+"""A real ``dbt build`` of one ML_PREDICT model in a temporary project, on a DuckDB file."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from harness.workload import LABEL, MODEL, REVIEW_BYTES, REVIEW_PATTERN, Case
+
+_REPOSITORY = Path(__file__).resolve().parent.parent.parent
+_TIMEOUT_SECONDS = 1800
+_FILES = {
+    "dbt_project.yml": "name: bench\nversion: 1.0.0\nprofile: bench\n",
+    "profiles.yml": "bench: {target: dev, outputs: {dev: {type: duckdb, path: bench.duckdb}}}\n",
+    "packages.yml": f"packages: [{{local: {json.dumps(str(_REPOSITORY))}}}]\n",
+    "models/labeller.sql": f"""{{{{ config(materialized='inference_model') }}}}
+CREATE MODEL labeller INPUT (`input` STRING) OUTPUT (`output` STRING)
+WITH ('provider' = 'triton', 'endpoint' = '{{{{ env_var("TRITON_URL") }}}}', 'model-name' = '{MODEL}')
+""",
+    "models/classified.sql": """{{ config(materialized='ml_predict') }}
+SELECT id, output AS label
+FROM ML_PREDICT(
+    TABLE {{ source('warehouse', env_var('REVIEWS')) }}, MODEL {{ ref('labeller') }}, DESCRIPTOR(review),
+    MAP['batch-size', '{{ env_var("BATCH_SIZE") }}', 'max-concurrent-operations', '{{ env_var("IN_FLIGHT") }}']
+)
+""",
+}
+
+
+@dataclass(frozen=True)
+class DbtFigures:
+    """Rows a second of one build, dbt's start-up left out.
+
+    Args:
+        step: of the ML_PREDICT step alone: read, send, write to the store.
+        node: of the whole node, from the table of reviews to the table of labels; this one is compared.
+    """
+
+    step: float
+    node: float
+
+
+class DbtProject:
+    """A temporary dbt project with a table of reviews for each number of rows."""
+
+    def __init__(self, folder: Path, endpoint: str, row_counts: Iterable[int]) -> None:
+        self._folder = folder
+        self._endpoint = endpoint
+        for name, text in _FILES.items():
+            path = folder / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+        tables = [{"name": _table(rows)} for rows in sorted(set(row_counts))]
+        sources = {"version": 2, "sources": [{"name": "warehouse", "schema": "main", "tables": tables}]}
+        (folder / "models" / "sources.yml").write_text(json.dumps(sources))  # JSON is YAML
+        with duckdb.connect(str(folder / "bench.duckdb")) as warehouse:
+            for rows in sorted(set(row_counts)):
+                warehouse.execute(
+                    f"create table {_table(rows)} as "
+                    f"select i as id, printf('{REVIEW_PATTERN}', i) as review from range({rows}) t(i)"
+                )
+                lengths = warehouse.execute(f"select distinct strlen(review) from {_table(rows)}").fetchall()
+                assert lengths == [(REVIEW_BYTES,)]
+        self._dbt(["deps"], {})
+
+    def build(self, case: Case) -> DbtFigures:
+        """Run ``dbt build``, and check that every row was sent and labelled."""
+        settings = {
+            "REVIEWS": _table(case.rows),
+            "BATCH_SIZE": str(case.batch_size),
+            "IN_FLIGHT": str(case.in_flight),
+        }
+        self._dbt(["build", "--no-partial-parse"], settings)
+        results = json.loads((self._folder / "target" / "run_results.json").read_text())["results"]
+        node = next(result for result in results if result["unique_id"] == "model.bench.classified")
+        step = json.loads(node["adapter_response"]["code"])
+        assert step["rows_predicted"] == case.rows
+        assert step["requests"] >= math.ceil(case.rows / case.batch_size)
+        with duckdb.connect(str(self._folder / "bench.duckdb"), read_only=True) as warehouse:
+            labels = warehouse.execute("select label, count(*) from classified group by label").fetchall()
+        assert labels == [(LABEL, case.rows)]
+        return DbtFigures(step=case.rows / step["seconds"], node=case.rows / node["execution_time"])
+
+    def _dbt(self, arguments: list[str], settings: dict[str, str]) -> None:
+        placeholders = {"REVIEWS": "", "BATCH_SIZE": "1", "IN_FLIGHT": "1"}
+        ran = subprocess.run(
+            [str(Path(sys.executable).parent / "dbt"), *arguments, "--profiles-dir", str(self._folder)],
+            cwd=self._folder,
+            env=os.environ
+            | {"DBT_SEND_ANONYMOUS_USAGE_STATS": "false", "TRITON_URL": self._endpoint}
+            | placeholders
+            | settings,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_SECONDS,
+            check=False,
+        )
+        if ran.returncode:
+            raise RuntimeError(f"dbt {arguments[0]} failed:\n{ran.stdout}\n{ran.stderr}")
+
+
+def _table(rows: int) -> str:
+    return f"reviews_{rows}"

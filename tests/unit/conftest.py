@@ -1,0 +1,17 @@
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis.configuration import set_hypothesis_home_dir
+
+# pytest would walk into a `.hypothesis` folder at the root, which the plugin reports with a warning.
+set_hypothesis_home_dir(Path(__file__).parents[2] / ".pytest_cache" / "hypothesis")
+# The same examples on every machine and in every run: a red build is never luck.
+settings.register_profile(
+    "unit",
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("unit")
