@@ -19,7 +19,7 @@ from dbt_triton.errors import ConfigurationError, DbtTritonError, InferenceError
 from dbt_triton.inference_model import Binding, bind
 from dbt_triton.step.plan import Plan, PlannedCall, unused_name
 from dbt_triton.step.report import ended_early, failed_rows
-from dbt_triton.step.rewrite import Source, joined
+from dbt_triton.step.rewrite import Source, joined, sampled, stubbed
 from dbt_triton.store import KEY_COLUMNS, PredictionStore, key_halves
 from dbt_triton.tensors import RequestFormat
 from dbt_triton.warehouse import DuckDBWarehouse, TableWriter, quote
@@ -76,10 +76,14 @@ class _Run:
         self._plan = plan
         self._warehouse = warehouse
         self._full_refresh = full_refresh
-        self._bindings: list[Binding] = []
+        self._bindings: dict[int, Binding] = {}
 
     def predict(self, number: int, planned: PlannedCall) -> None:
         """Send what has no prediction yet, and find what replaces the call in the statement."""
+        if planned.model.is_stub:
+            query = sampled(planned, self._plan.statement.input_query(planned.call, self.replacements))
+            self.replacements[planned.call.span] = stubbed(planned, query)
+            return
         source = self._source(number, planned)
         if not self._warehouse.rows(f"select 1 from {source.relation} where {source.key} is not null limit 1"):
             # Nothing to send: no server is needed (dbt's --empty, an empty table).
@@ -120,7 +124,7 @@ class _Run:
         """Make the input readable more than once: what is not a plain table goes into a temporary one."""
         if planned.is_table and not planned.in_order:
             return Source(self._plan.statement.render({}, planned.call.operand), planned.key)
-        query = self._plan.statement.input_query(planned.call, self.replacements)
+        query = sampled(planned, self._plan.statement.input_query(planned.call, self.replacements))
         table = quote(f"dbt_triton_input_{number}")
         hidden = unused_name("ml_row", planned.columns) if planned.in_order else None
         if hidden is not None:
@@ -197,13 +201,15 @@ class _StoreSink:
         self._store.append_failures(self._writer, failed)
 
 
-def _preflight(plan: Plan) -> list[Binding]:
-    """Compare every model with what is served, before any row is sent."""
-    bindings: list[Binding] = []
+def _preflight(plan: Plan) -> dict[int, Binding]:
+    """Compare every model that is no stub with what is served, before any row is sent. By the call's number."""
+    bindings: dict[int, Binding] = {}
     problems: list[str] = []
-    for planned in plan.calls:
+    for number, planned in enumerate(plan.calls):
+        if planned.model.is_stub:
+            continue
         try:
-            bindings.append(asyncio.run(_bind(planned)))
+            bindings[number] = asyncio.run(_bind(planned))
         except ConfigurationError as error:
             problems += [f"{error.subject}: {problem}" for problem in error.problems]
         except InferenceError as error:

@@ -19,7 +19,7 @@ from dbt_triton.ddl.create_model import definition_from_yaml
 from dbt_triton.errors import ConfigurationError, DbtTritonError, SqlSyntaxError
 from dbt_triton.inference_model import InferenceModel, bind, metadata_row
 from dbt_triton.inference_model.row import COLUMNS
-from dbt_triton.step.plan import make_plan
+from dbt_triton.step.plan import make_plan, project_endpoint
 from dbt_triton.step.predict import run_plan
 from dbt_triton.warehouse import DuckDBWarehouse, literal, quote
 
@@ -33,12 +33,14 @@ def build_inference_model(arguments: str, session: Any) -> None:  # noqa: ANN401
 
     def work(args: Arguments, _: DuckDBWarehouse) -> dict[str, Any]:
         model = _inference_model(args)
-        served = asyncio.run(_served(model)) if model.options.preflight else None
+        asked = model.options.preflight and not model.is_stub
+        served = asyncio.run(_served(model)) if asked else None
         if served is not None:
             bind(model, served)
         row = metadata_row(model, served)
         columns = [f"{literal(row[name], kind)} as {quote(name)}" for name, kind in COLUMNS.items()]
         said = f"version {served.version} of Triton {served.server_version}" if served else "not checked"
+        said = "stub" if model.is_stub else said
         return {"build_sql": "select " + ", ".join(columns), "message": f"CREATE MODEL {model.name}, {said}"}
 
     _run(arguments, session, work)
@@ -94,7 +96,8 @@ def _run(
 
 
 def _inference_model(args: Arguments) -> InferenceModel:
-    overrides = {"endpoint": args["endpoint"]} if args.get("endpoint") else {}
+    variables = dict(args.get("variables") or {})
+    overrides = project_endpoint(args) | {key: variables[key] for key in ("provider",) if key in variables}
     return InferenceModel.from_definition(_definition(args), overrides)
 
 
