@@ -9,7 +9,7 @@ from typing import Any, cast
 from sqlglot.tokens import TokenType
 
 from dbt_triton.ddl.tokens import Tokens
-from dbt_triton.errors import ConfigurationError
+from dbt_triton.errors import ConfigurationError, SqlSyntaxError
 
 _YAML_KEYS = ("input", "output", "comment", "name")
 
@@ -100,19 +100,19 @@ def definition_from_yaml(name: str, meta: Mapping[str, Any]) -> ModelDefinition:
 def _columns(tokens: Tokens) -> tuple[Column, ...]:
     tokens.expect_type(TokenType.L_PAREN, "( and the columns")
     columns: list[Column] = []
+    seen: set[str] = set()
     while True:
+        line = tokens.line
         name = tokens.identifier("a column name")
+        if name.lower() in seen:
+            raise SqlSyntaxError(f"column {name} is declared twice", line)
+        seen.add(name.lower())
         kind = _type_text(tokens, name)
         columns.append(Column(name, kind, _comment(tokens)))
         if tokens.accept_type(TokenType.R_PAREN):
             break
         if not tokens.accept_type(TokenType.COMMA):
             raise tokens.error("expected , or ) after a column")
-    seen: set[str] = set()
-    for column in columns:
-        if column.name.lower() in seen:
-            raise tokens.error(f"column {column.name} is declared twice")
-        seen.add(column.name.lower())
     return tuple(columns)
 
 
@@ -145,13 +145,8 @@ def _options(tokens: Tokens) -> dict[str, Any]:
     tokens.expect_type(TokenType.L_PAREN, "( and the options")
     options: dict[str, Any] = {}
     while True:
-        key = tokens.expect_type(TokenType.STRING, "an option in single quotes").text
-        tokens.expect_type(TokenType.EQ, f"= after '{key}'")
-        value = tokens.expect_type(TokenType.STRING, f"the value of '{key}' in single quotes").text
-        if key in options:
-            raise tokens.error(f"option {key} is given twice")
+        key, value = tokens.option(TokenType.EQ, ("=", ")"), options)
         options[key] = value
         if tokens.accept_type(TokenType.R_PAREN):
             return options
-        if not tokens.accept_type(TokenType.COMMA):
-            raise tokens.error(f"expected , or ) after '{key}'")
+        tokens.expect_type(TokenType.COMMA, f", or ) after '{key}'")

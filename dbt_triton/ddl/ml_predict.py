@@ -83,7 +83,7 @@ class Statement:
 
     def input_query(self, call: Call, replacements: Mapping[Span, str]) -> str:
         """Return a query that gives the call's input rows by itself, with the WITH clauses it needs."""
-        source = self.render(replacements, call.operand)
+        source = Tokens(self.render(replacements, call.operand)).without_backticks()
         query = f"select * from {source}"
         for scope in reversed(call.scopes):
             ctes = [self.render(replacements, cte.span) for cte in scope.visible(call.span.start)]
@@ -104,6 +104,8 @@ def parse_ml_predict(text: str) -> Statement:
     tokens = Tokens(text)
     scanner = _Scanner(tokens)
     scanner.group(())
+    if tokens.peek():
+        raise tokens.error("expected the rest of the statement: this parenthesis closes nothing")
     end = scanner.statement_end
     statement = text if end is None else text[:end].rstrip()
     return Statement(statement, tuple(sorted(scanner.calls, key=lambda call: call.span.end)))
@@ -190,9 +192,10 @@ class _Scanner:
         seen: set[str] = set()
         named = False
         while True:
+            argument_line = tokens.line
             named, argument = self._argument_name(len(seen), named=named)
             if argument in seen:
-                raise tokens.error(f"{argument} is given twice")
+                raise SqlSyntaxError(f"{argument} is given twice", argument_line)
             seen.add(argument)
             if argument == "INPUT":
                 operand = self._table(scopes)
@@ -253,20 +256,18 @@ class _Scanner:
         tokens = self.tokens
         tokens.accept_word("MODEL")
         if tokens.is_type(TokenType.L_PAREN):
-            token = tokens.next()
+            tokens.next()
             depth, name = 1, ""
             while depth and tokens.peek():
                 if depth == 1 and not name and tokens.accept_word("FROM"):
-                    _, start, end = tokens.dotted_name("the relation of the inference model")
-                    name = tokens.text[start:end]
+                    name = tokens.dotted_sql("the relation of the inference model")
                     continue
                 token = tokens.next()
                 depth += (token.token_type == TokenType.L_PAREN) - (token.token_type == TokenType.R_PAREN)
             if depth or not name:
                 raise tokens.error("expected a relation, or (select * from a relation), after MODEL")
             return name
-        _, start, end = tokens.dotted_name("the inference model after MODEL")
-        return tokens.text[start:end]
+        return tokens.dotted_sql("the inference model after MODEL")
 
     def _descriptor(self) -> tuple[str, ...]:
         return tuple(self._list("DESCRIPTOR", lambda: self.tokens.identifier("a column of the input")))
@@ -290,10 +291,6 @@ class _Scanner:
         while not tokens.accept_type(TokenType.R_BRACKET):
             if config:
                 tokens.expect_type(TokenType.COMMA, ", or ] in MAP")
-            key = tokens.expect_type(TokenType.STRING, "an option in single quotes").text
-            tokens.expect_type(TokenType.COMMA, f", after '{key}'")
-            value = tokens.expect_type(TokenType.STRING, f"the value of '{key}' in single quotes").text
-            if key in config:
-                raise tokens.error(f"option {key} is given twice")
+            key, value = tokens.option(TokenType.COMMA, (",", "]"), config)
             config[key] = value
         return config

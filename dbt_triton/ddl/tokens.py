@@ -6,12 +6,14 @@ quoting, and gives the place of each token, so that the user's other SQL can sta
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import ClassVar
 
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import TokenError
 from sqlglot.tokens import Token, TokenType
 
+from dbt_triton.credentials import SECRET_KEYS
 from dbt_triton.errors import SqlSyntaxError
 
 END = "the end of the statement"
@@ -94,11 +96,31 @@ class Tokens:
         if not self.accept_word(*words):
             raise self.error(f"expected {' or '.join(words)}")
 
-    def expect_type(self, token_type: TokenType, name: str) -> Token:
+    def expect_type(self, token_type: TokenType, name: str, *, secret: bool = False) -> Token:
         """Step over a token of this type, or say that ``name`` was expected."""
         if not self.is_type(token_type):
-            raise self.error(f"expected {name}")
+            raise self.error(f"expected {name}", secret=secret)
         return self.next()
+
+    def option(self, separator: TokenType, signs: tuple[str, str], taken: Container[str]) -> tuple[str, str]:
+        """Read an option: ``'key' = 'value'`` in WITH, ``'key', 'value'`` in MAP.
+
+        Args:
+            separator: what stands between key and value.
+            signs: how the separator and the end of the options are written, for errors.
+            taken: the options so far.
+        """
+        line = self.line
+        key = self.expect_type(TokenType.STRING, "an option in single quotes").text
+        if key in taken:
+            raise SqlSyntaxError(f"option {key} is given twice", line)
+        # A password in the wrong quotes is a mistake of quoting, and a password still.
+        secret = key in SECRET_KEYS
+        self.expect_type(separator, f"{signs[0]} after '{key}'", secret=secret)
+        value = self.expect_type(TokenType.STRING, f"the value of '{key}' in single quotes", secret=secret).text
+        if not self.is_type(TokenType.COMMA, TokenType.R_PAREN, TokenType.R_BRACKET):
+            raise self.error(f"expected , or {signs[1]} after '{key}'", secret=secret)
+        return key, value
 
     def identifier(self, what: str) -> str:
         """Read one identifier, quoted or not; keywords that are used as names count."""
@@ -118,6 +140,24 @@ class Tokens:
             parts.append(self.identifier(what))
         return parts, start, self.previous_end
 
+    def dotted_sql(self, what: str) -> str:
+        """Read ``a.b.c``. Returns it as SQL for every version of DuckDB: 1.x knows no backticks."""
+        start = self.index
+        self.dotted_name(what)
+        return "".join(self._duckdb_text(token) for token in self._tokens[start : self.index])
+
+    def without_backticks(self) -> str:
+        """Return the whole text with double quotes in place of the backticks around identifiers."""
+        pieces, position = [], 0
+        for token in self._tokens:
+            pieces += [self.text[position : token.start], self._duckdb_text(token)]
+            position = token.end + 1
+        return "".join([*pieces, self.text[position:]])
+
+    def _duckdb_text(self, token: Token) -> str:
+        text = self.text[token.start : token.end + 1]
+        return '"' + token.text.replace('"', '""') + '"' if text.startswith("`") else text
+
     @property
     def previous_end(self) -> int:
         """Where the text of the last read token ends (exclusive)."""
@@ -136,9 +176,11 @@ class Tokens:
                     return
         raise SqlSyntaxError("a parenthesis is never closed", line)
 
-    def error(self, message: str) -> SqlSyntaxError:
-        """Make an error that says what was found at the cursor."""
+    def error(self, message: str, *, secret: bool = False) -> SqlSyntaxError:
+        """Make an error that says what was found at the cursor, unless it may be a secret."""
         token = self.peek()
+        if secret:
+            return SqlSyntaxError(message, self.line)
         found = repr(self.text[token.start : token.end + 1]) if token else END
         return SqlSyntaxError(f"{message}, found {found}", self.line)
 

@@ -246,7 +246,7 @@ def test_trailing_semicolon(end: str) -> None:
         ("from ml_predict(table t, model m, descriptor(c), map('k', 'v'))", 1, r"expected \[ after MAP"),
         ("from ml_predict(table t, model m, descriptor(c), map[\n'k'])", 2, "expected , after 'k', found '\\]'"),
         ("from ml_predict(table t, model m, descriptor(c), map['k', 1])", 1, "expected the value of 'k'.* found '1'"),
-        ("from ml_predict(table t, model m, descriptor(c), map['k', 'v' 'l', 'w'])", 1, r"expected , or \] in MAP"),
+        ("from ml_predict(table t, model m, descriptor(c), map['k', 'v' 'l', 'w'])", 1, r"expected , or \] after 'k'"),
         ("from ml_predict(table t, model m, descriptor(c), map['k', 'v', 'k', 'w'])", 1, "option k is given twice"),
         ("from ml_predict(table t, model m, descriptor(c), map['k', 'v'], 1)", 1, "at most four arguments"),
         ("from ml_predict(table t, model m, descriptor(c)", 1, "expected , or .* found the end of the statement"),

@@ -1,0 +1,1 @@
+../../upper/1/model.py

@@ -1,0 +1,1 @@
+../../wrong_rows/1/model.py
