@@ -31,8 +31,8 @@ _PLANNED = {
 _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|sec|m|min|h)?\s*$", re.IGNORECASE)
 _MILLISECONDS = {"ms": 1, "s": 1000, "sec": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000}
 # Triton does not decode %-escapes (measured), so a name is sent as it is: RFC 3986's pchar without "%".
-_PATH_SEGMENT = re.compile(r"^[A-Za-z0-9\-._~!$&'()*+,;=:@]+$")
-_HEADER_NAME = re.compile(r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$")
+_PATH_SEGMENT = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:@]+")
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _OWN_HEADERS = {
     "accept-encoding",
     "connection",
@@ -64,6 +64,8 @@ def _boolean(value: object) -> object:
 
 def _text(value: object) -> object:
     """Let YAML's numbers stand where a text is wanted (``model-version: 1``)."""
+    if value == "":
+        raise ValueError("it is empty")
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     return value
@@ -104,8 +106,10 @@ def _ratio(value: object) -> object:
 
 
 def _scalar_text(value: object) -> object:
-    """Write YAML's booleans as SQL does; the text is cast to the type of the OUTPUT column."""
-    return str(value).lower() if isinstance(value, bool) else _text(value)
+    """Write YAML's booleans as SQL does; the text, perhaps empty, is cast to the type of the OUTPUT column."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value if value == "" else _text(value)
 
 
 def _base_url(value: object) -> object:
@@ -132,7 +136,7 @@ def _base_url(value: object) -> object:
 
 def _model_name(value: object) -> object:
     text = str(value)
-    if not _PATH_SEGMENT.match(text) or text in {".", ".."}:
+    if not _PATH_SEGMENT.fullmatch(text) or text in {".", ".."}:
         raise ValueError(
             "Triton reads the name from the URL and does not decode %-escapes, so it may hold only letters, "
             "digits and -._~!$&'()*+,;=:@"
@@ -159,7 +163,7 @@ def _headers(value: object) -> object:
         raise ValueError('write a JSON object such as {"X-Team": "reviews"}, or a YAML map')  # noqa: TRY004
     headers = {}
     for name, content in value.items():
-        if not isinstance(name, str) or not _HEADER_NAME.match(name):
+        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
             raise ValueError(f"{name!r} is not a header name")
         if name.lower() in _OWN_HEADERS:
             raise ValueError(f"{name} is set by dbt-triton itself")
@@ -173,7 +177,7 @@ def _headers(value: object) -> object:
 
 def _auth_token(value: object) -> object:
     """Drop ``Bearer``: it is added once, however the token was written."""
-    text = re.sub(r"^bearer\s+", "", str(value).strip(), flags=re.IGNORECASE)
+    text = re.sub(r"^bearer(\s+|$)", "", str(value).strip(), flags=re.IGNORECASE)
     if not text:
         raise ValueError("the token is empty")
     if re.search(r"[\x00-\x1f\x7f\s]", text):
@@ -183,7 +187,7 @@ def _auth_token(value: object) -> object:
 
 Milliseconds = Annotated[float, BeforeValidator(_milliseconds), Field(ge=1, le=86_400_000)]
 Flag = Annotated[bool, BeforeValidator(_boolean)]
-Text = Annotated[str, BeforeValidator(_text), Field(min_length=1)]
+Text = Annotated[str, BeforeValidator(_text)]
 AutoOrCount = Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(_auto_or_integer)]
 
 
@@ -340,5 +344,6 @@ def _sentences(error: ValidationError) -> list[str]:
         elif not key:
             sentences.extend(text.split("\n"))
         else:
-            sentences.append(f"{key}: {text[0].lower()}{text[1:]}")
+            ours = item["type"] == "value_error"
+            sentences.append(f"{key}: {text}" if ours else f"{key}: {text[0].lower()}{text[1:]}")
     return sentences
