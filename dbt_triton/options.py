@@ -33,6 +33,8 @@ _MILLISECONDS = {"ms": 1, "s": 1000, "sec": 1000, "m": 60_000, "min": 60_000, "h
 # Triton does not decode %-escapes (measured), so a name is sent as it is: RFC 3986's pchar without "%".
 _PATH_SEGMENT = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:@]+")
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+#: What the value of a header cannot carry (RFC 9110, 5.5: anything but ASCII is history, and clients refuse it).
+NOT_IN_HEADERS = re.compile(r"[^\t\x20-\x7e]")
 _OWN_HEADERS = {
     "accept-encoding",
     "connection",
@@ -169,8 +171,8 @@ def _headers(value: object) -> object:
             raise ValueError(f"{name} is set by dbt-triton itself")
         if isinstance(content, bool | list | dict) or content is None:
             raise ValueError(f"the value of {name} must be a text")
-        if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", str(content)):
-            raise ValueError(f"the value of {name} holds a control character")
+        if NOT_IN_HEADERS.search(str(content)):
+            raise ValueError(f"the value of {name} holds a control character, or one that is not ASCII")
         headers[name] = str(content)
     return headers
 
@@ -180,8 +182,8 @@ def _auth_token(value: object) -> object:
     text = re.sub(r"^bearer(\s+|$)", "", str(value).strip(), flags=re.IGNORECASE)
     if not text:
         raise ValueError("the token is empty")
-    if re.search(r"[\x00-\x1f\x7f\s]", text):
-        raise ValueError("the token holds white space or a control character")
+    if re.search(r"[^\x21-\x7e]", text):
+        raise ValueError("the token holds white space, a control character, or one that is not ASCII")
     return text
 
 
@@ -218,8 +220,9 @@ class Options(BaseModel):
     sequence_end: Flag = False
     binary_data: Annotated[bool | None, BeforeValidator(lambda v: None if _lower(v) == "auto" else _boolean(v))] = None
     compression: Annotated[Literal["none", "gzip", "deflate"], BeforeValidator(_lower)] = "none"
-    auth_token: Annotated[str | None, BeforeValidator(_auth_token)] = None
-    custom_headers: Annotated[dict[str, str], BeforeValidator(_headers)] = Field(default_factory=dict)
+    # Whatever prints options, a log or a traceback, prints no secret.
+    auth_token: Annotated[str | None, BeforeValidator(_auth_token)] = Field(default=None, repr=False)
+    custom_headers: Annotated[dict[str, str], BeforeValidator(_headers)] = Field(default_factory=dict, repr=False)
     max_concurrent_operations: AutoOrCount = None
     on_error: Annotated[Literal["fail", "null"], BeforeValidator(_none_is_null), BeforeValidator(_lower)] = "fail"
     default_value: Annotated[str | None, BeforeValidator(_scalar_text)] = None
