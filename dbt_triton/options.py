@@ -323,6 +323,7 @@ def parse_options(raw: Mapping[str, Any], subject: str) -> Options:
         options = Options.model_validate(known | {"tensors": tensors})
     except ValidationError as error:
         problems.extend(_sentences(error))
+        problems.extend(_contradictions_of_rest(known, error))
     if problems or options is None:
         raise ConfigurationError(problems, subject)
     return options
@@ -334,6 +335,20 @@ def _unknown_key(key: str) -> str:
     near = difflib.get_close_matches(key.lower().replace("_", "-"), KEYS, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]}?" if near else f"; known options are {', '.join(KEYS)}"
     return f"unknown option {key}{hint}"
+
+
+def _contradictions_of_rest(known: Mapping[str, Any], error: ValidationError) -> list[str]:
+    """Return the contradictions among the options that are valid; pydantic looks for them only where all are."""
+    wrong = {str(item["loc"][0]) for item in error.errors(include_url=False) if item["loc"]}
+    if not wrong:
+        return []  # contradictions are all that was found
+    required = {"provider": "triton", "endpoint": "http://localhost", "model-name": "any"}
+    try:
+        Options.model_validate(required | {key: value for key, value in known.items() if key not in wrong})
+    except ValidationError as rest:
+        # What is said of an option that is wrong itself would follow from its default.
+        return [text for text in _sentences(rest) if not any(key in text for key in wrong)]
+    return []
 
 
 def _sentences(error: ValidationError) -> list[str]:
