@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dbt_triton.errors import ConfigurationError
-from dbt_triton.options import Options
+from dbt_triton.options import NOT_IN_HEADERS, Options
 
 MASK = "***"
 SECRET_KEYS = ("auth-token", "custom-headers")
@@ -64,9 +64,11 @@ def request_headers(options: Options, subject: str) -> dict[str, str]:
     if options.auth_token is not None:
         token = re.sub(r"^bearer\s+", "", expand("auth-token", options.auth_token).strip(), flags=re.IGNORECASE)
         headers["Authorization"] = f"Bearer {token}"
+    problems.extend(
+        f"the value of the header {name} holds a control character, or one that is not ASCII"
+        for name, value in headers.items()
+        if NOT_IN_HEADERS.search(value)
+    )
     if problems:
         raise ConfigurationError(problems, subject)
-    for name, value in headers.items():
-        if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value):
-            raise ConfigurationError([f"the value of the header {name} holds a control character"], subject)
     return headers

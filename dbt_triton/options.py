@@ -36,8 +36,10 @@ _PLANNED = {
 _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|sec|m|min|h)?\s*$", re.IGNORECASE)
 _MILLISECONDS = {"ms": 1, "s": 1000, "sec": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000}
 # Triton does not decode %-escapes (measured), so a name is sent as it is: RFC 3986's pchar without "%".
-_PATH_SEGMENT = re.compile(r"^[A-Za-z0-9\-._~!$&'()*+,;=:@]+$")
-_HEADER_NAME = re.compile(r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$")
+_PATH_SEGMENT = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:@]+")
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+#: What the value of a header cannot carry (RFC 9110, 5.5: anything but ASCII is history, and clients refuse it).
+NOT_IN_HEADERS = re.compile(r"[^\t\x20-\x7e]")
 _OWN_HEADERS = {
     "accept-encoding",
     "connection",
@@ -69,6 +71,8 @@ def _boolean(value: object) -> object:
 
 def _text(value: object) -> object:
     """Let YAML's numbers stand where a text is wanted (``model-version: 1``)."""
+    if value == "":
+        raise ValueError("it is empty")
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     return value
@@ -109,8 +113,10 @@ def _ratio(value: object) -> object:
 
 
 def _scalar_text(value: object) -> object:
-    """Write YAML's booleans as SQL does; the text is cast to the type of the OUTPUT column."""
-    return str(value).lower() if isinstance(value, bool) else _text(value)
+    """Write YAML's booleans as SQL does; the text, perhaps empty, is cast to the type of the OUTPUT column."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value if value == "" else _text(value)
 
 
 def _stub_values(value: object) -> object:
@@ -150,7 +156,7 @@ def _base_url(value: object) -> object:
 
 def _model_name(value: object) -> object:
     text = str(value)
-    if not _PATH_SEGMENT.match(text) or text in {".", ".."}:
+    if not _PATH_SEGMENT.fullmatch(text) or text in {".", ".."}:
         raise ValueError(
             "Triton reads the name from the URL and does not decode %-escapes, so it may hold only letters, "
             "digits and -._~!$&'()*+,;=:@"
@@ -177,31 +183,31 @@ def _headers(value: object) -> object:
         raise ValueError('write a JSON object such as {"X-Team": "reviews"}, or a YAML map')  # noqa: TRY004
     headers = {}
     for name, content in value.items():
-        if not isinstance(name, str) or not _HEADER_NAME.match(name):
+        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
             raise ValueError(f"{name!r} is not a header name")
         if name.lower() in _OWN_HEADERS:
             raise ValueError(f"{name} is set by dbt-triton itself")
         if isinstance(content, bool | list | dict) or content is None:
             raise ValueError(f"the value of {name} must be a text")
-        if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", str(content)):
-            raise ValueError(f"the value of {name} holds a control character")
+        if NOT_IN_HEADERS.search(str(content)):
+            raise ValueError(f"the value of {name} holds a control character, or one that is not ASCII")
         headers[name] = str(content)
     return headers
 
 
 def _auth_token(value: object) -> object:
     """Drop ``Bearer``: it is added once, however the token was written."""
-    text = re.sub(r"^bearer\s+", "", str(value).strip(), flags=re.IGNORECASE)
+    text = re.sub(r"^bearer(\s+|$)", "", str(value).strip(), flags=re.IGNORECASE)
     if not text:
         raise ValueError("the token is empty")
-    if re.search(r"[\x00-\x1f\x7f\s]", text):
-        raise ValueError("the token holds white space or a control character")
+    if re.search(r"[^\x21-\x7e]", text):
+        raise ValueError("the token holds white space, a control character, or one that is not ASCII")
     return text
 
 
 Milliseconds = Annotated[float, BeforeValidator(_milliseconds), Field(ge=1, le=86_400_000)]
 Flag = Annotated[bool, BeforeValidator(_boolean)]
-Text = Annotated[str, BeforeValidator(_text), Field(min_length=1)]
+Text = Annotated[str, BeforeValidator(_text)]
 AutoOrCount = Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(_auto_or_integer)]
 
 
@@ -232,8 +238,9 @@ class Options(BaseModel):
     sequence_end: Flag = False
     binary_data: Annotated[bool | None, BeforeValidator(lambda v: None if _lower(v) == "auto" else _boolean(v))] = None
     compression: Annotated[Literal["none", "gzip", "deflate"], BeforeValidator(_lower)] = "none"
-    auth_token: Annotated[str | None, BeforeValidator(_auth_token)] = None
-    custom_headers: Annotated[dict[str, str], BeforeValidator(_headers)] = Field(default_factory=dict)
+    # Whatever prints options, a log or a traceback, prints no secret.
+    auth_token: Annotated[str | None, BeforeValidator(_auth_token)] = Field(default=None, repr=False)
+    custom_headers: Annotated[dict[str, str], BeforeValidator(_headers)] = Field(default_factory=dict, repr=False)
     max_concurrent_operations: AutoOrCount = None
     on_error: Annotated[Literal["fail", "null"], BeforeValidator(_none_is_null), BeforeValidator(_lower)] = "fail"
     default_value: Annotated[str | None, BeforeValidator(_scalar_text)] = None
@@ -310,7 +317,9 @@ class Options(BaseModel):
 
 # Options whose keys hold the name of a column.
 _BY_COLUMN = {"tensors", "stubs"}
-KEYS: tuple[str, ...] = tuple(str(field.alias) for name, field in Options.model_fields.items() if name not in _BY_COLUMN)
+KEYS: tuple[str, ...] = tuple(
+    str(field.alias) for name, field in Options.model_fields.items() if name not in _BY_COLUMN
+)
 
 
 def parse_options(raw: Mapping[str, Any], subject: str) -> Options:
@@ -343,6 +352,7 @@ def parse_options(raw: Mapping[str, Any], subject: str) -> Options:
         options = Options.model_validate(known | {"tensors": tensors, "stubs": stubs})
     except ValidationError as error:
         problems.extend(_sentences(error))
+        problems.extend(_contradictions_of_rest(known, error))
     if problems or options is None:
         raise ConfigurationError(problems, subject)
     return options
@@ -356,6 +366,20 @@ def _unknown_key(key: str) -> str:
     return f"unknown option {key}{hint}"
 
 
+def _contradictions_of_rest(known: Mapping[str, Any], error: ValidationError) -> list[str]:
+    """Return the contradictions among the options that are valid; pydantic looks for them only where all are."""
+    wrong = {str(item["loc"][0]) for item in error.errors(include_url=False) if item["loc"]}
+    if not wrong:
+        return []  # contradictions are all that was found
+    required = {"provider": "triton", "endpoint": "http://localhost", "model-name": "any"}
+    try:
+        Options.model_validate(required | {key: value for key, value in known.items() if key not in wrong})
+    except ValidationError as rest:
+        # What is said of an option that is wrong itself would follow from its default.
+        return [text for text in _sentences(rest) if not any(key in text for key in wrong)]
+    return []
+
+
 def _sentences(error: ValidationError) -> list[str]:
     """Turn pydantic's errors into one sentence each; values are left out, since they may be secrets."""
     sentences = []
@@ -367,5 +391,6 @@ def _sentences(error: ValidationError) -> list[str]:
         elif not key:
             sentences.extend(text.split("\n"))
         else:
-            sentences.append(f"{key}: {text[0].lower()}{text[1:]}")
+            ours = item["type"] == "value_error"
+            sentences.append(f"{key}: {text}" if ours else f"{key}: {text[0].lower()}{text[1:]}")
     return sentences

@@ -81,10 +81,13 @@ class Statement:
             position = span.end
         return "".join([*pieces, self.text[position:end]])
 
+    def operand_sql(self, call: Call, replacements: Mapping[Span, str]) -> str:
+        """Return the call's TABLE operand for a FROM clause of any version of DuckDB."""
+        return Tokens(self.render(replacements, call.operand)).without_backticks()
+
     def input_query(self, call: Call, replacements: Mapping[Span, str]) -> str:
         """Return a query that gives the call's input rows by itself, with the WITH clauses it needs."""
-        source = Tokens(self.render(replacements, call.operand)).without_backticks()
-        query = f"select * from {source}"
+        query = f"select * from {self.operand_sql(call, replacements)}"
         for scope in reversed(call.scopes):
             ctes = [self.render(replacements, cte.span) for cte in scope.visible(call.span.start)]
             if ctes:

@@ -123,7 +123,7 @@ class _Run:
     def _source(self, number: int, planned: PlannedCall) -> Source:
         """Make the input readable more than once: what is not a plain table goes into a temporary one."""
         if planned.is_table and not planned.in_order:
-            return Source(self._plan.statement.render({}, planned.call.operand), planned.key)
+            return Source(self._plan.statement.operand_sql(planned.call, {}), planned.key)
         query = sampled(planned, self._plan.statement.input_query(planned.call, self.replacements))
         table = quote(f"dbt_triton_input_{number}")
         hidden = unused_name("ml_row", planned.columns) if planned.in_order else None

@@ -146,7 +146,7 @@ def test_stub_predicts_the_same_for_the_same_inputs_in_the_declared_types(stubbe
 def test_stub_is_the_same_on_every_machine(stubbed: Stubbed) -> None:
     """The stub's predictions are fixed: a test may compare with them."""
     sql = "select small, round(ratio, 3), label, mood from predicted where id = 1"
-    assert _rows(stubbed, sql) == [(0,)]
+    assert _rows(stubbed, sql) == [(19, 0.416, "stub-06289045", "glad")]
 
 
 def test_stub_chooses_from_the_values_that_it_is_given(stubbed: Stubbed) -> None:

@@ -21,8 +21,8 @@ BY_INPUT = {
     "rows": "select 'fine' as review, 'glad' as mood union all select 'dull', 'sad'",
 }
 SCORES = {"input": "ref('score')", "format": "sql", "rows": "select 0.5 as score, 'too long' as ml_error"}
-GLAD = [{"id": 1, "feeling": "glad"}, {"id": 2, "feeling": "glad"}, {"id": 3, "feeling": None}]
-MOODS = [{"id": 1, "feeling": "glad"}, {"id": 2, "feeling": "sad"}, {"id": 3, "feeling": None}]
+GLAD: list[dict[str, Any]] = [{"id": 1, "feeling": "glad"}, {"id": 2, "feeling": "glad"}, {"id": 3, "feeling": None}]
+MOODS: list[dict[str, Any]] = [{"id": 1, "feeling": "glad"}, {"id": 2, "feeling": "sad"}, {"id": 3, "feeling": None}]
 
 VERBATIM = """
     {{ config(materialized='ml_predict') }}
@@ -82,7 +82,9 @@ def _project(root: Path, *, dispatch: bool) -> DbtProject:
     tests = [
         _test("macro_one_answer", "by_macro", [ONE_ANSWER], GLAD),
         _test("macro_by_input", "by_macro", [BY_INPUT], MOODS),
-        _test("verbatim_one_answer", "verbatim", [ONE_ANSWER], [{**row, "said": "ML_PREDICT(in a text)"} for row in GLAD]),
+        _test(
+            "verbatim_one_answer", "verbatim", [ONE_ANSWER], [{**row, "said": "ML_PREDICT(in a text)"} for row in GLAD]
+        ),
         _test("verbatim_by_input", "verbatim", [BY_INPUT], MOODS),
         _test("verbatim_wrong", "verbatim", [BY_INPUT], GLAD),
         _test(

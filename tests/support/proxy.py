@@ -103,6 +103,8 @@ class RecordingProxy:
     exchanges: list[Exchange] = field(default_factory=list)
     connections: int = 0
     open_connections: int = 0
+    in_flight: int = 0
+    most_in_flight: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
     changed: threading.Condition = field(init=False)
 
@@ -174,11 +176,15 @@ class _Handler(socketserver.StreamRequestHandler):
     def _pass_on(self, proxy: RecordingProxy) -> None:
         address = urlsplit(proxy.upstream)
         upstream: socket.socket | None = None
+        waiting = False
         try:
             while (request := read_message(self.rfile)) is not None:
                 exchange = Exchange(request)
+                waiting = True
                 with proxy.changed:
                     proxy.exchanges.append(exchange)
+                    proxy.in_flight += 1
+                    proxy.most_in_flight = max(proxy.most_in_flight, proxy.in_flight)
                     proxy.changed.notify_all()
                 made_up = proxy.hook(exchange) if proxy.hook else None
                 if isinstance(made_up, bytes):
@@ -193,11 +199,15 @@ class _Handler(socketserver.StreamRequestHandler):
                         return
                 with proxy.changed:
                     exchange.answer = made_up
+                    proxy.in_flight -= 1
                     proxy.changed.notify_all()
+                waiting = False
                 self.wfile.write(made_up.encode())
         except OSError:
             return
         finally:
+            with proxy.changed:
+                proxy.in_flight -= waiting
             if upstream is not None:
                 with contextlib.suppress(OSError):
                     upstream.close()

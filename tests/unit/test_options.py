@@ -1,0 +1,324 @@
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dbt_triton.errors import ConfigurationError
+from dbt_triton.options import KEYS, Options, parse_options
+
+REQUIRED = {"provider": "triton", "endpoint": "http://localhost:8000", "model-name": "m"}
+SECRET = "s3cret-t0ken"  # noqa: S105 - a made-up one that must show up nowhere
+
+
+def parse(**given_options: Any) -> Options:
+    """Parse options written with underscores, added to the required ones."""
+    return parse_options(REQUIRED | {key.replace("_", "-"): value for key, value in given_options.items()}, "model m")
+
+
+def problems(raw: dict[str, Any]) -> list[str]:
+    """Return the problems of options that must be refused."""
+    with pytest.raises(ConfigurationError) as caught:
+        parse_options(raw, 'inference model "m"')
+    assert str(caught.value).startswith('inference model "m":')
+    return caught.value.problems
+
+
+def test_defaults() -> None:
+    """Only provider, endpoint and model-name are needed; every other option has the default of the manual."""
+    options = parse().model_dump(by_alias=True, exclude={"provider", "endpoint", "model_name"})
+    expected = {
+        "model-version": "latest",
+        "timeout": 30_000,
+        "max-retries": 3,
+        "batch-size": None,
+        "priority": None,
+        "sequence-id": None,
+        "sequence-start": False,
+        "sequence-end": False,
+        "binary-data": None,
+        "compression": "none",
+        "auth-token": None,
+        "custom-headers": {},
+        "max-concurrent-operations": None,
+        "on-error": "fail",
+        "default-value": None,
+        "max-error-ratio": 1.0,
+        "cache": "run",
+        "tls-ca": None,
+        "tls-cert": None,
+        "tls-key": None,
+        "preflight": True,
+        "tensors": {},
+    }
+    assert {key: options[key] for key in expected} == expected
+
+
+def test_required() -> None:
+    """What is required and missing is said, all of it at once."""
+    assert problems({}) == ["provider is required", "endpoint is required", "model-name is required"]
+
+
+@pytest.mark.parametrize(
+    ("key", "written", "read"),
+    [
+        ("provider", "TRITON", "triton"),
+        ("model_name", "text-classification", "text-classification"),
+        ("model_name", 7, "7"),
+        ("model_name", "a.b_c~!$&'()*+,;=:@-1", "a.b_c~!$&'()*+,;=:@-1"),
+        ("model_version", "latest", "latest"),
+        ("model_version", " Latest ", "latest"),
+        ("model_version", "1", "1"),
+        ("model_version", 12, "12"),
+        ("model_version", "007", "7"),
+        ("timeout", "10000", 10_000),
+        ("timeout", 1500, 1500),
+        ("timeout", "250ms", 250),
+        ("timeout", "10s", 10_000),
+        ("timeout", "1.5 S", 1500),
+        ("timeout", "2min", 120_000),
+        ("timeout", "1 h", 3_600_000),
+        ("max_retries", "0", 0),
+        ("max_retries", 100, 100),
+        ("batch_size", "auto", None),
+        ("batch_size", "AUTO", None),
+        ("batch_size", "64", 64),
+        ("batch_size", 1, 1),
+        ("priority", "0", 0),
+        ("priority", 255, 255),
+        ("sequence_id", "seq-001", "seq-001"),
+        ("sequence_id", 42, "42"),
+        ("binary_data", "auto", None),
+        ("binary_data", "true", True),
+        ("binary_data", False, False),
+        ("compression", "GZIP", "gzip"),
+        ("compression", "deflate", "deflate"),
+        ("compression", "none", "none"),
+        ("auth_token", "x", "x"),
+        ("auth_token", "Bearer x", "x"),
+        ("auth_token", "bearer  x ", "x"),
+        ("auth_token", "${TOKEN}", "${TOKEN}"),
+        ("custom_headers", '{"X-Team": "reviews", "X-Number": 5}', {"X-Team": "reviews", "X-Number": "5"}),
+        ("custom_headers", {"X-Team": "${TEAM}\tx"}, {"X-Team": "${TEAM}\tx"}),
+        ("custom_headers", "{}", {}),
+        ("max_concurrent_operations", "auto", None),
+        ("max_concurrent_operations", "8", 8),
+        ("on_error", "NULL", "null"),
+        ("on_error", None, "null"),
+        ("max_error_ratio", "1", 1.0),
+        ("max_error_ratio", 1, 1.0),
+        ("retry_errors", "true", True),
+        ("cache", "persistent", "persistent"),
+        ("cache", False, "off"),
+        ("preflight", "False", False),
+    ],
+)
+def test_values(key: str, written: object, read: object) -> None:
+    """A value may be SQL text or YAML's own type, and means the same."""
+    assert getattr(parse(**{key: written}), key) == read
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("provider", "openai", "provider: input should be 'triton'"),
+        ("endpoint", "localhost:8000", "endpoint: write http(s)://host[:port]"),
+        ("endpoint", "grpc://localhost:8001", "endpoint: write http(s)://host[:port]"),
+        ("endpoint", "http://", "endpoint: write http(s)://host[:port]"),
+        ("endpoint", "http://h:0", "endpoint: the port must be between 1 and 65535"),
+        ("endpoint", "http://h:70000", "endpoint: the port is not usable"),
+        ("endpoint", "http://user:pw@h", "endpoint: a user name or password does not belong here"),
+        ("endpoint", "http://h?x=1", "endpoint: a query or fragment does not belong here"),
+        ("endpoint", "http://h/v2/models/m", "endpoint: name the server only"),
+        ("model-version", "0", "model-version: write latest, or a version number from 1"),
+        ("model-version", "-1", "model-version: write latest, or"),
+        ("model-version", "v1", "model-version: write latest, or"),
+        ("model-version", True, "model-version: write latest, or"),
+        ("timeout", "0", "timeout: input should be greater than or equal to 1"),
+        ("timeout", "25h", "timeout: input should be less than or equal to 86400000"),
+        ("timeout", "-5", "timeout: write a duration such as"),
+        ("timeout", "10 parsecs", "timeout: write a duration such as"),
+        ("timeout", True, "timeout: write a duration such as"),
+        ("max-retries", "-1", "max-retries: input should be greater than or equal to 0"),
+        ("max-retries", "101", "max-retries: input should be less than or equal to 100"),
+        ("max-retries", "3.5", "max-retries: write a whole number"),
+        ("max-retries", True, "max-retries: write a whole number"),
+        ("batch-size", "0", "batch-size: input should be greater than or equal to 1"),
+        ("batch-size", "many", "batch-size: write a whole number"),
+        ("priority", "256", "priority: input should be less than or equal to 255"),
+        ("priority", "-1", "priority: input should be greater than or equal to 0"),
+        ("priority", "high", "priority: write a whole number"),
+        ("sequence-id", "", "sequence-id: it is empty"),
+        ("binary-data", "yes", "binary-data: write true or false"),
+        ("binary-data", 1, "binary-data: write true or false"),
+        ("compression", "zstd", "compression: input should be 'none', 'gzip' or 'deflate'"),
+        ("auth-token", "", "auth-token: the token is empty"),
+        ("auth-token", "Bearer ", "auth-token: the token is empty"),
+        ("auth-token", "a b", "auth-token: the token holds white space, a control character"),
+        ("auth-token", "a\nb", "auth-token: the token holds white space, a control character"),
+        ("custom-headers", "X-Team: reviews", "custom-headers: write a JSON object"),
+        ("custom-headers", "[1]", "custom-headers: write a JSON object"),
+        ("custom-headers", '{"X Team": "x"}', "custom-headers: 'X Team' is not a header name"),
+        ("custom-headers", '{"X-Team": null}', "custom-headers: the value of X-Team must be a text"),
+        ("custom-headers", '{"X-Team": "a\\nb"}', "custom-headers: the value of X-Team holds a control character"),
+        (
+            "custom-headers",
+            {"X-Team": "好"},
+            "custom-headers: the value of X-Team holds a control character, or one that",
+        ),
+        ("auth-token", "好", "auth-token: the token holds white space, a control character, or one that is not ASCII"),
+        ("custom-headers", {"X\n": "x"}, "custom-headers: 'X\\n' is not a header name"),
+        ("custom-headers", '{"content-encoding": "gzip"}', "custom-headers: content-encoding is set by dbt-triton"),
+        ("max-concurrent-operations", "0", "max-concurrent-operations: input should be greater than or equal to 1"),
+        ("on-error", "skip", "on-error: input should be 'fail' or 'null'"),
+        ("max-error-ratio", "5%", "max-error-ratio: write a number from 0 to 1"),
+        ("max-error-ratio", "1.1", "max-error-ratio: input should be less than or equal to 1"),
+        ("max-error-ratio", "nan", "max-error-ratio: "),
+        ("cache", "maybe", "cache: input should be 'run', 'persistent' or 'off'"),
+        ("preflight", "1", "preflight: write true or false"),
+        ("tls-ca", "", "tls-ca: it is empty"),
+    ],
+)
+def test_bad_values(key: str, value: object, problem: str) -> None:
+    """A value that is out of range or of another type is refused with the option's name and what to write."""
+    (found,) = problems(REQUIRED | {key: value})
+    assert found.startswith(problem)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "../m", ".", "..", "a?b", "a#b", "a%20b", "好", "a\nb", "m\n"])
+def test_names_that_no_url_carries(name: str) -> None:
+    """A model name that a URL path cannot carry, or that would leave the path, is refused before it is sent."""
+    (found,) = problems(REQUIRED | {"model-name": name})
+    assert found.startswith("model-name: ")
+    assert "Triton reads the name from the URL" in found
+
+
+@pytest.mark.parametrize(
+    ("written", "base"),
+    [
+        ("http://localhost:8000", "http://localhost:8000"),
+        ("http://localhost:8000/", "http://localhost:8000"),
+        ("http://localhost:8000/v2", "http://localhost:8000"),
+        ("http://localhost:8000/v2/", "http://localhost:8000"),
+        ("http://localhost:8000/v2/models", "http://localhost:8000"),
+        ("https://triton.example.com/v2/models/", "https://triton.example.com"),
+        ("HTTP://[::1]:8000/v2/models", "http://[::1]:8000"),
+        (" https://gateway.example.com/team/triton/v2/models ", "https://gateway.example.com/team/triton"),
+        ("https://gateway.example.com/v2x", "https://gateway.example.com/v2x"),
+    ],
+)
+def test_endpoint_forms(written: str, base: str) -> None:
+    """The endpoint may end with the host, /v2 or /v2/models, with or without a slash, behind any path prefix."""
+    assert parse(endpoint=written).endpoint == base
+
+
+@pytest.mark.parametrize(
+    ("key", "near"),
+    [
+        ("model_name", "model-name"),
+        ("MODEL-NAME", "model-name"),
+        ("batchsize", "batch-size"),
+        ("max-retry", "max-retries"),
+        ("header", "custom-headers"),
+        ("authtoken", "auth-token"),
+    ],
+)
+def test_unknown_key(key: str, near: str) -> None:
+    """An unknown option is an error that names the nearest one."""
+    assert problems(REQUIRED | {key: "1"}) == [f"unknown option {key}; did you mean {near}?"]
+
+
+def test_unknown_key_without_neighbour() -> None:
+    """An unknown option that is near to none lists those that exist."""
+    (found,) = problems(REQUIRED | {"xyzzy": "1"})
+    assert found.startswith("unknown option xyzzy; known options are provider, endpoint, model-name")
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"sequence-start": "true"}, "sequence-start needs a sequence-id"),
+        ({"sequence-end": True}, "sequence-end needs a sequence-id"),
+        ({"sequence-id": "s", "batch-size": "4"}, "batch-size must be 1 with a sequence-id"),
+        ({"sequence-id": "s", "max-concurrent-operations": "2"}, "max-concurrent-operations must be 1 with a"),
+        ({"sequence-id": "s" * 129}, "sequence-id may have at most 128 characters"),
+        ({"sequence-id": "0"}, "sequence-id, where it is a number, must be between 1 and 2^64-1"),
+        ({"sequence-id": str(2**64)}, "sequence-id, where it is a number, must be between 1 and 2^64-1"),
+        ({"sequence-id": "s", "on-error": "null"}, "on-error and cache must be left alone with a sequence-id"),
+        ({"sequence-id": "s", "cache": "persistent"}, "on-error and cache must be left alone with a sequence-id"),
+        ({"default-value": "x"}, "default-value needs 'on-error' = 'null'"),
+        ({"max-error-ratio": "0.5"}, "max-error-ratio needs 'on-error' = 'null'"),
+        ({"auth-token": "x", "custom-headers": {"authorization": "y"}}, "auth-token and an Authorization in"),
+        ({"tls-cert": "c", "endpoint": "https://h"}, "tls-cert and tls-key go together"),
+        ({"tls-ca": "c"}, "tls-ca, tls-cert and tls-key need an https endpoint"),
+    ],
+)
+def test_contradictions(options: dict[str, Any], problem: str) -> None:
+    """Options that contradict each other are refused with the reason."""
+    (found,) = problems(REQUIRED | options)
+    assert found.startswith(problem)
+
+
+def test_sequence_id_on_the_wire() -> None:
+    """A sequence id that is all digits is sent as a number, up to the last one that Triton takes; others as text."""
+    ids = ["42", str(2**64 - 1), "seq-1", "s" * 128]
+    assert [parse(sequence_id=text).wire_sequence_id for text in ids] == [42, 2**64 - 1, "seq-1", "s" * 128]
+
+
+def test_all_problems_at_once() -> None:
+    """Every problem is reported at once: unknown keys, values and what is missing."""
+    raw = {"provider": "x", "endpoint": "h", "timeout": "soon", "prioritiy": 1, "compression": "br"}
+    found = problems(raw)
+    starts = ["unknown option prioritiy; did you mean priority?", "provider: ", "endpoint: ", "model-name is required"]
+    assert all(any(text.startswith(start) for text in found) for start in [*starts, "timeout: ", "compression: "])
+    assert len(found) == 6
+    contradictions = {"sequence-start": "true", "default-value": "x", "max-error-ratio": "0"}
+    assert len(problems(REQUIRED | contradictions)) == 3
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"auth-token": f"{SECRET} {SECRET}"},
+        {"auth-token": f"x\n{SECRET}"},
+        {"auth-token": {"token": SECRET}},
+        {"auth_token": SECRET},
+        {"custom-headers": f"X-Key: {SECRET}"},
+        {"custom-headers": [SECRET]},
+        {"custom-headers": {"X-Key": [SECRET]}},
+        {"custom-headers": {"X-Key": f"{SECRET}\n"}},
+        {"auth-token": SECRET, "custom-headers": {"Authorization": SECRET}},
+        {"auth-token": SECRET, "timeout": "soon"},
+        {"endpoint": f"http://user:{SECRET}@h"},
+    ],
+)
+def test_errors_hide_secrets(options: dict[str, Any]) -> None:
+    """No error text holds a token or a header value, whatever is wrong with it or beside it."""
+    assert SECRET not in "\n".join(problems(REQUIRED | options))
+
+
+@pytest.mark.parametrize(
+    ("written", "read"), [("n/a", "n/a"), ("", ""), (0, "0"), (1.5, "1.5"), (True, "true"), (None, None)]
+)
+def test_default_value(written: object, read: str | None) -> None:
+    """A default-value may be any text, the empty one too, or YAML's own number or boolean."""
+    assert parse(on_error="null", default_value=written).default_value == read
+
+
+def test_tensor_options() -> None:
+    """'tensor.<column>' names the tensor of a column, whatever characters either has."""
+    raw = REQUIRED | {"tensor.input": "INPUT_TEXT", "tensor.my.col": "x"}
+    assert parse_options(raw, "m").tensors == {"input": "INPUT_TEXT", "my.col": "x"}
+
+
+@given(st.sampled_from(KEYS), st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.text()))
+def test_any_value(key: str, value: object) -> None:
+    """Whatever stands as a value, the answer is options or a clean error, never a traceback."""
+    try:
+        options = parse_options(REQUIRED | {key: value}, "m")
+    except ConfigurationError as error:
+        sentences = error.problems
+    else:
+        sentences = ["accepted"] * (parse_options(REQUIRED | {key: value}, "m") == options)
+    assert sentences
+    assert all(sentence.strip() and "\n" not in sentence for sentence in sentences)
