@@ -89,7 +89,7 @@ class _Run:
             # Nothing to send: no server is needed (dbt's --empty, an empty table).
             self.replacements[planned.call.span] = planned.check_form(source.rows)
             return
-        self._bindings = self._bindings or _preflight(self._plan)
+        self._bindings = self._bindings or preflight(self._plan)
         binding = self._bindings[number]
         store = PredictionStore(planned.store, planned.model, binding.fingerprint)
         with self._warehouse.writer() as writer:
@@ -143,13 +143,6 @@ class _Run:
         self, planned: PlannedCall, binding: Binding, store: PredictionStore, source: Source, writer: TableWriter
     ) -> RunStats:
         options = planned.model.options
-        request_format = RequestFormat(
-            binding.inputs,
-            binding.outputs,
-            binary=binding.binary,
-            batched=binding.batched,
-            parameters={} if options.priority is None else {"priority": options.priority},
-        )
         query = (
             f"select {key_halves(source.key)}, {', '.join(planned.values)} from {source.relation} "
             f"where {source.key} is not null"
@@ -160,7 +153,7 @@ class _Run:
             async with TritonClient(options, _headers(planned)) as client:
                 engine = Engine(
                     client,
-                    request_format,
+                    request_format(planned, binding),
                     batch_size=binding.batch_size,
                     key_columns=KEY_COLUMNS,
                     sink=_StoreSink(store, writer),
@@ -201,7 +194,19 @@ class _StoreSink:
         self._store.append_failures(self._writer, failed)
 
 
-def _preflight(plan: Plan) -> dict[int, Binding]:
+def request_format(planned: PlannedCall, binding: Binding) -> RequestFormat:
+    """Return how the requests of a call look."""
+    priority = planned.model.options.priority
+    return RequestFormat(
+        binding.inputs,
+        binding.outputs,
+        binary=binding.binary,
+        batched=binding.batched,
+        parameters={} if priority is None else {"priority": priority},
+    )
+
+
+def preflight(plan: Plan) -> dict[int, Binding]:
     """Compare every model that is no stub with what is served, before any row is sent. By the call's number."""
     bindings: dict[int, Binding] = {}
     problems: list[str] = []
