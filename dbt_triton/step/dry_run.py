@@ -51,7 +51,8 @@ class DryRun:
         """One line for the console."""
         text = (
             f"ML_PREDICT dry run: {self.rows:,} rows, {self.nulls:,} of them NULL, {self.distinct:,} distinct inputs, "
-            f"{self.cached:,} in the store, {self.to_send:,} to send in {self.requests:,} requests, {self.bytes:,} bytes"
+            f"{self.cached:,} in the store, {self.to_send:,} to send in {self.requests:,} requests, "
+            f"{self.bytes:,} bytes"
         )
         text += f", {self.stubs} call(s) stubbed" if self.stubs else ""
         return text + (f", {self.unknown_calls} call(s) depend on others" if self.unknown_calls else "")

@@ -130,7 +130,7 @@ def test_dry_run_says_what_a_build_would_send_and_sends_nothing(incremental: Inc
 
 
 def test_microbatch_is_refused_and_told_where_it_works(incremental: Incremental) -> None:
-    """`microbatch`, which dbt offers to materialized='incremental' alone, is refused by name before anything is done."""
+    """`microbatch`, which dbt offers to materialized='incremental' alone, is refused, with the way that works."""
     incremental.project.model(
         "batched",
         PREDICT.replace("SETTINGS", "incremental_strategy='microbatch', event_time='day'").replace("COLUMNS", ""),
