@@ -15,6 +15,7 @@ from typing import Any, Self, cast
 import httpx
 import orjson
 
+from dbt_triton.client.reply import HEADER_LENGTH, Reply
 from dbt_triton.client.retries import (
     RetryableError,
     failure_of,
@@ -24,13 +25,7 @@ from dbt_triton.client.retries import (
     with_retries,
 )
 from dbt_triton.client.served import ServedModel
-from dbt_triton.client.transport import (
-    HEADER_LENGTH,
-    HttpxTransportAdapter,
-    PyreqwestTransport,
-    Reply,
-    Transport,
-)
+from dbt_triton.client.transport import HttpxTransportAdapter, Transport, open_transport
 from dbt_triton.errors import InferenceError, Reason
 from dbt_triton.options import Options
 
@@ -75,10 +70,10 @@ class TritonClient:
         self._model_path = f"/v2/models/{options.model_name}{version}"
         self._infer_url = f"{options.endpoint}{self._model_path}/infer"
         logger.debug("opening connections to %s as they are needed", options.endpoint)
+        base: httpx.AsyncBaseTransport
         self._transport: Transport
         if transport is None:
-            self._transport = own = PyreqwestTransport(options)
-            base: httpx.AsyncBaseTransport = own
+            base, self._transport = open_transport(options)
         else:
             base, self._transport = transport, HttpxTransportAdapter(transport, options)
         self._http = httpx.AsyncClient(
@@ -92,6 +87,7 @@ class TritonClient:
         self._headers = {
             **(headers or {}),
             "Accept-Encoding": "identity",
+            "User-Agent": "dbt-triton",
             "Content-Type": "application/octet-stream",
             **({"Content-Encoding": options.compression} if options.compression != "none" else {}),
         }

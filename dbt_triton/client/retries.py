@@ -15,7 +15,7 @@ from typing import TypeVar
 import httpx
 import stamina
 
-from dbt_triton.client.transport import Reply
+from dbt_triton.client.reply import Reply
 from dbt_triton.errors import Reason
 
 
