@@ -157,6 +157,9 @@ def _decode_mixed(parts: Sequence[tuple[memoryview | list[Any], int]], spec: Ten
         if not isinstance(data, list):
             arrays.append(_decode([(data, count)], spec))
             continue
+        if pa.types.is_integer(spec.datatype.arrow) and any(isinstance(value, float) for value in data):
+            # Arrow would cut off the fraction without a word.
+            raise AnswerError(f"output {spec.name} holds a value that is not {spec.datatype.name}: a fraction")
         try:
             arrays.append(pa.array(data, type=spec.datatype.arrow, from_pandas=False))
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
