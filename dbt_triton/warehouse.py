@@ -7,7 +7,8 @@ tables. The store is written on a second cursor, whose commits do not touch the 
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -87,6 +88,23 @@ class DuckDBWarehouse:
                 yield from reader
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             raise WarehouseError(str(error)) from error
+
+    @contextmanager
+    def on_interrupt(self, act: Callable[[], None]) -> Generator[None, None, None]:
+        """Call ``act`` in dbt's main thread, instead of interrupting a query, when dbt gives up (Ctrl-C, --fail-fast).
+
+        dbt then calls ``interrupt`` of dbt-duckdb's wrapper of the cursor, and waits for the model's thread to end;
+        nothing else of it reaches a step.
+        """
+        try:
+            self._session.interrupt = act
+        except AttributeError:  # a bare cursor, outside dbt
+            yield
+            return
+        try:
+            yield
+        finally:
+            del self._session.interrupt
 
     def writer(self) -> TableWriter:
         """Open a second cursor, for the store."""

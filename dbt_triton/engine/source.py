@@ -14,8 +14,12 @@ import pyarrow as pa
 from dbt_triton.options import Options
 from dbt_triton.tensors import EncodedRows
 
+#: About so many rows, or bytes, are encoded at once.
+_ENCODED_ROWS = 16_384
+_ENCODED_BYTES = 16 * 2**20
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """Rows ``start`` to ``end`` (exclusive) of one encoded record batch."""
 
@@ -102,6 +106,10 @@ class Source:
                 self._pending.extend(requests or [])
         return self._pending.popleft()
 
+    def ready(self) -> Request | None:
+        """Return the next request if one is made already."""
+        return self._pending.popleft() if self._pending else None
+
     @property
     def exhausted(self) -> bool:
         """Whether every request was given."""
@@ -131,13 +139,19 @@ class Source:
         return self._requests_of(batch, last=self._ahead is None)
 
 
-def exact_batches(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
-    """Cut a stream of record batches into batches of exactly ``rows`` rows; only the last may be shorter."""
+def exact_batches(batches: Iterable[pa.RecordBatch], batch_size: int) -> Iterator[pa.RecordBatch]:
+    """Cut a stream of record batches into pieces to encode at once, each of whole requests but for the last.
+
+    Args:
+        batches: record batches of any length.
+        batch_size: rows a request.
+    """
     waiting: list[pa.RecordBatch] = []
     count = 0
     for batch in batches:
         waiting.append(batch)
         count += batch.num_rows
+        rows = _encoded_rows(batch, batch_size)
         if count < rows:
             continue
         whole = pa.concat_batches(waiting) if len(waiting) > 1 else batch
@@ -146,3 +160,9 @@ def exact_batches(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.R
         waiting, count = ([whole.slice(cut)], count - cut) if cut < count else ([], 0)
     if count:
         yield pa.concat_batches(waiting)
+
+
+def _encoded_rows(batch: pa.RecordBatch, batch_size: int) -> int:
+    """Return how many rows to encode at once: a multiple of the batch size, and not too many bytes."""
+    width: int = max(batch.nbytes // max(batch.num_rows, 1), 1)
+    return max(min(_ENCODED_ROWS, _ENCODED_BYTES // width) // batch_size, 1) * batch_size

@@ -104,7 +104,7 @@ class Pipeline:
         assert "error" not in checked, checked
         self.execute(f"describe {checked['check_sql']}")
         result = self._predicting(predict)
-        self.check_store()
+        check_store(self.execute)
         if "error" in result:
             return Ran(result["error"])
         self.execute("begin")
@@ -113,18 +113,6 @@ class Pipeline:
         for statement in result["clean_up"]:
             self.execute(statement)
         return self._checked(result["figures"])
-
-    def check_store(self) -> None:
-        """Check that the store holds no prediction twice, and none that is wrong."""
-        if not self.execute(f"select 1 from duckdb_tables() where table_name = '{STORE}'"):
-            return
-        twice = self.execute(f"select ml_key from {STORE} group by ml_key, ml_fingerprint having count(*) > 1")
-        assert not twice, f"{len(twice)} inputs are in the store twice"
-        wrong = self.execute(
-            f"select review, {STORE}.* exclude (ml_key) from reviews join {STORE} on ml_key = md5_number(review) "
-            f"where not (({RIGHT} and ml_error is null) or ({MARKED}))"
-        )
-        assert not wrong, f"{len(wrong)} wrong predictions in the store, such as {wrong[0]}"
 
     def kept(self) -> int:
         """Return how many predictions the store holds."""
@@ -156,6 +144,19 @@ class Pipeline:
         return Ran(
             None, figures, self.rows, dict(self.execute("select review, ml_error from checked where ml_error <> ''"))
         )
+
+
+def check_store(query: Query) -> None:
+    """Check that the store holds no prediction twice, and none that is wrong."""
+    if not query(f"select 1 from duckdb_tables() where table_name = '{STORE}'"):
+        return
+    twice = query(f"select ml_key from {STORE} group by ml_key, ml_fingerprint having count(*) > 1")
+    assert not twice, f"{len(twice)} inputs are in the store twice"
+    wrong = query(
+        f"select review, {STORE}.* exclude (ml_key) from reviews join {STORE} on ml_key = md5_number(review) "
+        f"where not (({RIGHT} and ml_error is null) or ({MARKED}))"
+    )
+    assert not wrong, f"{len(wrong)} wrong predictions in the store, such as {wrong[0]}"
 
 
 def check_table(query: Query, rows: int) -> None:

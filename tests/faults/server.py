@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,15 +20,21 @@ _POLL_SECONDS = 0.05
 
 
 def rows_run(server: TritonServer) -> int:
-    """Return how many rows the server says that it ran with success, once none is under way any more."""
+    """Return how many rows the server says that it ran with success, once nothing is under way any more."""
+    return wait_for_quiet(server.metrics_url, lambda: _metric(_metrics(server.metrics_url), "nv_inference_count"))
+
+
+def wait_for_quiet(metrics_url: str, counted: Callable[[], int]) -> int:
+    """Wait until the server has no request that is under way, then return what was counted."""
     deadline = time.monotonic() + 30
-    with httpx.Client(trust_env=False, timeout=10) as client:
-        while time.monotonic() < deadline:
-            text = client.get(server.metrics_url).raise_for_status().text
-            if _metric(text, "nv_inference_pending_request_count") == 0:
-                return _metric(text, "nv_inference_count")
-            time.sleep(_POLL_SECONDS)
-    raise AssertionError("requests are still under way")
+    while _metric(_metrics(metrics_url), "nv_inference_pending_request_count"):
+        assert time.monotonic() < deadline, "requests are still under way"
+        time.sleep(_POLL_SECONDS)
+    return counted()
+
+
+def _metrics(url: str) -> str:
+    return httpx.get(url, trust_env=False, timeout=10).raise_for_status().text
 
 
 def _metric(text: str, name: str) -> int:
@@ -96,6 +103,10 @@ class MortalServer:
     def rows(self) -> int:
         """Return how many rows the model says that it ran, in all lives of the server."""
         return sum(int(line) for line in (self.folder / "ledger").read_text().split())
+
+    def settled(self) -> int:
+        """Return the same once nothing is under way any more: Triton runs what a client that is gone had sent."""
+        return wait_for_quiet(f"http://127.0.0.1:{self._server.metrics_port}/metrics", self.rows)
 
     def _new(self) -> TritonServer:
         return TritonServer(
