@@ -45,7 +45,8 @@
   {{ run_hooks(post_hooks, inside_transaction=True) }}
   {%- do apply_grants(target_relation, grant_config, should_revoke=should_revoke(existing_relation, full_refresh_mode=not adds)) -%}
   {%- do persist_docs(target_relation, model) -%}
-  {%- if comment -%}{%- do dbt_triton.add_comment(target_relation, comment) -%}{%- endif -%}
+  {#- DuckDB writes no comments into other databases. -#}
+  {%- if comment and not dbt_triton.is_foreign(this.database) -%}{%- do dbt_triton.add_comment(target_relation, comment) -%}{%- endif -%}
   {% do adapter.commit() %}
 
   {%- for cleaning in clean_up -%}

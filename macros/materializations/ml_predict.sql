@@ -12,7 +12,7 @@
   {%- set args = dbt_triton.step_arguments() -%}
   {%- do args.update({
     'meta': config.get('meta', {}).get('ml_predict'),
-    'store': {'database': this.database, 'schema': this.schema, 'identifier': this.identifier ~ '__ml_predictions'},
+    'store': dbt_triton.store_place(this.database, this.schema, this.identifier),
     'models': dbt_triton.upstream_inference_models(),
     'full_refresh': should_full_refresh(),
   }) -%}

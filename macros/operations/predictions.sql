@@ -65,13 +65,14 @@
 {#- The prediction stores of a model: one for each of its calls, where it is kept. -#}
 {% macro stores_of(node) -%}
   {%- set stores = [] -%}
+  {%- set place = dbt_triton.store_place(node.database, node.schema, node.alias) -%}
   {%- set found = run_query(
-    'select table_name from duckdb_tables() where lower(database_name) = lower(' ~ dbt_triton.sql_text(node.database)
-    ~ ') and lower(schema_name) = lower(' ~ dbt_triton.sql_text(node.schema) ~ ') order by table_name'
+    'select table_name from duckdb_tables() where lower(database_name) = lower(' ~ dbt_triton.sql_text(place.database)
+    ~ ') and lower(schema_name) = lower(' ~ dbt_triton.sql_text(place.schema) ~ ') order by table_name'
   ) -%}
-  {%- set pattern = modules.re.escape(node.alias) ~ '__ml_predictions(_\\d+)?' -%}
+  {%- set pattern = modules.re.escape(place.identifier) ~ '(_\\d+)?' -%}
   {%- for identifier in found.columns[0].values() if modules.re.fullmatch(pattern, identifier) -%}
-    {%- do stores.append(api.Relation.create(database=node.database, schema=node.schema, identifier=identifier, type='table')) -%}
+    {%- do stores.append(api.Relation.create(database=place.database, schema=place.schema, identifier=identifier, type='table')) -%}
   {%- endfor -%}
   {{- return(stores) -}}
 {%- endmacro %}
