@@ -149,7 +149,7 @@ class _Run:
             batched=binding.batched,
             parameters={} if options.priority is None else {"priority": options.priority},
         )
-        with closing(self._warehouse.read(query)) as batches:
+        with self._warehouse.interrupts() as interrupts, closing(self._warehouse.read(query)) as batches:
             async with TritonClient(options, _headers(planned)) as client:
                 engine = Engine(
                     client,
@@ -158,6 +158,7 @@ class _Run:
                     key_columns=KEY_COLUMNS,
                     sink=_StoreSink(store, writer),
                     shared_batches=binding.shared_batches,
+                    check_interrupt=interrupts.check,
                 )
                 return await engine.run(batches)
 
