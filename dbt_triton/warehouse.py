@@ -86,9 +86,7 @@ class DuckDBWarehouse:
             relation = self._session.query(query)
             if relation is None:
                 return
-            # DuckDB 2.0 knows only the first, versions before 1.5 only the second.
-            stream = getattr(relation, "to_arrow_reader", None) or relation.fetch_arrow_reader
-            with stream(_READ_ROWS) as reader:
+            with _arrow_reader(relation, _READ_ROWS) as reader:
                 yield from reader
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             raise WarehouseError(str(error)) from error
@@ -110,6 +108,10 @@ class DuckDBWarehouse:
         finally:
             del self._session.interrupt
 
+    def interrupts(self) -> Interrupts:
+        """Notice an interrupt while nothing else runs on the session."""
+        return Interrupts(self._session)
+
     def writer(self) -> TableWriter:
         """Open a second cursor, for the store."""
         return TableWriter(self._session.cursor())
@@ -120,6 +122,48 @@ class DuckDBWarehouse:
         except duckdb.Error as error:
             raise WarehouseError(str(error)) from error
         return fetched
+
+
+class Interrupts:
+    """Notices Ctrl-C: dbt then interrupts its sessions, which only a query that is being read can see.
+
+    Use it as a context manager, and call `check` only while nothing else is read from the session.
+    """
+
+    def __init__(self, session: Any) -> None:  # noqa: ANN401 - dbt-duckdb wraps the cursor
+        self._session = session
+        self._reader: pa.RecordBatchReader | None = None
+
+    def check(self) -> None:
+        """Read a little of a query without end.
+
+        Raises:
+            WarehouseError: the session was interrupted.
+        """
+        try:
+            if self._reader is None:
+                relation = self._session.query("select true from range(9223372036854775807)")
+                self._reader = _arrow_reader(relation, 1)
+            self._reader.read_next_batch()
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            raise WarehouseError("the run was interrupted") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._reader is not None:
+            self._reader.close()
+
+
+def _arrow_reader(relation: Any, rows: int) -> pa.RecordBatchReader:  # noqa: ANN401 - differs between versions
+    # DuckDB 2.0 knows only the first, versions before 1.5 only the second.
+    return (getattr(relation, "to_arrow_reader", None) or relation.fetch_arrow_reader)(rows)
 
 
 class TableWriter:

@@ -27,7 +27,7 @@ from dbt_triton.engine.breaker import Breaker
 from dbt_triton.engine.concurrency import ConcurrencyLimit
 from dbt_triton.engine.outcomes import FailedRows, RunError, Sink, is_about_rows
 from dbt_triton.engine.source import Request, SequenceMarker, Source, exact_batches
-from dbt_triton.errors import AnswerError, InferenceError, Reason
+from dbt_triton.errors import AnswerError, DbtTritonError, InferenceError, Reason
 from dbt_triton.tensors import Answer, RequestFormat, decode_outputs, parse_answer
 
 logger = logging.getLogger("dbt_triton.engine")
@@ -41,7 +41,7 @@ CHUNK_SECONDS = 1.0
 _CHUNKS_BEHIND = 1
 #: With so many requests that failed perhaps for the sake of others, these are isolated before any more are sent.
 MANY_SUSPECTS = 256
-_PROGRESS_SECONDS = 0.5
+_WATCH_SECONDS = 0.5
 
 
 @dataclass
@@ -97,6 +97,7 @@ class Engine:
         sink: takes predictions and failed rows.
         shared_batches: whether the server may run several requests at once as one batch.
         progress: is told about twice a second how far the run is.
+        check_interrupt: is called about twice a second when the input is read; what it raises ends the run at once.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of one run
@@ -109,6 +110,7 @@ class Engine:
         sink: Sink,
         shared_batches: bool = True,
         progress: Callable[[Progress], None] | None = None,
+        check_interrupt: Callable[[], None] | None = None,
     ) -> None:
         options = client.options
         self._client = client
@@ -118,6 +120,8 @@ class Engine:
         self._sink = sink
         self._shared_batches = shared_batches
         self._progress = progress
+        self._check_interrupt = check_interrupt
+        self._interrupt: DbtTritonError | None = None
         in_order = options.sequence_id is not None
         self._marker = SequenceMarker(options) if in_order else None
         self._limit = ConcurrencyLimit(1 if in_order else options.max_concurrent_operations)
@@ -143,11 +147,12 @@ class Engine:
             RunError: the run ended early. What was in flight was still awaited and handed over.
         """
         started = time.perf_counter()
-        clocks = [asyncio.create_task(self._report())] if self._progress else []
+        clocks = []
         if self._client.options.run_timeout is not None:
             clocks.append(asyncio.create_task(self._end_after(self._client.options.run_timeout / 1000)))
         with ThreadPoolExecutor(1, "dbt-triton-read") as reader, ThreadPoolExecutor(1, "dbt-triton-write") as writer:
             source = Source(exact_batches(batches, self._batch_size), self._requests_of, reader)
+            clocks.append(asyncio.create_task(self._watch(source)))
             try:
                 while not await self._round(source, writer):
                     logger.debug("%d requests failed; isolating before going on", len(self._suspects))
@@ -156,6 +161,8 @@ class Engine:
                     clock.cancel()
                 self._client.stop()
                 await source.close()
+        if self._interrupt is not None:
+            raise self._interrupt
         if self._failure is not None:
             raise self._failure
         sent, stats = self._client.stats, self._stats
@@ -172,7 +179,8 @@ class Engine:
                 done, _ = await asyncio.wait(self._workers, return_when=asyncio.FIRST_COMPLETED)
                 self._workers -= done
                 for worker in done:
-                    worker.result()
+                    if not worker.cancelled():
+                        worker.result()
         finally:
             for worker in self._workers:
                 worker.cancel()
@@ -265,13 +273,24 @@ class Engine:
         error = InferenceError(f"run-timeout ({seconds:g} s) is over", reason=Reason.STOPPED, attempts=0)
         self._end(RunError(error, []))
 
-    async def _report(self) -> None:
-        while self._progress is not None:
-            done, failed = self._stats.rows + self._chunk.rows, self._stats.rows_failed
-            self._progress(
-                Progress(done + failed, failed, self._in_flight, self._limit.current, self._client.stats.retries)
-            )
-            await asyncio.sleep(_PROGRESS_SECONDS)
+    async def _watch(self, source: Source) -> None:
+        """Say how far the run is, and notice when it is not wanted any more."""
+        while self._interrupt is None:
+            await asyncio.sleep(_WATCH_SECONDS)
+            if self._progress is not None:
+                self._progress(self._so_far())
+            if self._check_interrupt is not None and source.is_read:
+                try:
+                    self._check_interrupt()
+                except DbtTritonError as error:
+                    self._interrupt = error
+                    self._end(RunError(InferenceError(str(error), reason=Reason.STOPPED), []))
+                    for worker in self._workers:
+                        worker.cancel()
+
+    def _so_far(self) -> Progress:
+        done, failed = self._stats.rows + self._chunk.rows, self._stats.rows_failed
+        return Progress(done + failed, failed, self._in_flight, self._limit.current, self._client.stats.retries)
 
     async def _send(self, request: Request, *, alone: bool) -> tuple[Answer, int]:
         """Return the checked answer to a request, and its size in bytes."""

@@ -146,7 +146,7 @@ class _Run:
         self, planned: PlannedCall, binding: Binding, store: PredictionStore, query: str, writer: TableWriter
     ) -> RunStats:
         options = planned.model.options
-        with closing(self._warehouse.read(query)) as batches:
+        with self._warehouse.interrupts() as interrupts, closing(self._warehouse.read(query)) as batches:
             async with TritonClient(options, _headers(planned)) as client:
                 engine = Engine(
                     client,
@@ -155,6 +155,7 @@ class _Run:
                     key_columns=KEY_COLUMNS,
                     sink=_StoreSink(store, writer),
                     shared_batches=binding.shared_batches,
+                    check_interrupt=interrupts.check,
                 )
                 return await engine.run(batches)
 

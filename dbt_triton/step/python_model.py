@@ -20,7 +20,7 @@ from dbt_triton.inference_model.row import COLUMNS
 from dbt_triton.step.plan import make_plan, output_names, unused_name
 from dbt_triton.step.predict import run_plan
 from dbt_triton.store import ERROR
-from dbt_triton.warehouse import DuckDBWarehouse, literal, quote
+from dbt_triton.warehouse import DuckDBWarehouse, Interrupts, literal, quote
 
 logger = logging.getLogger("dbt_triton.step")
 
@@ -61,7 +61,7 @@ def ml_predict(  # noqa: PLR0913 - dbt's two, and the four arguments of ML_PREDI
     inference_model = model_from_row(row)
     columns = [name for name, _ in here.describe(f"select * from {mark}") if name != hidden]
     with closing(session.cursor()) as cursor:
-        there = DuckDBWarehouse(cursor)
+        there = _OtherCursor(cursor, session)
         _hand_over(here, cursor, f"select {_inputs(inference_model, chosen, columns, hidden)} from {mark}", mark)
         values = ", ".join(f"{literal(_text(row[name]), kind)} as {quote(name)}" for name, kind in COLUMNS.items())
         there.execute(f"create temp table {mark}_model as select {values}")
@@ -92,6 +92,18 @@ def ml_predict(  # noqa: PLR0913 - dbt's two, and the four arguments of ML_PREDI
         f"select given.* exclude ({quote(hidden)}), {shown} from {mark} as given "
         f"join {mark}_predicted as predicted on predicted.{_ROW} = given.{quote(hidden)} order by given.{quote(hidden)}"
     )
+
+
+class _OtherCursor(DuckDBWarehouse):
+    """A cursor of the call's own; dbt interrupts the model's session, and not this one."""
+
+    def __init__(self, cursor: Any, session: Any) -> None:  # noqa: ANN401 - DuckDB's, and dbt-duckdb's wrapper
+        super().__init__(cursor)
+        self._of_dbt = session
+
+    def interrupts(self) -> Interrupts:
+        """Notice an interrupt of dbt's session."""
+        return Interrupts(self._of_dbt)
 
 
 def _copy_input(session: Any, table: Any, mark: str) -> str:  # noqa: ANN401 - as above
