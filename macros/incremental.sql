@@ -15,6 +15,8 @@
 
 {#- The strategy by which an ml_predict model is incremental, or none. With a unique_key alone it is dbt-duckdb's own default. -#}
 {% macro incremental_strategy() -%}
+  {#- A strategy that is set for a whole folder does not concern the inference models in it. -#}
+  {%- if config.get('materialized') != 'ml_predict' -%}{{- return(none) -}}{%- endif -%}
   {%- set strategy = config.get('incremental_strategy') -%}
   {%- if strategy == 'microbatch' -%}
     {%- do exceptions.raise_compiler_error(
