@@ -31,7 +31,9 @@
 
 {#- Add the rows of a SELECT to the table, by the model's strategy, within the open transaction. Returns how many they are. -#}
 {% macro add_increment(target_relation, build_sql) -%}
-  {%- set temporary_relation = duckdb__dispatch_temporary_relation(target_relation) -%}
+  {#- dbt-duckdb 1.10 knows temporary tables only. -#}
+  {%- set temporary_relation = duckdb__dispatch_temporary_relation(target_relation)
+    if duckdb__dispatch_temporary_relation is defined else {'relation': make_temp_relation(target_relation), 'temporary': true} -%}
   {%- set temp_relation = temporary_relation.relation -%}
   {%- call statement('dbt_triton_increment') -%}
     {{ create_table_as(temporary_relation.temporary, temp_relation, build_sql) }}
