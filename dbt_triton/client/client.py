@@ -108,7 +108,7 @@ class TritonClient:
             **(headers or {}),
             "Accept-Encoding": "identity",
             "User-Agent": "dbt-triton",
-            "Content-Type": "application/octet-stream",
+            "Content-Type": "application/json",
             **({"Content-Encoding": options.compression} if options.compression != "none" else {}),
         }
 
@@ -176,7 +176,8 @@ class TritonClient:
         body = start + body[1:] if request_id is not None else body
         headers = self._headers
         if header_length is not None:
-            headers = {**headers, HEADER_LENGTH: str(header_length + len(start) - 1)}
+            length = str(header_length + len(start) - 1)
+            headers = {**headers, "Content-Type": "application/octet-stream", HEADER_LENGTH: length}
         if self.options.compression != "none":
             body = self._compressed(body)
         try:
