@@ -11,7 +11,7 @@ from dbt_triton.ddl import parse_create_model
 from dbt_triton.engine import FailedRows
 from dbt_triton.errors import InferenceError, Reason
 from dbt_triton.inference_model import InferenceModel
-from dbt_triton.store import PredictionStore, key_expression
+from dbt_triton.store import Part, PredictionStore, key_expression, parts
 from dbt_triton.warehouse import DuckDBWarehouse
 
 TEXTS = st.one_of(
@@ -67,10 +67,13 @@ class Setting:
         self.values = [f"cast(column_{number} as {column.duckdb_type})" for number, column in enumerate(model.inputs)]
         self.key = key_expression(self.values)
 
-    def pending(self, *, anything_known: bool) -> pa.Table:
-        """Return what is still to be sent: the halves of the keys, and the values."""
-        query = self.store.pending_query("inputs", self.values, self.key, anything_known=anything_known)
-        return self.connection.sql(query).to_arrow_table()
+    def pending(self, *, anything_known: bool, count: int = 1) -> pa.Table:
+        """Return what is still to be sent, read in so many parts: the halves of the keys, and the values."""
+        found = []
+        for part in (Part(number, count) for number in range(count)):
+            query = self.store.pending_query("inputs", self.values, self.key, anything_known=anything_known, part=part)
+            found.append(self.connection.sql(query).to_arrow_table())
+        return pa.concat_tables(found)
 
 
 def rows_of(table: pa.Table, kinds: list[str]) -> list[tuple[Any, ...]]:
@@ -106,7 +109,7 @@ def fill(setting: Setting, known: list[tuple[Any, ...]], kinds: list[str]) -> se
         if failed:
             setting.store.append_failures(writer, [FailedRows([k.take(pa.array(failed)) for k in keys], error)])
         counted = setting.store.prepare(setting.warehouse, writer, retry_errors=False)
-        assert counted == (len(fine), len(places))
+        assert counted == len(places)
     return wanted
 
 
@@ -124,6 +127,9 @@ def test_pending_inputs(drawn: tuple[list[str], list[tuple[Any, ...]], list[tupl
         assert sorted(sent, key=repr) == sorted(distinct - wanted, key=repr)
         if not known:
             assert keys_of(setting.pending(anything_known=False)) == keys_of(table)
+        # However many parts the inputs are read in, an input is in one of them.
+        for anything_known in (True, False) if not known else (True,):
+            assert keys_of(setting.pending(anything_known=anything_known, count=3)) == keys_of(table)
         with setting.warehouse.writer() as writer:
             keys = [table.column(0).combine_chunks(), table.column(1).combine_chunks()]
             setting.store.append(writer, keys, [pa.array([f"n{n}" for n in range(len(table))], pa.string())])
@@ -154,3 +160,14 @@ def test_columns_are_not_confused() -> None:
     setting = Setting(["VARCHAR", "VARCHAR"], rows)
     assert setting.pending(anything_known=False).num_rows == 6
     setting.connection.close()
+
+
+@given(st.integers(0, 10**10), st.integers(0, 10**13))
+def test_parts(rows: int, size: int) -> None:
+    """Inputs are cut into parts of about equal size that together are everything: one for few, never very many."""
+    found = parts(rows, size)
+    assert [part.number for part in found] == list(range(len(found)))
+    assert {part.count for part in found} == {len(found)}
+    assert 1 <= len(found) <= 32
+    assert len(found) == 1 or size + 64 * rows > 2**27
+    assert len(found) == 32 or (size + 64 * rows) / len(found) <= 2**27
