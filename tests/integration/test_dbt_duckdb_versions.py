@@ -37,7 +37,7 @@ UNIT_TEST = {
 def test_every_kind_of_model_builds(
     version: str, others: tuple[str, ...], triton: Triton, serve: Callable[[str], str], project: DbtProject
 ) -> None:
-    """On these versions doors 1 and 3, the stub, incremental models, stores and unit tests do what they do elsewhere."""
+    """On these versions doors 1 and 3, the stub, incremental models, stores and unit tests work as elsewhere."""
     order = {"macro_namespace": "dbt", "search_order": ["shop", "dbt_triton", "dbt"]}
     settings = {"name": "shop", "version": "1.0.0", "profile": "shop", "dispatch": [order]}
     project.write("dbt_project.yml", json.dumps(settings))
