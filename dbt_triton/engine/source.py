@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from dbt_triton.options import Options
@@ -146,3 +147,8 @@ def exact_batches(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.R
         waiting, count = ([whole.slice(cut)], count - cut) if cut < count else ([], 0)
     if count:
         yield pa.concat_batches(waiting)
+
+
+def taken(keys: list[pa.Array], places: np.ndarray[Any, np.dtype[np.int64]]) -> list[pa.Array]:
+    """Return the keys of the rows at these places."""
+    return [column.take(pa.array(places)) for column in keys]

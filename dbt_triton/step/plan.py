@@ -14,6 +14,7 @@ from dbt_triton.ddl.ml_predict import Span
 from dbt_triton.ddl.tokens import Tokens
 from dbt_triton.errors import ConfigurationError, DbtTritonError
 from dbt_triton.inference_model import InferenceModel, model_from_row
+from dbt_triton.step.values import value_of
 from dbt_triton.store import ERROR, key_expression
 from dbt_triton.warehouse import DuckDBWarehouse, WarehouseError, literal, quote
 
@@ -30,7 +31,8 @@ class PlannedCall:
         call: as it was parsed.
         model: the inference model, with the call's own options.
         columns: the input's columns.
-        values: the DESCRIPTOR columns as SQL, cast to the types of INPUT.
+        values: the DESCRIPTOR columns as SQL, in the types of INPUT; NULL too where a value is none of its type.
+        key_values: what the key is made of: NULL only where a column is NULL.
         output_names: the names of the OUTPUT columns in the result.
         error_name: the name of the column that says why a row failed, with ``on-error`` = ``null``.
         is_table: whether the input is a table that can be read twice.
@@ -41,6 +43,7 @@ class PlannedCall:
     model: InferenceModel
     columns: list[str]
     values: list[str]
+    key_values: list[str]
     output_names: list[str]
     error_name: str | None
     is_table: bool
@@ -54,7 +57,7 @@ class PlannedCall:
     @property
     def key(self) -> str:
         """The SQL of a row's key."""
-        return key_expression(self.values)
+        return key_expression(self.key_values)
 
     def check_form(self, source: str) -> str:
         """Return what stands for the call where no prediction is needed: NULLs of the right types."""
@@ -138,8 +141,9 @@ class _Planner:
             raise ConfigurationError(self.problems, "ML_PREDICT")
         names = [name for name, _ in columns]
         chosen = self._descriptor(call, model, names, where)
+        types = dict(columns)
         values = [
-            f"cast({quote(name)} as {column.duckdb_type})" for name, column in zip(chosen, model.inputs, strict=False)
+            value_of(name, types.get(name, ""), column.type) for name, column in zip(chosen, model.inputs, strict=False)
         ]
         added = [column.name for column in model.outputs]
         routed = model.options.on_error == "null"
@@ -149,7 +153,8 @@ class _Planner:
             call=call,
             model=model,
             columns=names,
-            values=values,
+            values=[value.sql for value in values],
+            key_values=[value.key for value in values],
             output_names=outputs[: len(added)],
             error_name=outputs[-1] if routed else None,
             is_table=call.relation is not None and self._warehouse.is_table(call.relation),

@@ -132,7 +132,7 @@ class _Run:
         if hidden is None:
             return Source(table, planned.key)
         # Each row of a sequence is a step of its own, so its place is its key.
-        filled = " and ".join(f"{value} is not null" for value in planned.values)
+        filled = " and ".join(f"{value} is not null" for value in planned.key_values)
         return Source(table, f"case when {filled} then cast({quote(hidden)} as uhugeint) end", hidden)
 
     async def _send(

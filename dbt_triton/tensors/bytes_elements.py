@@ -1,0 +1,102 @@
+"""BYTES elements in binary tensor data, found without walking them one by one in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+
+def decode_bytes(buffer: bytes, parts: Sequence[tuple[int, int]], elements: int) -> pa.Array | None:
+    """Decode BYTES elements, each a little-endian uint32 length and then that many bytes, to large_binary.
+
+    Args:
+        buffer: the elements of all parts, one after the other.
+        parts: the size in bytes and the number of elements of each part.
+        elements: how many there are in all.
+
+    Returns:
+        The elements, or None where their lengths do not add up to the sizes of the parts.
+    """
+    starts = _element_starts(buffer, parts)
+    if starts is None:
+        return None
+    data = np.frombuffer(buffer, dtype=np.uint8)
+    is_content = np.ones(len(data), dtype=bool)
+    for byte in range(4):
+        is_content[starts + byte] = False
+    lengths = np.diff(np.append(starts, len(data))) - 4
+    offsets = np.zeros(elements + 1, dtype=np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data[is_content])]
+    return pa.Array.from_buffers(pa.large_binary(), elements, buffers)
+
+
+def _element_starts(buffer: bytes, parts: Sequence[tuple[int, int]]) -> np.ndarray[Any, np.dtype[np.int64]] | None:
+    """Find where each element starts, without walking them one by one in Python.
+
+    A chain "start, then 4 + length further on" cannot be followed by vector operations alone, but its links are
+    rare: the upper bytes of a length are zero wherever elements are shorter than the buffer. So every place that
+    could be a start is a candidate, each candidate knows the next start, and the chain is followed by doubling.
+
+    Args:
+        buffer: the elements of all parts, one after the other.
+        parts: the size in bytes and the number of elements of each part.
+
+    Returns:
+        The starts, or None where the chain does not fit the parts.
+    """
+    size = len(buffer)
+    if any(part_size < 4 * count for part_size, count in parts):
+        return None
+    if size == 0:
+        return np.zeros(0, dtype=np.int64)
+    data = np.frombuffer(buffer, dtype=np.uint8)
+    longest = max(part_size for part_size, _ in parts)
+    upper = (data[3:] == 0) | (longest >= 2**24)
+    if longest < 2**16:
+        upper = upper & (data[2:-1] == 0)
+    if longest < 2**8:
+        upper = upper & (data[1:-2] == 0)
+    candidates = np.flatnonzero(upper)
+    lengths = sum(data[candidates + byte].astype(np.int64) << (8 * byte) for byte in range(4))
+    following = candidates + 4 + lengths
+    starts = _follow(candidates, following, size, sum(count for _, count in parts))
+    return starts if starts is not None and _fits(starts, parts) else None
+
+
+def _follow(
+    candidates: np.ndarray[Any, np.dtype[np.int64]],
+    following: np.ndarray[Any, np.dtype[np.int64]],
+    size: int,
+    rows: int,
+) -> np.ndarray[Any, np.dtype[np.int64]] | None:
+    """Follow the chain from place 0 to the end of the buffer in ``log2(rows)`` steps."""
+    if len(candidates) == 0 or candidates[0] != 0:
+        return None
+    if len(candidates) == rows and following[-1] == size and np.array_equal(following[:-1], candidates[1:]):
+        return candidates  # no candidate but the starts: usual for text
+    end = len(candidates)  # the state behind the last element
+    jump = np.searchsorted(candidates, following)
+    known = np.append(candidates, size)[np.minimum(jump, end)] == following
+    broken = end + 1  # the state of a chain that leaves the candidates
+    jump = np.append(np.where(known, jump, broken), [end, broken])
+    chain = np.zeros(1, dtype=np.int64)
+    while len(chain) < rows:
+        chain = np.concatenate([chain, jump[chain]])
+        jump = jump[jump]
+    chain = chain[:rows]
+    if chain.max() >= end or following[chain[-1]] != size:
+        return None
+    return candidates[chain]
+
+
+def _fits(starts: np.ndarray[Any, np.dtype[np.int64]], parts: Sequence[tuple[int, int]]) -> bool:
+    """Tell whether every part begins with an element and holds the number of elements that it should."""
+    sizes = np.array([size for size, _ in parts], dtype=np.int64)
+    counts = np.array([count for _, count in parts], dtype=np.int64)
+    begins = np.cumsum(sizes) - sizes
+    firsts = np.cumsum(counts) - counts
+    return bool(np.array_equal(starts[firsts], begins))
