@@ -123,7 +123,7 @@ class Binder:
             ),
             (
                 part is None,
-                f"{declared}; with classification a column is STRING (label), FLOAT, DOUBLE (score), INT or BIGINT (index)",
+                f"{declared}; a class has a STRING (its label), a FLOAT or DOUBLE (score) and an INT or BIGINT (index)",
             ),
             (
                 part == "label" and not tensor.labels,

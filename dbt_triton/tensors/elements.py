@@ -55,7 +55,7 @@ def to_tensor(values: pa.Array, sql: SqlType, datatype: Datatype, *, binary: boo
             unfit += _not_utf8(values)
         return values, unfit
     values = _to_number(values, sql, datatype, unfit)
-    if not binary and pa.types.is_floating(values.type) and not pc.all(pc.is_finite(values)).as_py():
+    if not binary and pa.types.is_floating(values.type) and pc.any(pc.invert(pc.is_finite(values))).as_py():
         mask = ~np.isfinite(values.to_numpy(zero_copy_only=False))
         unfit.append(Unfit(mask, "NaN and Infinity have no JSON form; use 'binary-data' = 'true'"))
     return values, unfit
@@ -207,7 +207,7 @@ def _from_text(values: pa.Array, sql: SqlType) -> pa.Array:
         return text
     if sql.kind == "TIME":
         # Arrow reads no times, but timestamps.
-        day = pc.binary_join_element_wise(pa.scalar("1970-01-01T", pa.large_string()), text, "")
+        day = pc.binary_join_element_wise(pa.scalar("1970-01-01T", text.type), text, pa.scalar("", text.type))
         return day.cast(pa.timestamp("us")).cast(pa.int64()).cast(sql.arrow_element)
     return text if sql.kind == "VARCHAR" else text.cast(sql.arrow_element)
 

@@ -141,7 +141,7 @@ class Rows:
 
     def _refuse(self, unfit: Sequence[Sequence[Unfit]], *, unnested: bool = True) -> bool:
         """Leave out rows, given what is wrong in each column. Returns whether there were any."""
-        if not any(unfit):
+        if not any(one.mask.any() for found in unfit for one in found):
             return False
         bad = np.zeros(len(self), dtype=bool)
         places = np.arange(len(self)) if self._places is None else self._places
