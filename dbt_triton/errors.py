@@ -55,8 +55,10 @@ class Reason(StrEnum):
     WRONG_ANSWER = "wrong answer"
     #: No answer in time, after every retry.
     TIMEOUT = "timeout"
-    #: The server cannot be reached, sheds load, does not know the model or the token; no row is to blame.
+    #: The server cannot be reached, sheds load, or has not loaded the model; no row is to blame, and it may pass.
     UNAVAILABLE = "unavailable"
+    #: The server does not take the token, the path or the protocol (401, 403, 501): it would say so of any request.
+    REJECTED = "rejected"
     #: Not sent, since the run is ending.
     STOPPED = "stopped"
 

@@ -201,7 +201,7 @@ class Options(BaseModel):
     """The validated options of one ML_PREDICT call or inference model.
 
     ``batch_size``, ``binary_data`` and ``max_concurrent_operations`` are None for ``auto``. ``endpoint`` is the
-    server's base URL, without ``/v2``. ``timeout`` is in milliseconds, for one attempt as a whole.
+    server's base URL, without ``/v2``. Timeouts are in milliseconds; ``timeout`` is that of one attempt as a whole.
     """
 
     model_config = ConfigDict(
@@ -234,6 +234,8 @@ class Options(BaseModel):
     default_value: Annotated[str | None, BeforeValidator(_scalar_text)] = None
     max_error_ratio: Annotated[float, BeforeValidator(_ratio), Field(ge=0, le=1)] = 1.0
     retry_errors: Flag = False
+    circuit_breaker_timeout: Milliseconds = 60_000
+    run_timeout: Milliseconds | None = None
     cache: Annotated[Literal["run", "persistent", "off"], BeforeValidator(_off), BeforeValidator(_lower)] = "run"
     pad: Annotated[str | None, BeforeValidator(_scalar_text)] = None
     batch_dim: Flag = False

@@ -78,7 +78,7 @@ class PredictionStore:
         self._model = model
         self._lock = threading.Lock()
 
-    def prepare(self, warehouse: DuckDBWarehouse, writer: TableWriter, *, retry_errors: bool) -> int:
+    def prepare(self, warehouse: DuckDBWarehouse, writer: TableWriter, *, retry_errors: bool) -> tuple[int, int]:
         """Create the table, or keep the one that an earlier run left if its columns still fit.
 
         Rows that failed for a passing reason are forgotten, so that they are sent again.
@@ -89,7 +89,7 @@ class PredictionStore:
             retry_errors: forget rows that failed for good, too.
 
         Returns:
-            How many predictions of this fingerprint it already holds.
+            How many predictions of this fingerprint it already holds, and how many rows with those that failed.
         """
         columns = [(KEY, "UHUGEINT"), (FINGERPRINT, "VARCHAR")]
         columns += [(column.name, column.duckdb_type) for column in self._model.outputs]
@@ -98,12 +98,13 @@ class PredictionStore:
         writer.execute(f"create table if not exists {self.relation} ({definition})")
         if warehouse.describe(f"select * from {self.relation}") != columns:
             writer.execute(f"create or replace table {self.relation} ({definition})")
-            return 0
+            return 0, 0
         permanent = ", ".join(f"'{reason}'" for reason in sorted(PERMANENT_REASONS))
         kept = "" if retry_errors else f" and ml_reason not in ({permanent})"
         writer.execute(f"delete from {self.relation} where {self._ours} and {ERROR} is not null{kept}")
-        found = writer.execute(f"select count(*) from {self.relation} where {self._ours} and {ERROR} is null")
-        return int(found[0][0])
+        counts = f"count(*) filter ({ERROR} is null), count(*)"
+        predicted, rows = writer.execute(f"select {counts} from {self.relation} where {self._ours}")[0]
+        return int(predicted), int(rows)
 
     @property
     def _ours(self) -> str:
@@ -163,20 +164,37 @@ class PredictionStore:
         with self._lock:
             writer.append(f"insert into {self.relation} select {selected} from {_ARROW_VIEW}", _ARROW_VIEW, table)
 
-    def pending_query(self, source: str, values: Sequence[str], key: str) -> str:
+    def pending_query(self, source: str, values: Sequence[str], key: str, *, anything_known: bool) -> str:
         """Return the query for the distinct inputs that have no prediction yet: the key's halves, then the values.
 
         Args:
             source: the FROM clause of the input.
             values: SQL expressions of the inputs, cast to the types of INPUT.
             key: the SQL of the key.
+            anything_known: whether the store has rows of this fingerprint.
         """
+        if not anything_known and [column.duckdb_type for column in self._model.inputs] == ["VARCHAR"]:
+            return _distinct_texts(source, values[0])
         columns = ", ".join(f"{value} as value_{position}" for position, value in enumerate(values))
         firsts = ", ".join(f"any_value(value_{position})" for position in range(len(values)))
+        unknown = (
+            f" and not exists (select 1 from {self.relation} as known "
+            f"where known.{self._ours} and known.{KEY} = pending.{KEY})"
+        )
         return (
             f"select {key_halves(f'pending.{KEY}')}, {firsts} "
             f"from (select {key} as {KEY}, {columns} from {source}) as pending "
-            f"where pending.{KEY} is not null and not exists (select 1 from {self.relation} as known "
-            f"where known.{self._ours} and known.{KEY} = pending.{KEY}) "
+            f"where pending.{KEY} is not null{unknown if anything_known else ''} "
             f"group by pending.{KEY}"
         )
+
+
+def _distinct_texts(source: str, value: str) -> str:
+    """Return the query for distinct texts and their keys, which costs half of a query for distinct keys.
+
+    They are compared as bytes, as the key is: two texts that a collation takes for one are two inputs.
+    """
+    return (
+        f"select {key_halves(KEY)}, value_0 from (select md5_number(value_0) as {KEY}, value_0 "
+        f"from (select distinct encode({value}) as value_0 from {source} where {value} is not null))"
+    )

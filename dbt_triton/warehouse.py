@@ -7,7 +7,8 @@ tables. The store is written on a second cursor, whose commits do not touch the 
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -81,12 +82,31 @@ class DuckDBWarehouse:
             relation = self._session.query(query)
             if relation is None:
                 return
-            # DuckDB 2.0 knows only the first, versions before 1.5 only the second.
-            stream = getattr(relation, "to_arrow_reader", None) or relation.fetch_arrow_reader
-            with stream(_READ_ROWS) as reader:
+            with _arrow_reader(relation, _READ_ROWS) as reader:
                 yield from reader
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             raise WarehouseError(str(error)) from error
+
+    @contextmanager
+    def on_interrupt(self, act: Callable[[], None]) -> Generator[None, None, None]:
+        """Call ``act`` in dbt's main thread, instead of interrupting a query, when dbt gives up (Ctrl-C, --fail-fast).
+
+        dbt then calls ``interrupt`` of dbt-duckdb's wrapper of the cursor, and waits for the model's thread to end;
+        nothing else of it reaches a step.
+        """
+        try:
+            self._session.interrupt = act
+        except AttributeError:  # a bare cursor, outside dbt
+            yield
+            return
+        try:
+            yield
+        finally:
+            del self._session.interrupt
+
+    def interrupts(self) -> Interrupts:
+        """Notice an interrupt while nothing else runs on the session."""
+        return Interrupts(self._session)
 
     def writer(self) -> TableWriter:
         """Open a second cursor, for the store."""
@@ -98,6 +118,48 @@ class DuckDBWarehouse:
         except duckdb.Error as error:
             raise WarehouseError(str(error)) from error
         return fetched
+
+
+class Interrupts:
+    """Notices Ctrl-C: dbt then interrupts its sessions, which only a query that is being read can see.
+
+    Use it as a context manager, and call `check` only while nothing else is read from the session.
+    """
+
+    def __init__(self, session: Any) -> None:  # noqa: ANN401 - dbt-duckdb wraps the cursor
+        self._session = session
+        self._reader: pa.RecordBatchReader | None = None
+
+    def check(self) -> None:
+        """Read a little of a query without end.
+
+        Raises:
+            WarehouseError: the session was interrupted.
+        """
+        try:
+            if self._reader is None:
+                relation = self._session.query("select true from range(9223372036854775807)")
+                self._reader = _arrow_reader(relation, 1)
+            self._reader.read_next_batch()
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            raise WarehouseError("the run was interrupted") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._reader is not None:
+            self._reader.close()
+
+
+def _arrow_reader(relation: Any, rows: int) -> pa.RecordBatchReader:  # noqa: ANN401 - differs between versions
+    # DuckDB 2.0 knows only the first, versions before 1.5 only the second.
+    return (getattr(relation, "to_arrow_reader", None) or relation.fetch_arrow_reader)(rows)
 
 
 class TableWriter:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import aiohttp
 import httpx
 import numpy as np
 from httpx_aiohttp import AiohttpTransport
+from pyreqwest.client import Client, ClientBuilder
+from pyreqwest.compatibility.httpx import HttpxTransport
 from tritonclient.http.aio import InferenceServerClient
 
-from dbt_triton.client import PyreqwestTransport, TritonClient
+from dbt_triton.client import Http11Transport, TritonClient
 from dbt_triton.options import Options, parse_options
 from harness.tritonclient_loop import infer
 from harness.workload import MODEL, Request, infer_url, make_request, reviews
@@ -65,14 +68,32 @@ async def _httpx_aiohttp(endpoint: str, setting: Setting) -> AsyncIterator[Send]
         yield send
 
 
+def _pyreqwest_client(setting: Setting) -> Client:
+    timeout = timedelta(seconds=_TIMEOUT_SECONDS)
+    return ClientBuilder().timeout(timeout).pool_max_idle_per_host(setting.in_flight).build()
+
+
 def _httpx_pyreqwest(endpoint: str, setting: Setting) -> AbstractAsyncContextManager[Send]:
-    return _over_httpx(PyreqwestTransport(_options(endpoint)), endpoint, setting)
+    return _over_httpx(HttpxTransport(_pyreqwest_client(setting)), endpoint, setting)
 
 
 @asynccontextmanager
 async def _pyreqwest(endpoint: str, setting: Setting) -> AsyncIterator[Send]:
     request, url = setting.request, infer_url(endpoint)
-    async with PyreqwestTransport(_options(endpoint)) as transport:
+    async with _pyreqwest_client(setting) as client:
+
+        async def send() -> None:
+            response = await client.post(url).headers(request.headers).body_bytes(request.body).build().send()
+            await response.bytes()
+            assert response.status == httpx.codes.OK
+
+        yield send
+
+
+@asynccontextmanager
+async def _http11(endpoint: str, setting: Setting) -> AsyncIterator[Send]:
+    request, url = setting.request, infer_url(endpoint)
+    async with Http11Transport(endpoint, timeout=_TIMEOUT_SECONDS) as transport:
 
         async def send() -> None:
             reply = await transport.post(url, request.headers, request.body)
@@ -129,6 +150,7 @@ OPENERS: dict[str, Opener] = {
     "httpx + httpx-aiohttp": _httpx_aiohttp,
     "httpx + pyreqwest": _httpx_pyreqwest,
     "aiohttp": _aiohttp,
-    "TritonClient.infer (pyreqwest, retries)": _dbt_triton,
-    "PyreqwestTransport.post": _pyreqwest,
+    "pyreqwest": _pyreqwest,
+    "TritonClient.infer (own HTTP/1.1, retries)": _dbt_triton,
+    "Http11Transport.post": _http11,
 }

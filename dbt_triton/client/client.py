@@ -7,7 +7,7 @@ import logging
 import re
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, cast
@@ -15,22 +15,19 @@ from typing import Any, Self, cast
 import httpx
 import orjson
 
+from dbt_triton.client.reply import HEADER_LENGTH, Reply
 from dbt_triton.client.retries import (
+    OVERLOAD_STATUSES,
     RetryableError,
     failure_of,
     is_retryable,
     is_retryable_error,
     reason_of,
+    retry_after_failure,
     with_retries,
 )
 from dbt_triton.client.served import ServedModel
-from dbt_triton.client.transport import (
-    HEADER_LENGTH,
-    HttpxTransportAdapter,
-    PyreqwestTransport,
-    Reply,
-    Transport,
-)
+from dbt_triton.client.transport import HttpxTransportAdapter, Transport, open_transport
 from dbt_triton.errors import InferenceError, Reason
 from dbt_triton.options import Options
 
@@ -40,6 +37,9 @@ _COMPRESSION_LEVEL = 1
 _GZIP_WINDOW_BITS = 31
 _ERROR_TEXT_LENGTH = 500
 _PAUSE_STEP_SECONDS = 0.5
+_OK = 200
+#: A request that is not answered is sent once more as it is: the server may have been busy, and computes on either way.
+_TIMEOUT_RETRIES_OF_SEVERAL_ROWS = 1
 
 
 @dataclass
@@ -70,15 +70,20 @@ class TritonClient:
         self.options = options
         self.stats = ClientStats()
         self.stopping = False
-        self._resume_at = 0.0
+        #: Called when the server sheds load, or does not answer.
+        self.on_overload: Callable[[], None] = _nothing
+        #: On `time.monotonic`'s clock: until then no request is sent, since ``Retry-After`` is said to the client.
+        self.resume_at = 0.0
+        self._backing_off: set[asyncio.Task[Any]] = set()
         version = "" if options.model_version == "latest" else f"/versions/{options.model_version}"
         self._model_path = f"/v2/models/{options.model_name}{version}"
         self._infer_url = f"{options.endpoint}{self._model_path}/infer"
+        self._logs = logger.isEnabledFor(logging.DEBUG)
         logger.debug("opening connections to %s as they are needed", options.endpoint)
+        base: httpx.AsyncBaseTransport
         self._transport: Transport
         if transport is None:
-            self._transport = own = PyreqwestTransport(options)
-            base: httpx.AsyncBaseTransport = own
+            base, self._transport = open_transport(options)
         else:
             base, self._transport = transport, HttpxTransportAdapter(transport, options)
         self._http = httpx.AsyncClient(
@@ -92,6 +97,7 @@ class TritonClient:
         self._headers = {
             **(headers or {}),
             "Accept-Encoding": "identity",
+            "User-Agent": "dbt-triton",
             "Content-Type": "application/octet-stream",
             **({"Content-Encoding": options.compression} if options.compression != "none" else {}),
         }
@@ -125,13 +131,21 @@ class TritonClient:
         await self._get(f"{self._model_path}/ready")
         return ServedModel.from_answers(server, metadata, config)
 
-    async def infer(self, body: bytes, header_length: int | None, *, retry_model_error: bool = True) -> Reply:
+    def stop(self) -> None:
+        """Send nothing more: what is on its way may end, what waits for another attempt is cancelled."""
+        self.stopping = True
+        for task in self._backing_off:
+            task.cancel()
+
+    async def infer(self, body: bytes, header_length: int | None, *, rows: int = 1, alone: bool = True) -> Reply:
         """Send one inference request, with retries.
 
         Args:
             body: JSON, or a JSON header and binary tensor data.
             header_length: the length of the JSON header where there is binary data.
-            retry_model_error: whether a 500 is worth another attempt as it is, or better split at once.
+            rows: how many rows it has. Several that got an exception, or no answer twice, are better split than
+                sent again.
+            alone: whether no other request can be to blame for an exception of the model.
 
         Raises:
             InferenceError: it was refused, or every attempt failed; with Triton's own words.
@@ -139,61 +153,100 @@ class TritonClient:
         headers = self._headers
         if header_length is not None:
             headers = {**headers, HEADER_LENGTH: str(header_length)}
-        body = self._compressed(body)
+        if self.options.compression != "none":
+            body = self._compressed(body)
+        try:
+            return await self._attempt(1, headers, body)
+        except RetryableError as error:
+            if not self._is_worth_retrying(error, 1, rows=rows, alone=alone):
+                raise _final(error) from error
+            first = error
+        return await self._retry(first, headers, body, rows=rows, alone=alone)
+
+    def _is_worth_retrying(self, error: RetryableError, number: int, *, rows: int, alone: bool) -> bool:
+        if error.reason == Reason.MODEL_ERROR:
+            return rows == 1 and alone
+        return error.reason != Reason.TIMEOUT or rows == 1 or number <= _TIMEOUT_RETRIES_OF_SEVERAL_ROWS
+
+    async def _retry(
+        self, first: RetryableError, headers: Mapping[str, str], body: bytes, *, rows: int, alone: bool
+    ) -> Reply:
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
 
         async def attempt(number: int) -> Reply:
+            self._backing_off.discard(task)
             try:
                 return await self._attempt(number, headers, body)
             except RetryableError as error:
-                if error.reason == Reason.MODEL_ERROR and not retry_model_error:
+                error.attempts = number
+                if not self._is_worth_retrying(error, number, rows=rows, alone=alone):
                     raise _final(error) from error
+                self._backing_off.add(task)
                 raise
 
+        self._backing_off.add(task)
         try:
-            return await with_retries(attempt, max_retries=self.options.max_retries)
+            return await retry_after_failure(first, attempt, max_retries=self.options.max_retries)
         except RetryableError as error:
             raise _final(error) from error
+        except asyncio.CancelledError:
+            if self.stopping and task in self._backing_off and task.uncancel() == 0:
+                raise InferenceError(first.text, reason=Reason.STOPPED, attempts=first.attempts) from first
+            raise
+        finally:
+            self._backing_off.discard(task)
 
     async def _attempt(self, number: int, headers: Mapping[str, str], body: bytes) -> Reply:
-        await self._turn()
+        if self.resume_at:
+            await self._turn()
         if self.stopping:
             raise InferenceError("not sent: the run is ending", reason=Reason.STOPPED, attempts=number - 1)
-        self.stats.requests += 1
-        self.stats.retries += number > 1
-        self.stats.bytes_sent += len(body)
+        stats = self.stats
+        stats.requests += 1
+        stats.retries += number > 1
+        stats.bytes_sent += len(body)
         started = time.perf_counter()
         try:
             reply = await self._transport.post(self._infer_url, headers, body)
         except httpx.RequestError as error:
-            text = self._connection_words(error)
-            reason = Reason.TIMEOUT if isinstance(error, httpx.ReadTimeout) else Reason.UNAVAILABLE
-            logger.debug("POST %s attempt %d: %s", self._infer_url, number, text)
-            if is_retryable_error(error, executed_is_final=self._executed_is_final):
-                raise RetryableError(text, reason) from error
-            raise InferenceError(text, reason=reason, attempts=number) from error
-        self.stats.bytes_received += len(reply.content)
-        if logger.isEnabledFor(logging.DEBUG):
+            raise self._no_answer(error, number) from error
+        stats.bytes_received += len(reply.content)
+        if self._logs:
             milliseconds = (time.perf_counter() - started) * 1000
             logger.debug(
                 "POST %s attempt %d: %d bytes, status %d, %d bytes, %.1f ms",
                 *(self._infer_url, number, len(body), reply.status, len(reply.content), milliseconds),
             )
-        if reply.status == httpx.codes.OK:
+        if reply.status == _OK:
             return reply
+        raise self._failed_answer(reply, number)
+
+    def _no_answer(self, error: httpx.RequestError, number: int) -> RetryableError | InferenceError:
+        text = self._connection_words(error)
+        logger.debug("POST %s attempt %d: %s", self._infer_url, number, text)
+        self.on_overload()
+        reason = Reason.TIMEOUT if isinstance(error, httpx.ReadTimeout) else Reason.UNAVAILABLE
+        if is_retryable_error(error, executed_is_final=self._executed_is_final):
+            return RetryableError(text, reason)
+        return InferenceError(text, reason=reason, attempts=number)
+
+    def _failed_answer(self, reply: Reply, number: int) -> RetryableError | InferenceError:
         text = server_words(bytes(reply.content))
+        if reply.status in OVERLOAD_STATUSES:
+            self.on_overload()
         if is_retryable(reply.status, text, executed_is_final=self._executed_is_final):
             failure = failure_of(reply, text)
             self._pause(failure.retry_after)
-            raise failure
-        raise InferenceError(text, reason=reason_of(reply.status, text), status=reply.status, attempts=number)
+            return failure
+        return InferenceError(text, reason=reason_of(reply.status, text), status=reply.status, attempts=number)
 
     def _pause(self, seconds: float | None) -> None:
         """Hold back every request: ``Retry-After`` is said to the client, not to one request."""
         if seconds:
-            self._resume_at = max(self._resume_at, time.monotonic() + seconds)
+            self.resume_at = max(self.resume_at, time.monotonic() + seconds)
 
     async def _turn(self) -> None:
-        while not self.stopping and (wait := self._resume_at - time.monotonic()) > 0:  # noqa: ASYNC110 - two ends
+        while not self.stopping and (wait := self.resume_at - time.monotonic()) > 0:  # noqa: ASYNC110 - two ends
             await asyncio.sleep(min(wait, _PAUSE_STEP_SECONDS))
 
     async def _get(self, path: str) -> dict[str, Any]:
@@ -235,6 +288,10 @@ class TritonClient:
         if isinstance(error, httpx.TimeoutException | TimeoutError):
             return f"Triton at {endpoint} did not answer within {self.options.timeout:.0f} ms"
         return f"the connection to Triton at {endpoint} broke: {error}"
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
 
 
 def _final(error: RetryableError) -> InferenceError:

@@ -15,7 +15,7 @@ from typing import TypeVar
 import httpx
 import stamina
 
-from dbt_triton.client.transport import Reply
+from dbt_triton.client.reply import Reply
 from dbt_triton.errors import Reason
 
 
@@ -36,6 +36,8 @@ _NO_VERSION_YET = "has no available versions"
 _DEAD_MODEL = "is not healthy"
 #: The server did not run the model: the same row is not computed twice, which matters to a stateful model.
 NOT_EXECUTED_STATUSES = frozenset({429, 503})
+#: The server has more to do than it can: fewer requests should be in flight.
+OVERLOAD_STATUSES = frozenset({429, 502, 503, 504})
 WAIT_INITIAL_SECONDS = 0.1
 WAIT_MAX_SECONDS = 30.0
 RETRY_AFTER_MAX_SECONDS = 300.0
@@ -95,9 +97,11 @@ def reason_of(status: int, text: str) -> Reason:
     """Tell what kind of failure an answer is when no attempt is left."""
     if status in ROW_STATUSES:
         return Reason.REFUSED
-    if status == _MODEL_ERROR and _DEAD_MODEL in text:
-        return Reason.UNAVAILABLE
-    return Reason.MODEL_ERROR if status == _MODEL_ERROR else Reason.UNAVAILABLE
+    if status == _MODEL_ERROR:
+        return Reason.UNAVAILABLE if _DEAD_MODEL in text else Reason.MODEL_ERROR
+    # A model that is not found was found by the preflight: it is being reloaded, or was unloaded.
+    passing = status in RETRIED_STATUSES or status == httpx.codes.NOT_FOUND
+    return Reason.UNAVAILABLE if passing else Reason.REJECTED
 
 
 def is_retryable_error(error: httpx.RequestError, *, executed_is_final: bool) -> bool:
@@ -110,8 +114,6 @@ def is_retryable_error(error: httpx.RequestError, *, executed_is_final: bool) ->
 async def with_retries(attempt: Callable[[int], Awaitable[T]], *, max_retries: int) -> T:
     """Call ``attempt`` until it succeeds, raises something else than `RetryableError`, or has no retries left.
 
-    stamina is entered only after a first failure: on the way that nearly every request takes, it costs nothing.
-
     Args:
         attempt: is given the number of the attempt, from 1.
         max_retries: attempts after the first.
@@ -122,9 +124,17 @@ async def with_retries(attempt: Callable[[int], Awaitable[T]], *, max_retries: i
     try:
         return await attempt(1)
     except RetryableError as error:
-        if max_retries == 0:
-            raise
         first = error
+    return await retry_after_failure(first, attempt, max_retries=max_retries)
+
+
+async def retry_after_failure(first: RetryableError, attempt: Callable[[int], Awaitable[T]], *, max_retries: int) -> T:
+    """Go on from a first failure as `with_retries` does.
+
+    stamina is entered only here: on the way that nearly every request takes, it costs nothing.
+    """
+    if max_retries == 0:
+        raise first
     contexts = stamina.retry_context(
         on=_wait_or_backoff,
         attempts=max_retries + 1,

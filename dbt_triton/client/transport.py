@@ -1,56 +1,26 @@
-"""What carries the requests: httpx's interface, over the Rust client pyreqwest.
+"""What carries the requests: httpx's interface, over our own HTTP/1.1 for inference.
 
-httpx's own transport is 10 to 20 times too slow with 32 requests in flight (benchmarks/README.md), and building
-httpx's request and response objects costs as much again, so inference requests go to the transport directly.
-Errors are httpx's everywhere.
+httpx's own transport is 10 to 20 times too slow with 32 requests in flight (benchmarks/README.md), and building httpx's
+request and response objects costs as much again, so inference requests go to the transport directly. Errors are httpx's
+everywhere.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ssl
+import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
 import httpx
-from pyreqwest.client import ClientBuilder
-from pyreqwest.compatibility.httpx import HttpxTransport
-from pyreqwest.exceptions import (
-    ConnectError,
-    ConnectTimeoutError,
-    DecodeError,
-    PyreqwestError,
-    ReadError,
-    RequestTimeoutError,
-    TransportError,
-    WriteError,
-)
 
+from dbt_triton.client.http11 import Http11Transport
+from dbt_triton.client.reply import HEADER_LENGTH, Reply
 from dbt_triton.errors import ConfigurationError
 from dbt_triton.options import Options
-
-HEADER_LENGTH = "Inference-Header-Content-Length"
-_HTTPX_ERRORS: tuple[tuple[type[PyreqwestError], type[httpx.RequestError]], ...] = (
-    (ConnectTimeoutError, httpx.ConnectTimeout),
-    (ConnectError, httpx.ConnectError),
-    (RequestTimeoutError, httpx.ReadTimeout),
-    (WriteError, httpx.WriteError),
-    (ReadError, httpx.ReadError),
-    (DecodeError, httpx.DecodingError),
-    (TransportError, httpx.NetworkError),
-)
-
-
-@dataclass(frozen=True)
-class Reply:
-    """An HTTP answer, whatever its status. ``header_length`` is that of a binary inference answer."""
-
-    status: int
-    content: bytes | memoryview
-    header_length: int | None
-    retry_after: str | None
 
 
 class Transport(Protocol):
@@ -63,50 +33,6 @@ class Transport(Protocol):
     async def aclose(self) -> None:
         """Close every connection."""
         ...
-
-
-class PyreqwestTransport(HttpxTransport):
-    """An httpx transport with a direct way for inference requests.
-
-    Args:
-        options: the timeout of an attempt and the TLS files are taken from it.
-        connections: how many connections are kept open.
-    """
-
-    def __init__(self, options: Options, *, connections: int = 256) -> None:
-        self.timeout = timedelta(milliseconds=options.timeout)
-        builder = (
-            ClientBuilder()
-            .timeout(self.timeout)
-            .follow_redirects(enable=False)
-            .pool_max_idle_per_host(connections)
-            .user_agent("dbt-triton")
-        )
-        if options.tls_ca is not None:
-            builder = builder.add_root_certificate_pem(_read(options.tls_ca, "tls-ca"))
-        if options.tls_cert is not None and options.tls_key is not None:
-            identity = _read(options.tls_cert, "tls-cert") + b"\n" + _read(options.tls_key, "tls-key")
-            builder = builder.identity_pem(identity)
-        try:
-            client = builder.build()
-        except (PyreqwestError, ValueError) as error:
-            raise ConfigurationError([f"the TLS files cannot be used: {error}"], options.endpoint) from error
-        super().__init__(client)
-
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        """Send one request; see `Transport.post`."""
-        try:
-            response = await self._client.post(url).headers(headers).body_bytes(body).build().send()
-            content = await response.bytes()
-        except PyreqwestError as error:
-            raise _httpx_error(error, url) from error
-        length = response.get_header(HEADER_LENGTH)
-        return Reply(
-            response.status,
-            memoryview(content),
-            int(length) if length is not None and length.isdigit() else None,
-            response.get_header("Retry-After"),
-        )
 
 
 class HttpxTransportAdapter:
@@ -136,17 +62,53 @@ class HttpxTransportAdapter:
         await self._client.aclose()
 
 
-def _read(path: str, option: str) -> bytes:
+def open_transport(options: Options) -> tuple[httpx.AsyncBaseTransport, Transport]:
+    """Make the transport of a client: for httpx, and for inference.
+
+    Where the environment names a proxy for the endpoint (``HTTP_PROXY``, ``HTTPS_PROXY``, ``NO_PROXY``), httpx's own
+    transport is used, which can talk to one.
+
+    Raises:
+        ConfigurationError: a TLS file cannot be read, or holds no usable certificate or key.
+    """
+    context = _ssl_context(options) if options.endpoint.startswith("https:") else None
+    proxy = _proxy_of(options.endpoint)
+    if proxy is not None:
+        through = httpx.AsyncHTTPTransport(proxy=proxy, verify=context or True)
+        return through, HttpxTransportAdapter(through, options)
+    own = Http11Transport(options.endpoint, timeout=options.timeout / 1000, ssl_context=context)
+    return own, own
+
+
+def _proxy_of(endpoint: str) -> str | None:
+    """Return the proxy that the environment names for an endpoint."""
+    parts = urlsplit(endpoint)
+    proxy = urllib.request.getproxies().get(parts.scheme)
+    if not proxy or urllib.request.proxy_bypass(parts.netloc.rpartition("@")[2]):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _ssl_context(options: Options) -> ssl.SSLContext:
+    """Trust what the system and certifi trust, and ``tls-ca``; show ``tls-cert``."""
+    context = httpx.create_ssl_context()
+    context.load_default_certs()
+    for path, option in ((options.tls_ca, "tls-ca"), (options.tls_cert, "tls-cert"), (options.tls_key, "tls-key")):
+        if path is not None:
+            _check_readable(path, option)
     try:
-        return Path(path).expanduser().read_bytes()
+        if options.tls_ca is not None:
+            context.load_verify_locations(Path(options.tls_ca).expanduser())
+        if options.tls_cert is not None and options.tls_key is not None:
+            context.load_cert_chain(Path(options.tls_cert).expanduser(), Path(options.tls_key).expanduser())
+    except (ssl.SSLError, OSError) as error:
+        raise ConfigurationError([f"the TLS files cannot be used: {error}"], options.endpoint) from error
+    return context
+
+
+def _check_readable(path: str, option: str) -> None:
+    try:
+        with Path(path).expanduser().open("rb"):
+            pass
     except OSError as error:
         raise ConfigurationError([f"{option}: {path} cannot be read: {error.strerror}"], "TLS") from error
-
-
-def _httpx_error(error: PyreqwestError, url: str) -> httpx.RequestError:
-    """Name the failure as httpx does, with the innermost cause as its text."""
-    kind = next((ours for theirs, ours in _HTTPX_ERRORS if isinstance(error, theirs)), httpx.NetworkError)
-    details = getattr(error, "details", None) or {}
-    causes = details.get("causes") or []
-    text = str(causes[-1].get("message", error)) if causes else str(error)
-    return kind(text, request=httpx.Request("POST", url))

@@ -5,7 +5,8 @@ held but what is in flight.
 
 A request that fails for a reason that may lie in one of its rows is split until only the bad rows are left. Where the
 server puts requests together (dynamic batching), an exception of the model fails every request of that batch, innocent
-ones too; such requests wait until the others are done, and are then sent one at a time.
+ones too; such requests wait until the others are done, and are then sent one at a time. A request that fails because
+the server is gone is sent again when the server is back.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from typing import Self
@@ -22,24 +23,25 @@ from typing import Self
 import pyarrow as pa
 
 from dbt_triton.client import TritonClient
-from dbt_triton.engine.outcomes import Breaker, FailedRows, RunError, Sink, is_about_rows
+from dbt_triton.engine.breaker import Breaker
+from dbt_triton.engine.concurrency import ConcurrencyLimit
+from dbt_triton.engine.outcomes import FailedRows, RunError, Sink, is_about_rows
 from dbt_triton.engine.source import Request, SequenceMarker, Source, exact_batches, taken
-from dbt_triton.errors import AnswerError, InferenceError, Reason
+from dbt_triton.errors import AnswerError, DbtTritonError, InferenceError, Reason
 from dbt_triton.tensors import Answer, RequestFormat, decode_outputs, parse_answer
 
 logger = logging.getLogger("dbt_triton.engine")
 
-#: Requests in flight where ``max-concurrent-operations`` is auto (measured: benchmarks/README.md).
-AUTO_CONCURRENCY = 32
-#: A chunk of predictions is handed over at this many rows, or after this many seconds.
-CHUNK_ROWS = 32_768
+#: A chunk of predictions is handed over at this many rows (a row group of DuckDB, which it then writes only once), at
+#: this many bytes of answers, or after this many seconds.
+CHUNK_ROWS = 122_880
+CHUNK_BYTES = 32 * 2**20
 CHUNK_SECONDS = 1.0
 #: Handing over may be this many chunks behind before sending waits for it.
-_CHUNKS_BEHIND = 2
-#: About so many rows are encoded at once.
-_ENCODED_ROWS = 16_384
+_CHUNKS_BEHIND = 1
 #: With so many requests that failed perhaps for the sake of others, these are isolated before any more are sent.
 MANY_SUSPECTS = 256
+_WATCH_SECONDS = 0.5
 
 
 @dataclass
@@ -61,6 +63,17 @@ class RunStats:
         return self
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: rows that are done, of which some failed; requests in flight and the limit on them; retries."""
+
+    rows: int
+    rows_failed: int
+    in_flight: int
+    limit: int
+    retries: int
+
+
 @dataclass
 class _Chunk:
     """What waits to be decoded and handed over."""
@@ -69,6 +82,7 @@ class _Chunk:
     answers: list[Answer] = field(default_factory=list)
     failed: list[FailedRows] = field(default_factory=list)
     rows: int = 0
+    bytes: int = 0
     started: float = field(default_factory=time.monotonic)
 
 
@@ -82,6 +96,8 @@ class Engine:
         key_columns: how many columns of a record batch are its key.
         sink: takes predictions and failed rows.
         shared_batches: whether the server may run several requests at once as one batch.
+        progress: is told about twice a second how far the run is.
+        check_interrupt: is called about twice a second when the input is read; what it raises ends the run at once.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of one run
@@ -93,19 +109,30 @@ class Engine:
         key_columns: int,
         sink: Sink,
         shared_batches: bool = True,
+        progress: Callable[[Progress], None] | None = None,
+        check_interrupt: Callable[[], None] | None = None,
     ) -> None:
+        options = client.options
         self._client = client
         self._format = request_format
         self._batch_size = batch_size
         self._key_columns = key_columns
         self._sink = sink
         self._shared_batches = shared_batches
-        in_order = client.options.sequence_id is not None
-        self._marker = SequenceMarker(client.options) if in_order else None
-        self._concurrency = 1 if in_order else client.options.max_concurrent_operations or AUTO_CONCURRENCY
-        self._breaker = Breaker()
+        self._progress = progress
+        self._check_interrupt = check_interrupt
+        self._interrupt: DbtTritonError | None = None
+        in_order = options.sequence_id is not None
+        self._marker = SequenceMarker(options) if in_order else None
+        self._limit = ConcurrencyLimit(1 if in_order else options.max_concurrent_operations)
+        client.on_overload = self._limit.overloaded
+        # A single row is given up after so many attempts that are not answered; the run must bear that.
+        attempts = options.max_retries + 2
+        self._breaker = Breaker(options.circuit_breaker_timeout / 1000, attempts * options.timeout / 1000)
         self._failure: InferenceError | None = None
         self._suspects: deque[Request] = deque()
+        self._workers: set[asyncio.Task[None]] = set()
+        self._in_flight = 0
         self._chunk = _Chunk()
         # Rows that no request can hold; the reader finds them.
         self._refused: deque[FailedRows] = deque()
@@ -122,15 +149,22 @@ class Engine:
             RunError: the run ended early. What was in flight was still awaited and handed over.
         """
         started = time.perf_counter()
-        encoded_rows = max(_ENCODED_ROWS // self._batch_size, 1) * self._batch_size
+        clocks = []
+        if self._client.options.run_timeout is not None:
+            clocks.append(asyncio.create_task(self._end_after(self._client.options.run_timeout / 1000)))
         with ThreadPoolExecutor(1, "dbt-triton-read") as reader, ThreadPoolExecutor(1, "dbt-triton-write") as writer:
-            source = Source(exact_batches(batches, encoded_rows), self._requests_of, reader)
+            source = Source(exact_batches(batches, self._batch_size), self._requests_of, reader)
+            clocks.append(asyncio.create_task(self._watch(source)))
             try:
                 while not await self._round(source, writer):
                     logger.debug("%d requests failed; isolating before going on", len(self._suspects))
             finally:
-                self._client.stopping = True
+                for clock in clocks:
+                    clock.cancel()
+                self._client.stop()
                 await source.close()
+        if self._interrupt is not None:
+            raise self._interrupt
         if self._failure is not None:
             raise self._failure
         sent, stats = self._client.stats, self._stats
@@ -141,47 +175,74 @@ class Engine:
 
     async def _round(self, source: Source, writer: ThreadPoolExecutor) -> bool:
         """Send until there are no more rows or too many suspects, then isolate. Returns whether all is done."""
-        workers = [asyncio.create_task(self._work(source, writer)) for _ in range(self._concurrency)]
         try:
-            await asyncio.gather(*workers)
+            self._start_workers(source, writer)
+            while self._workers:
+                done, _ = await asyncio.wait(self._workers, return_when=asyncio.FIRST_COMPLETED)
+                self._workers -= done
+                for worker in done:
+                    if not worker.cancelled():
+                        worker.result()
         finally:
-            for worker in workers:
+            for worker in self._workers:
                 worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
+            await asyncio.gather(*self._workers, return_exceptions=True)
+            self._workers.clear()
         await self._drain(writer)
         await self._isolate_suspects(writer)
         await self._drain(writer)
         return self._failure is not None or source.exhausted
 
+    def _start_workers(self, source: Source, writer: ThreadPoolExecutor) -> None:
+        while len(self._workers) < self._limit.current:
+            self._workers.add(asyncio.create_task(self._work(source, writer)))
+
+    @property
+    def _may_go_on(self) -> bool:
+        return self._failure is None and len(self._suspects) < MANY_SUSPECTS
+
     async def _work(self, source: Source, writer: ThreadPoolExecutor) -> None:
-        while (
-            self._failure is None
-            and len(self._suspects) < MANY_SUSPECTS
-            and (request := await source.next()) is not None
-        ):
-            try:
-                answer = await self._send(request)
-            except InferenceError as error:
-                source.put_back(self._failed(request, error))
-            else:
-                self._breaker.success()
-                self._take(request, answer)
-            await self._hand_over_if_due(writer)
+        while self._may_go_on and (request := source.ready() or await source.next()) is not None:
+            source.put_back(await self._deliver(request))
+            if self._is_due():
+                await self._hand_over(writer)
+            if len(self._workers) != self._limit.current:
+                if len(self._workers) > self._limit.current:
+                    # Another one takes what is left: at least one is within the limit.
+                    self._workers.discard(asyncio.current_task())  # type: ignore[arg-type]
+                    return
+                self._start_workers(source, writer)
 
     async def _isolate_suspects(self, writer: ThreadPoolExecutor) -> None:
         """Send requests that failed perhaps for the sake of others, one at a time."""
         while self._failure is None and self._suspects:
             request = self._suspects.popleft()
-            try:
-                answer = await self._send(request, alone=True)
-            except InferenceError as error:
-                self._suspects.extendleft(reversed(self._failed(request, error, alone=True)))
-            else:
-                self._breaker.success()
-                self._take(request, answer)
-            await self._hand_over_if_due(writer)
+            self._suspects.extendleft(reversed(await self._deliver(request, alone=True)))
+            if self._is_due():
+                await self._hand_over(writer)
             if not self._suspects:
                 await self._drain(writer)  # decoding may find more
+
+    async def _deliver(self, request: Request, *, alone: bool = False) -> list[Request]:
+        """Send a request, if need be again when the server is back. Returns the requests to send in its place."""
+        while True:
+            await self._breaker.until_recovered()
+            try:
+                answer, size = await self._send(request, alone=alone or not self._shared_batches)
+            except InferenceError as error:
+                if error.reason != Reason.UNAVAILABLE or self._marker:
+                    return self._failed(request, error, alone=alone)
+                if self._failure is not None:
+                    return []
+                fatal = await self._breaker.outlive(error, request, not_before=self._client.resume_at)
+                if fatal is not None:
+                    self._end(RunError(fatal, request.request_keys))
+                    return []
+            else:
+                self._breaker.success()
+                self._limit.answered(request.rows)
+                self._take(request, answer, size)
+                return []
 
     def _failed(self, request: Request, error: InferenceError, *, alone: bool = False) -> list[Request]:
         """Decide what becomes of a failed request. Returns the requests to send in its place."""
@@ -190,10 +251,8 @@ class Engine:
         if is_about_rows(error) and not self._marker:
             fatal = None if suspect else self._breaker.failure(error)
         if fatal is not None:
-            if error.reason != Reason.STOPPED and self._failure is None:
-                self._failure = RunError(fatal, request.request_keys)
-            # What is in flight may end, but nothing new is started.
-            self._client.stopping = True
+            if error.reason != Reason.STOPPED:
+                self._end(RunError(fatal, request.request_keys))
             return []
         if suspect:
             self._suspects.append(request)
@@ -204,26 +263,62 @@ class Engine:
         self._stats.rows_failed += 1
         return []
 
-    async def _send(self, request: Request, *, alone: bool = False) -> Answer:
+    def _end(self, failure: InferenceError) -> None:
+        """End the run early: what is in flight may end, but nothing new is started."""
+        if self._failure is None:
+            self._failure = failure
+        self._breaker.stop()
+        self._client.stop()
+
+    async def _end_after(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        error = InferenceError(f"run-timeout ({seconds:g} s) is over", reason=Reason.STOPPED, attempts=0)
+        self._end(RunError(error, []))
+
+    async def _watch(self, source: Source) -> None:
+        """Say how far the run is, and notice when it is not wanted any more."""
+        while self._interrupt is None:
+            await asyncio.sleep(_WATCH_SECONDS)
+            if self._progress is not None:
+                self._progress(self._so_far())
+            if self._check_interrupt is not None and source.is_read:
+                try:
+                    self._check_interrupt()
+                except DbtTritonError as error:
+                    self._interrupt = error
+                    self._end(RunError(InferenceError(str(error), reason=Reason.STOPPED), []))
+                    for worker in self._workers:
+                        worker.cancel()
+
+    def _so_far(self) -> Progress:
+        done, failed = self._stats.rows + self._chunk.rows, self._stats.rows_failed
+        return Progress(done + failed, failed, self._in_flight, self._limit.current, self._client.stats.retries)
+
+    async def _send(self, request: Request, *, alone: bool) -> tuple[Answer, int]:
+        """Return the checked answer to a request, and its size in bytes."""
         body, header_length = request.encoded.body(request.start, request.end, request.parameters)
-        reply = await self._client.infer(
-            # Splitting is the better retry for an exception of the model, until a single row is alone.
-            body,
-            header_length,
-            retry_model_error=request.rows == 1 and (alone or not self._shared_batches),
-        )
-        return parse_answer(
+        self._in_flight += 1
+        try:
+            reply = await self._client.infer(body, header_length, rows=request.rows, alone=alone)
+        finally:
+            self._in_flight -= 1
+        answer = parse_answer(
             reply.content, reply.header_length, self._format.outputs, request.rows, batched=self._format.batched
         )
+        return answer, len(reply.content)
 
-    def _take(self, request: Request, answer: Answer) -> None:
-        self._chunk.requests.append(request)
-        self._chunk.answers.append(answer)
-        self._chunk.rows += answer.rows
+    def _take(self, request: Request, answer: Answer, size: int) -> None:
+        chunk = self._chunk
+        chunk.requests.append(request)
+        chunk.answers.append(answer)
+        chunk.rows += answer.rows
+        chunk.bytes += size
 
-    async def _hand_over_if_due(self, writer: ThreadPoolExecutor) -> None:
-        if self._chunk.rows >= CHUNK_ROWS or time.monotonic() - self._chunk.started >= CHUNK_SECONDS:
-            await self._hand_over(writer)
+    def _is_due(self) -> bool:
+        chunk = self._chunk
+        return (
+            chunk.rows >= CHUNK_ROWS or chunk.bytes >= CHUNK_BYTES or time.monotonic() - chunk.started >= CHUNK_SECONDS
+        )
 
     async def _hand_over(self, writer: ThreadPoolExecutor) -> None:
         chunk, self._chunk = self._chunk, _Chunk()
@@ -243,7 +338,13 @@ class Engine:
 
     async def _wait_for_writer(self, behind: int) -> None:
         while len(self._behind) > behind:
-            for request, error in await self._behind.popleft():
+            # Shielded: a worker that is cancelled meanwhile must not take the chunk with it.
+            first = self._behind[0]
+            undecodable = await asyncio.shield(first)
+            if first not in self._behind:
+                continue  # another worker waited for it, too
+            self._behind.remove(first)
+            for request, error in undecodable:
                 self._stats.rows -= request.rows
                 self._suspects.extend(self._failed(request, error, alone=True))
 

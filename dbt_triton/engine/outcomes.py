@@ -8,10 +8,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from dbt_triton.errors import PERMANENT_REASONS, ROW_REASONS, InferenceError, Reason
-
-#: So many requests in a row that the model answers with an error, and none that it answers well, are no bad rows.
-BREAKER_FAILURES = 256
+from dbt_triton.errors import PERMANENT_REASONS, ROW_REASONS, InferenceError
 
 
 @dataclass(frozen=True)
@@ -45,31 +42,6 @@ class Sink(Protocol):
     def failures(self, failed: Sequence[FailedRows]) -> None:
         """Take failed rows."""
         ...
-
-
-class Breaker:
-    """Ends a run whose every request fails: a dead model says 500 for ever, while it says that it is ready."""
-
-    def __init__(self) -> None:
-        self._failures = 0
-
-    def success(self) -> None:
-        """Forget the failures so far."""
-        self._failures = 0
-
-    def failure(self, error: InferenceError) -> InferenceError | None:
-        """Count a failed request. Returns the error that ends the run when there were too many."""
-        if error.reason == Reason.REFUSED:
-            return None  # the server looked at the rows and said what is wrong with them
-        self._failures += 1
-        if self._failures < BREAKER_FAILURES:
-            return None
-        return InferenceError(
-            f"{self._failures} requests failed, one after the other, and none succeeded; the last one: {error.message}",
-            reason=Reason.UNAVAILABLE,
-            status=error.status,
-            attempts=error.attempts,
-        )
 
 
 def is_about_rows(error: InferenceError) -> bool:

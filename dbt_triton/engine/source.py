@@ -15,8 +15,12 @@ import pyarrow as pa
 from dbt_triton.options import Options
 from dbt_triton.tensors import EncodedRows
 
+#: About so many rows, or bytes, are encoded at once.
+_ENCODED_ROWS = 16_384
+_ENCODED_BYTES = 16 * 2**20
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """Rows ``start`` to ``end`` (exclusive) of one encoded record batch."""
 
@@ -103,6 +107,18 @@ class Source:
                 self._pending.extend(requests or [])
         return self._pending.popleft()
 
+    def ready(self) -> Request | None:
+        """Return the next request if one is made already."""
+        return self._pending.popleft() if self._pending else None
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the last record batch was read, so that nothing reads from the session any more."""
+        ahead = self._next
+        return ahead is None or (
+            ahead.done() and not ahead.cancelled() and not ahead.exception() and not ahead.result()
+        )
+
     @property
     def exhausted(self) -> bool:
         """Whether every request was given."""
@@ -132,13 +148,19 @@ class Source:
         return self._requests_of(batch, last=self._ahead is None)
 
 
-def exact_batches(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
-    """Cut a stream of record batches into batches of exactly ``rows`` rows; only the last may be shorter."""
+def exact_batches(batches: Iterable[pa.RecordBatch], batch_size: int) -> Iterator[pa.RecordBatch]:
+    """Cut a stream of record batches into pieces to encode at once, each of whole requests but for the last.
+
+    Args:
+        batches: record batches of any length.
+        batch_size: rows a request.
+    """
     waiting: list[pa.RecordBatch] = []
     count = 0
     for batch in batches:
         waiting.append(batch)
         count += batch.num_rows
+        rows = _encoded_rows(batch, batch_size)
         if count < rows:
             continue
         whole = pa.concat_batches(waiting) if len(waiting) > 1 else batch
@@ -152,3 +174,9 @@ def exact_batches(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.R
 def taken(keys: list[pa.Array], places: np.ndarray[Any, np.dtype[np.int64]]) -> list[pa.Array]:
     """Return the keys of the rows at these places."""
     return [column.take(pa.array(places)) for column in keys]
+
+
+def _encoded_rows(batch: pa.RecordBatch, batch_size: int) -> int:
+    """Return how many rows to encode at once: a multiple of the batch size, and not too many bytes."""
+    width: int = max(batch.nbytes // max(batch.num_rows, 1), 1)
+    return max(min(_ENCODED_ROWS, _ENCODED_BYTES // width) // batch_size, 1) * batch_size

@@ -89,9 +89,10 @@ class _Run:
         binding = self._bindings[number]
         store = PredictionStore(planned.store, planned.model, binding.fingerprint)
         with self._warehouse.writer() as writer:
-            self._prepare(store, planned, writer)
+            anything_known = self._prepare(store, planned, writer)
+            query = _inputs_query(planned, source, store, anything_known=anything_known)
             try:
-                self.stats += asyncio.run(self._send(planned, binding, store, source, writer))
+                self.stats += asyncio.run(self._send(planned, binding, store, query, writer))
             except RunError as error:
                 raise DbtTritonError(ended_early(error, planned, source, self._warehouse)) from error
         logger.debug("%s: %s", planned.model.name, self.stats)
@@ -103,18 +104,20 @@ class _Run:
         for statement in self._drop_at_once:
             self._warehouse.execute(statement)
 
-    def _prepare(self, store: PredictionStore, planned: PlannedCall, writer: TableWriter) -> None:
+    def _prepare(self, store: PredictionStore, planned: PlannedCall, writer: TableWriter) -> bool:
+        """Make the store ready. Returns whether it has rows that need not be sent again."""
         options = planned.model.options
-        known = store.prepare(self._warehouse, writer, retry_errors=options.retry_errors)
+        known, rows = store.prepare(self._warehouse, writer, retry_errors=options.retry_errors)
         # The steps of a sequence belong together: it starts again.
         if self._full_refresh or planned.in_order or options.cache == "off":
             store.clear(writer)
-            known = 0
+            known = rows = 0
         self.rows_reused += known
         drop = f"drop table if exists {planned.store}"
         self.clean_up.append(store.forget_others if options.cache == "persistent" else drop)
         if options.cache == "off":
             self._drop_at_once.append(drop)
+        return rows > 0
 
     def _source(self, number: int, planned: PlannedCall) -> Source:
         """Make the input readable more than once: what is not a plain table goes into a temporary one."""
@@ -136,7 +139,7 @@ class _Run:
         return Source(table, f"case when {filled} then cast({quote(hidden)} as uhugeint) end", hidden)
 
     async def _send(
-        self, planned: PlannedCall, binding: Binding, store: PredictionStore, source: Source, writer: TableWriter
+        self, planned: PlannedCall, binding: Binding, store: PredictionStore, query: str, writer: TableWriter
     ) -> RunStats:
         options = planned.model.options
         request_format = RequestFormat(
@@ -146,13 +149,7 @@ class _Run:
             batched=binding.batched,
             parameters={} if options.priority is None else {"priority": options.priority},
         )
-        query = (
-            f"select {key_halves(source.key)}, {', '.join(planned.values)} from {source.relation} "
-            f"where {source.key} is not null"
-            if planned.in_order
-            else store.pending_query(source.relation, planned.values, source.key)
-        )
-        with closing(self._warehouse.read(query)) as batches:
+        with self._warehouse.interrupts() as interrupts, closing(self._warehouse.read(query)) as batches:
             async with TritonClient(options, _headers(planned)) as client:
                 engine = Engine(
                     client,
@@ -161,6 +158,7 @@ class _Run:
                     key_columns=KEY_COLUMNS,
                     sink=_StoreSink(store, writer),
                     shared_batches=binding.shared_batches,
+                    check_interrupt=interrupts.check,
                 )
                 return await engine.run(batches)
 
@@ -181,6 +179,14 @@ class _Run:
         if options.on_error == "null":
             text = f"{failed:,} of {sent:,} rows failed, more than max-error-ratio {options.max_error_ratio}. {text}"
         raise DbtTritonError(text)
+
+
+def _inputs_query(planned: PlannedCall, source: Source, store: PredictionStore, *, anything_known: bool) -> str:
+    """Return the query for what is to be sent: the key's halves, then the values of INPUT."""
+    if not planned.in_order:
+        return store.pending_query(source.relation, planned.values, source.key, anything_known=anything_known)
+    values = ", ".join(planned.values)
+    return f"select {key_halves(source.key)}, {values} from {source.relation} where {source.key} is not null"
 
 
 class _StoreSink:

@@ -20,17 +20,19 @@ _WHY, _STATUS = "dbt_triton_why", "dbt_triton_status"
 
 def ended_early(error: RunError, planned: PlannedCall, source: Source, warehouse: DuckDBWarehouse) -> str:
     """Say why a run ended early, and which rows met it."""
-    halves = zip(*(column.to_pylist()[:_SHOWN_ROWS] for column in error.keys), strict=True)
-    keys = ", ".join(key_of_halves(str(high), str(low)) for high, low in halves)
-    shown = warehouse.rows(f"{source.rows} where {source.key} in ({keys}) limit {_SHOWN_ROWS}")
-    rows = "\n".join("    " + _shown(row) for row in shown)
     options = planned.model.options
-    status = f"status {error.status}" if error.status else "no answer"
     kept = (
         "Nothing is kept, with 'cache' = 'off'"
         if options.cache == "off"
         else f"Predictions made so far are kept in {planned.store}; the next run goes on from there"
     )
+    if not error.keys:
+        return f"{_model(planned)}: {error.message}\n  {kept}"
+    halves = zip(*(column.to_pylist()[:_SHOWN_ROWS] for column in error.keys), strict=True)
+    keys = ", ".join(key_of_halves(str(high), str(low)) for high, low in halves)
+    shown = warehouse.rows(f"{source.rows} where {source.key} in ({keys}) limit {_SHOWN_ROWS}")
+    rows = "\n".join("    " + _shown(row) for row in shown)
+    status = f"status {error.status}" if error.status else "no answer"
     return (
         f"{_model(planned)}: {status} after {error.attempts} attempt(s): {error.message}\n"
         f"  It concerns a request of {len(error.keys[0])} row(s), such as:\n{rows}\n  {kept}"

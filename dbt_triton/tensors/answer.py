@@ -218,6 +218,9 @@ def _json_elements(parts: Sequence[Part], spec: TensorSpec) -> pa.Array:
         if not isinstance(data, list):
             arrays.append(_elements([part], spec))
             continue
+        if pa.types.is_integer(spec.datatype.arrow) and any(isinstance(value, float) for value in data):
+            # Arrow would cut off the fraction without a word.
+            raise AnswerError(f"output {spec.name} holds a value that is not {spec.datatype.name}: a fraction")
         try:
             array = pa.array(data, type=kind, from_pandas=False)
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:

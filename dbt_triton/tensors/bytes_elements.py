@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+#: Walking in step is quicker where the longest part has no more elements than this many times the number of parts.
+_LOCKSTEP_PARTS = 8
+
 
 def decode_bytes(buffer: bytes, parts: Sequence[tuple[int, int]], elements: int) -> pa.Array | None:
     """Decode BYTES elements, each a little-endian uint32 length and then that many bytes, to large_binary.
@@ -20,7 +23,9 @@ def decode_bytes(buffer: bytes, parts: Sequence[tuple[int, int]], elements: int)
     Returns:
         The elements, or None where their lengths do not add up to the sizes of the parts.
     """
-    starts = _element_starts(buffer, parts)
+    if any(count == 0 < size for size, count in parts):
+        return None
+    starts = _element_starts(buffer, [part for part in parts if part[1]])
     if starts is None:
         return None
     data = np.frombuffer(buffer, dtype=np.uint8)
@@ -37,23 +42,60 @@ def decode_bytes(buffer: bytes, parts: Sequence[tuple[int, int]], elements: int)
 def _element_starts(buffer: bytes, parts: Sequence[tuple[int, int]]) -> np.ndarray[Any, np.dtype[np.int64]] | None:
     """Find where each element starts, without walking them one by one in Python.
 
-    A chain "start, then 4 + length further on" cannot be followed by vector operations alone, but its links are
-    rare: the upper bytes of a length are zero wherever elements are shorter than the buffer. So every place that
-    could be a start is a candidate, each candidate knows the next start, and the chain is followed by doubling.
-
     Args:
         buffer: the elements of all parts, one after the other.
         parts: the size in bytes and the number of elements of each part.
 
     Returns:
-        The starts, or None where the chain does not fit the parts.
+        The starts, or None where the lengths do not fit the parts.
     """
-    size = len(buffer)
     if any(part_size < 4 * count for part_size, count in parts):
         return None
-    if size == 0:
+    if len(buffer) == 0:
         return np.zeros(0, dtype=np.int64)
     data = np.frombuffer(buffer, dtype=np.uint8)
+    longest = max(count for _, count in parts)
+    if longest <= _LOCKSTEP_PARTS * len(parts):
+        return _walk_in_step(data, parts, longest)
+    starts = _walk_by_doubling(data, parts)
+    return starts if starts is not None and _fits(starts, parts) else None
+
+
+def _walk_in_step(
+    data: np.ndarray[Any, np.dtype[np.uint8]], parts: Sequence[tuple[int, int]], longest: int
+) -> np.ndarray[Any, np.dtype[np.int64]] | None:
+    """Walk all parts at once, one element of each at a step: quick where there are many parts of a few elements."""
+    sizes = np.array([size for size, _ in parts], dtype=np.int64)
+    counts = np.array([count for _, count in parts], dtype=np.int64)
+    ends = np.cumsum(sizes)
+    place = ends - sizes
+    firsts = np.cumsum(counts) - counts
+    starts = np.empty(int(counts.sum()), dtype=np.int64)
+    # The length at every place of the buffer, as a view: no place is read that is not a start.
+    lengths = np.lib.stride_tricks.as_strided(data.view(), shape=(max(len(data) - 3, 0), 4), strides=(1, 1))
+    for step in range(longest):
+        unfinished = counts > step
+        if not unfinished.all():
+            place, ends, firsts, counts = place[unfinished], ends[unfinished], firsts[unfinished], counts[unfinished]
+        if (place > ends - 4).any():
+            return None
+        starts[firsts + step] = place
+        place = place + 4 + np.ascontiguousarray(lengths[place]).view("<u4")[:, 0]
+        last = counts == step + 1
+        if not np.array_equal(place[last], ends[last]):
+            return None
+    return starts
+
+
+def _walk_by_doubling(
+    data: np.ndarray[Any, np.dtype[np.uint8]], parts: Sequence[tuple[int, int]]
+) -> np.ndarray[Any, np.dtype[np.int64]] | None:
+    """Find the starts where there are few parts of many elements.
+
+    A chain "start, then 4 + length further on" cannot be followed by vector operations alone, but its links are
+    rare: the upper bytes of a length are zero wherever elements are shorter than the buffer. So every place that
+    could be a start is a candidate, each candidate knows the next start, and the chain is followed by doubling.
+    """
     longest = max(part_size for part_size, _ in parts)
     upper = (data[3:] == 0) | (longest >= 2**24)
     if longest < 2**16:
@@ -63,8 +105,7 @@ def _element_starts(buffer: bytes, parts: Sequence[tuple[int, int]]) -> np.ndarr
     candidates = np.flatnonzero(upper)
     lengths = sum(data[candidates + byte].astype(np.int64) << (8 * byte) for byte in range(4))
     following = candidates + 4 + lengths
-    starts = _follow(candidates, following, size, sum(count for _, count in parts))
-    return starts if starts is not None and _fits(starts, parts) else None
+    return _follow(candidates, following, len(data), sum(count for _, count in parts))
 
 
 def _follow(

@@ -62,9 +62,14 @@ class Triton:
     repository: Path
 
     @contextmanager
-    def serving(self, kind: str, *, suffix: str | None = None) -> Generator[str, None, None]:
-        """Serve a copy of a model of ``support/model_repository``, and yield its name, which nobody else uses."""
-        name = f"{kind}_{suffix or uuid.uuid4().hex[:8]}"
+    def serving(self, kind: str, *, name: str | None = None) -> Generator[str, None, None]:
+        """Serve a copy of a model of ``support/model_repository``, and yield its name.
+
+        Args:
+            kind: the model's folder.
+            name: for one file of tests only; by default a name that nobody else uses.
+        """
+        name = name or f"{kind}_{uuid.uuid4().hex[:8]}"
         shutil.copytree(MODELS / kind, self.repository / name)
         with httpx.Client(base_url=f"{self.url}/v2/repository/models/{name}", timeout=60, trust_env=False) as client:
             client.post("/load").raise_for_status()

@@ -1,0 +1,260 @@
+"""HTTP/1.1 over asyncio for inference requests: one task, one connection, one answer.
+
+A general HTTP client spends four to five times the processor time of this module on each request
+(benchmarks/README.md), and the server wants that time. Responses are parsed by httptools (llhttp, the parser of
+Node.js); errors are httpx's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import ssl
+from collections.abc import Mapping
+from typing import cast
+from urllib.parse import urlsplit
+
+import httptools
+import httpx
+
+from dbt_triton.client.reply import HEADER_LENGTH, Reply, decoded
+
+_HEADER_LENGTH = HEADER_LENGTH.lower().encode()
+_INFORMATIONAL = range(100, 200)
+_NO_BODY = frozenset({204, 304})
+_CLOSE_SECONDS = 1.0
+#: A longer body is written by itself, rather than copied behind its head.
+_COPIED_BYTES = 65_536
+
+
+class Connection(asyncio.Protocol):
+    """One connection, which carries one request at a time."""
+
+    def __init__(self, idle: list[Connection]) -> None:
+        self._idle = idle
+        self._transport: asyncio.Transport | None = None
+        self._answer: asyncio.Future[Reply] | None = None
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # It goes on from one answer to the next by itself.
+        self._parser = httptools.HttpResponseParser(self)
+        self._reset()
+
+    def _reset(self) -> None:
+        self._body: list[bytes] = []
+        self._header_length: int | None = None
+        self._retry_after: str | None = None
+        self._encoding = b""
+        self._until_close = False
+        self._has_length = False
+        self._started = False
+
+    @property
+    def usable(self) -> bool:
+        """Whether another request may be sent over it."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    async def request(self, head: bytes, body: bytes) -> Reply:
+        """Send a request and wait for its whole answer.
+
+        Raises:
+            httpx.TransportError: the connection broke, or the answer is not HTTP.
+        """
+        if self._transport is None:
+            raise httpx.WriteError("the connection is closed")
+        self._answer = asyncio.get_running_loop().create_future()
+        if len(body) <= _COPIED_BYTES:
+            self._transport.write(head + body)
+        else:
+            self._transport.write(head)
+            self._transport.write(body)
+        try:
+            return await self._answer
+        except BaseException:
+            # Also when the attempt is over or the task is cancelled: a late answer must not meet the next request.
+            self.abort()
+            raise
+        finally:
+            self._answer = None
+
+    def abort(self) -> None:
+        """Close the connection without waiting for what is unsent."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def close(self) -> None:
+        """Close the connection in order."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport; called by asyncio."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse a piece of the answer; called by asyncio."""
+        if self._answer is None or self._answer.done():
+            self.abort()  # nobody asked
+            return
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._fail(httpx.RemoteProtocolError(f"the answer is not HTTP: {error}"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End what waits for an answer; called by asyncio."""
+        self._transport = None
+        with contextlib.suppress(ValueError):
+            self._idle.remove(self)
+        if self._until_close and exc is None and self._answer is not None and not self._answer.done():
+            self._complete()
+        else:
+            what = "in the middle of its answer" if self._started else "without an answer"
+            self._fail(httpx.ReadError(f"the server closed the connection {what}" + (f" ({exc})" if exc else "")))
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    def on_message_begin(self) -> None:
+        """Note that an answer has begun; called by the parser."""
+        if self._answer is None or self._answer.done():
+            self.abort()  # a second answer to one request
+        self._started = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep the few headers that matter; called by the parser."""
+        name = name.lower()
+        if name == b"content-length":
+            self._has_length = True
+        elif name == _HEADER_LENGTH:
+            self._header_length = int(value) if value.isdigit() else None
+        elif name == b"transfer-encoding":
+            self._has_length = self._has_length or b"chunked" in value.lower()
+        elif name == b"content-encoding":
+            self._encoding = value.strip().lower()
+        elif name == b"retry-after":
+            self._retry_after = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        """Find out how the answer ends; called by the parser."""
+        status = self._parser.get_status_code()
+        self._until_close = not self._has_length and status not in _NO_BODY and status not in _INFORMATIONAL
+
+    def on_body(self, data: bytes) -> None:
+        """Keep a piece of the body; called by the parser."""
+        self._body.append(data)
+
+    def on_message_complete(self) -> None:
+        """Hand the answer over; called by the parser."""
+        if self._parser.get_status_code() in _INFORMATIONAL:
+            self._has_length = False  # another answer follows
+            return
+        self._complete()
+
+    def _complete(self) -> None:
+        answer, parser, transport = self._answer, self._parser, self._transport
+        if answer is None or answer.done():
+            return
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        try:
+            content = decoded(body, self._encoding)
+        except httpx.DecodingError as error:
+            answer.set_exception(error)
+            return
+        answer.set_result(Reply(parser.get_status_code(), memoryview(content), self._header_length, self._retry_after))
+        if transport is None or not parser.should_keep_alive() or transport.get_write_buffer_size():
+            self.close()
+        self._reset()
+
+    def _fail(self, error: httpx.TransportError) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(error)
+
+
+class Http11Transport(httpx.AsyncBaseTransport):
+    """A pool of connections to one server; also an httpx transport, for the few requests that are no inference.
+
+    Args:
+        base_url: scheme, host and port of the server.
+        timeout: seconds for one request as a whole, from the connection to the end of the answer.
+        ssl_context: for https.
+    """
+
+    def __init__(self, base_url: str, *, timeout: float, ssl_context: ssl.SSLContext | None = None) -> None:
+        parts = urlsplit(base_url)
+        self._secure = parts.scheme == "https"
+        self._host = parts.hostname or ""
+        self._port = parts.port or (443 if self._secure else 80)
+        self._authority = parts.netloc
+        self._ssl = ssl_context if self._secure else None
+        self._timeout = timeout
+        self._idle: list[Connection] = []
+        self._connections: set[Connection] = set()
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        """Send one POST and return its whole answer.
+
+        Raises:
+            httpx.TransportError: no answer came, or it is not HTTP.
+            httpx.DecodingError: its Content-Encoding cannot be undone.
+        """
+        return await self._send("POST", urlsplit(url).path, headers, body)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request of httpx's; the answer is read whole."""
+        body = await request.aread()
+        skipped = {"host", "content-length", "connection", "transfer-encoding"}
+        headers = {name: value for name, value in request.headers.items() if name not in skipped}
+        reply = await self._send(request.method, request.url.raw_path.decode("ascii"), headers, body)
+        given = {} if reply.retry_after is None else {"Retry-After": reply.retry_after}
+        return httpx.Response(reply.status, headers=given, content=bytes(reply.content))
+
+    async def aclose(self) -> None:
+        """Close every connection, and wait until the server can see it."""
+        connections = list(self._connections)
+        for connection in connections:
+            connection.close()
+        if connections:
+            await asyncio.wait([connection.closed for connection in connections], timeout=_CLOSE_SECONDS)
+        for connection in connections:
+            connection.abort()
+
+    async def _send(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        length = f"Content-Length: {len(body)}\r\n" if body or method == "POST" else ""
+        head = f"{method} {target} HTTP/1.1\r\nHost: {self._authority}\r\n{lines}{length}\r\n"
+        connected = False
+        try:
+            async with asyncio.timeout(self._timeout):
+                connection = self._idle.pop() if self._idle else await self._connect()
+                connected = True
+                reply = await connection.request(head.encode(), body)
+        except TimeoutError as error:
+            if connected:
+                raise httpx.ReadTimeout("the time of the attempt is over") from error
+            raise httpx.ConnectTimeout("the time of the attempt is over") from error
+        if connection.usable:
+            self._idle.append(connection)
+        return reply
+
+    async def _connect(self) -> Connection:
+        loop = asyncio.get_running_loop()
+        try:
+            _, connection = await loop.create_connection(
+                lambda: Connection(self._idle), self._host, self._port, ssl=self._ssl
+            )
+        except (OSError, ssl.SSLError) as error:
+            raise httpx.ConnectError(_innermost(error)) from error
+        self._connections.add(connection)
+        connection.closed.add_done_callback(lambda _: self._connections.discard(connection))
+        return connection
+
+
+def _innermost(error: Exception) -> str:
+    """Say why a connection failed in the words of the system; asyncio adds addresses and its own words."""
+    if isinstance(error, ssl.SSLError):
+        return str(error)
+    found = re.search(r"\[Errno (\d+)\]", str(error))
+    if isinstance(error, OSError) and (error.errno or found) and "Connect call failed" in str(error):
+        return os.strerror(error.errno or int(found[1] if found else 0)).lower()
+    return str(error)

@@ -1,0 +1,54 @@
+"""Ctrl-C in the middle of a run."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Callable
+
+import pytest
+from support.dbt import DbtProject
+from support.proxy import RecordingProxy
+from support.triton import Triton
+
+ROWS = 80
+BEFORE_THE_INTERRUPT = 30
+
+
+@pytest.mark.slow
+def test_interrupted_run_is_resumed(
+    triton: Triton, serve: Callable[[str], str], proxy: RecordingProxy, project: DbtProject
+) -> None:
+    """Ctrl-C ends dbt, closes every connection and keeps the predictions; the next run sends only the rest."""
+    model = serve("slow")
+    project.model("reviews", f"select i as id, 'review ' || i as review from range(1, {ROWS + 1}) t(i)")
+    project.inference_model("classifier", proxy.url, model, batch_size="1", max_concurrent_operations="2")
+    project.model(
+        "classified",
+        "{{ config(materialized='ml_predict') }}\nselect * from ML_PREDICT(TABLE {{ ref('reviews') }}, "
+        "MODEL {{ ref('classifier') }}, DESCRIPTOR(review))",
+    )
+    command, environment = project.command("build")
+    with subprocess.Popen(
+        command, cwd=project.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        try:
+            proxy.wait_for(lambda p: len(p.exchanges) > BEFORE_THE_INTERRUPT, timeout=120)
+            process.send_signal(signal.SIGINT)
+            printed, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode != 0, printed
+    proxy.wait_for(lambda p: p.open_connections == 0)
+    sent = len(proxy.inferences)
+    assert sent < ROWS, "the run was over before the interrupt"
+    assert "classified" not in project.relations()
+    kept = project.query("select count(*) from classified__ml_predictions")[0][0]
+    assert 0 < kept <= sent
+
+    proxy.clear()
+    result = project.build()
+    assert len(proxy.inferences) == ROWS - kept
+    assert result.figures("classified")["rows_reused"] == kept
+    assert project.query("select count(*), count(output) from classified") == [(ROWS, ROWS)]
+    assert triton.counters(model).rows >= ROWS
