@@ -164,7 +164,9 @@ class PredictionStore:
         with self._lock:
             writer.append(f"insert into {self.relation} select {selected} from {_ARROW_VIEW}", _ARROW_VIEW, table)
 
-    def pending_query(self, source: str, values: Sequence[str], key: str, *, anything_known: bool) -> str:
+    def pending_query(
+        self, source: str, values: Sequence[str], key: str, *, anything_known: bool, has_rowid: bool = True
+    ) -> str:
         """Return the query for the distinct inputs that have no prediction yet: the key's halves, then the values.
 
         Args:
@@ -172,8 +174,11 @@ class PredictionStore:
             values: SQL expressions of the inputs, cast to the types of INPUT.
             key: the SQL of the key.
             anything_known: whether the store has rows of this fingerprint.
+            has_rowid: whether the input has DuckDB's own ``rowid``, and no column of that name.
         """
-        if not anything_known and [column.duckdb_type for column in self._model.inputs] == ["VARCHAR"]:
+        types = [column.duckdb_type for column in self._model.inputs]
+        # A key of something else than the value is that of a value which is none of its type, and must be told so.
+        if not anything_known and types == ["VARCHAR"] and key == key_expression(values):
             return _distinct_texts(source, values[0])
         columns = ", ".join(f"{value} as value_{position}" for position, value in enumerate(values))
         firsts = ", ".join(f"any_value(value_{position})" for position in range(len(values)))
@@ -181,12 +186,29 @@ class PredictionStore:
             f" and not exists (select 1 from {self.relation} as known "
             f"where known.{self._ours} and known.{KEY} = pending.{KEY})"
         )
+        if has_rowid and any(column.type.dims for column in self._model.inputs):
+            return _first_rows(source, values, key, unknown if anything_known else "")
         return (
             f"select {key_halves(f'pending.{KEY}')}, {firsts} "
             f"from (select {key} as {KEY}, {columns} from {source}) as pending "
             f"where pending.{KEY} is not null{unknown if anything_known else ''} "
             f"group by pending.{KEY}"
         )
+
+
+def _first_rows(source: str, values: Sequence[str], key: str, unknown: str) -> str:
+    """Return the query for distinct inputs that leaves arrays where they are.
+
+    An aggregate would copy them, and turns -0.0 within an array into 0.0 (DuckDB 2.0: any_value and first compare
+    nested values by their sort key).
+    """
+    return (
+        f"select {key_halves(f'first_rows.{KEY}')}, {', '.join(values)} from {source} join "
+        f"(select pending.{KEY}, min(pending.dbt_triton_row) as dbt_triton_row "
+        f"from (select {key} as {KEY}, rowid as dbt_triton_row from {source}) as pending "
+        f"where pending.{KEY} is not null{unknown} group by pending.{KEY}) as first_rows "
+        "on rowid = first_rows.dbt_triton_row"
+    )
 
 
 def _distinct_texts(source: str, value: str) -> str:

@@ -184,7 +184,13 @@ class _Run:
 def _inputs_query(planned: PlannedCall, source: Source, store: PredictionStore, *, anything_known: bool) -> str:
     """Return the query for what is to be sent: the key's halves, then the values of INPUT."""
     if not planned.in_order:
-        return store.pending_query(source.relation, planned.values, source.key, anything_known=anything_known)
+        return store.pending_query(
+            source.relation,
+            planned.values,
+            source.key,
+            anything_known=anything_known,
+            has_rowid="rowid" not in map(str.lower, planned.columns),
+        )
     values = ", ".join(planned.values)
     return f"select {key_halves(source.key)}, {values} from {source.relation} where {source.key} is not null"
 

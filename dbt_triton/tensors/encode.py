@@ -58,7 +58,16 @@ def encode_json(array: pa.Array, datatype: Datatype) -> EncodedColumn:
         return _concatenated(quote, _escaped(array), quote_comma)
     # Arrow prints the shortest text that reads back as the same number.
     text = array.cast(pa.large_string())
+    if pa.types.is_floating(array.type):
+        text = _with_negative_zeros(text, array)
     return _concatenated(text, pa.scalar(",", pa.large_string()))
+
+
+def _with_negative_zeros(text: pa.Array, numbers: pa.Array) -> pa.Array:
+    """Write -0, which a server reads as a whole number without a sign, as -0.0."""
+    values = numbers.to_numpy(zero_copy_only=False)
+    negative = np.signbit(values) & (values == 0)
+    return pc.if_else(pa.array(negative), pa.scalar("-0.0", text.type), text) if negative.any() else text
 
 
 def _as_large_binary(array: pa.Array) -> pa.Array:
