@@ -20,6 +20,9 @@ from dbt_triton.errors import DbtTritonError
 #: The variable by which figures, SQL and errors reach Jinja.
 RESULT_VARIABLE = "dbt_triton_result"
 _READ_ROWS = 16_384
+#: Of the query that is read to notice an interrupt. It is small, since DuckDB may run ahead of who reads it, and it is
+#: begun anew before the rest of it fits into DuckDB's buffer.
+_WATCH_ROWS, _WATCH_ROWS_READ, _WATCH_READS = 262_144, 2_048, 50
 
 
 class WarehouseError(DbtTritonError):
@@ -129,18 +132,22 @@ class Interrupts:
     def __init__(self, session: Any) -> None:  # noqa: ANN401 - dbt-duckdb wraps the cursor
         self._session = session
         self._reader: pa.RecordBatchReader | None = None
+        self._reads = 0
 
     def check(self) -> None:
-        """Read a little of a query without end.
+        """Read a little of a query that is not over: DuckDB waits until its buffer, of about 1 MB, is read.
 
         Raises:
             WarehouseError: the session was interrupted.
         """
         try:
-            if self._reader is None:
-                relation = self._session.query("select true from range(9223372036854775807)")
-                self._reader = _arrow_reader(relation, 1)
-            self._reader.read_next_batch()
+            if self._reader is not None:
+                self._reader.read_next_batch()
+                self._reads += 1
+            if self._reader is None or self._reads == _WATCH_READS:
+                self._close()
+                relation = self._session.query(f"select range from range({_WATCH_ROWS})")
+                self._reader = _arrow_reader(relation, _WATCH_ROWS_READ)
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             raise WarehouseError("the run was interrupted") from error
 
@@ -153,8 +160,12 @@ class Interrupts:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._close()
+
+    def _close(self) -> None:
         if self._reader is not None:
             self._reader.close()
+        self._reader, self._reads = None, 0
 
 
 def _arrow_reader(relation: Any, rows: int) -> pa.RecordBatchReader:  # noqa: ANN401 - differs between versions

@@ -60,9 +60,9 @@ class Breaker:
         self._stopped.set()
         self._recovered.set()
 
-    async def until_recovered(self) -> None:
-        """Hold back new requests while the server is gone."""
-        if not self._recovered.is_set():
+    async def until_recovered(self, request: object) -> None:
+        """Hold back requests while the server is gone, but for the one that probes."""
+        if self._prober is not request:
             await self._recovered.wait()
 
     def failure(self, error: InferenceError) -> InferenceError | None:
@@ -71,6 +71,9 @@ class Breaker:
             self.alive()  # the server looked at the rows and said what is wrong with them
             return None
         if error.reason == Reason.TIMEOUT:
+            # It may be the probe, which will not come back as it is: whoever is next finds out about the server.
+            self._prober = None
+            self._recovered.set()
             return self._gone(error, self._patience_with_timeouts)
         self.alive()
         self._failures += 1

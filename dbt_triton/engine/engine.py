@@ -226,7 +226,7 @@ class Engine:
     async def _deliver(self, request: Request, *, alone: bool = False) -> list[Request]:
         """Send a request, if need be again when the server is back. Returns the requests to send in its place."""
         while True:
-            await self._breaker.until_recovered()
+            await self._breaker.until_recovered(request)
             try:
                 answer, size = await self._send(request, alone=alone or not self._shared_batches)
             except InferenceError as error:
@@ -255,6 +255,7 @@ class Engine:
                 self._end(RunError(fatal, request.request_keys))
             return []
         if suspect:
+            self._breaker.alive()
             self._suspects.append(request)
             return []
         if request.rows > 1:

@@ -18,6 +18,7 @@ from dbt_triton.engine import Engine, FailedRows, RunError, RunStats
 from dbt_triton.errors import ConfigurationError, DbtTritonError, InferenceError
 from dbt_triton.inference_model import Binding, bind
 from dbt_triton.step.plan import Plan, PlannedCall, unused_name
+from dbt_triton.step.progress import reporter
 from dbt_triton.step.report import ended_early, failed_rows
 from dbt_triton.step.rewrite import Source, joined
 from dbt_triton.store import KEY_COLUMNS, PredictionStore, key_halves
@@ -27,12 +28,13 @@ from dbt_triton.warehouse import DuckDBWarehouse, TableWriter, quote
 logger = logging.getLogger("dbt_triton.step")
 
 
-def run_plan(plan: Plan, warehouse: DuckDBWarehouse, *, full_refresh: bool = False) -> dict[str, Any]:
+def run_plan(plan: Plan, warehouse: DuckDBWarehouse, *, name: str, full_refresh: bool = False) -> dict[str, Any]:
     """Predict for every call, in order.
 
     Args:
         plan: the planned statement.
         warehouse: the session of the predicting model.
+        name: of the predicting model.
         full_refresh: forget what earlier runs have left in the stores.
 
     Returns:
@@ -43,7 +45,7 @@ def run_plan(plan: Plan, warehouse: DuckDBWarehouse, *, full_refresh: bool = Fal
         DbtTritonError: the run ended early, or rows failed; what was predicted stays in the store.
     """
     started = time.perf_counter()
-    run = _Run(plan, warehouse, full_refresh=full_refresh)
+    run = _Run(plan, warehouse, name=name, full_refresh=full_refresh)
     try:
         for number, planned in enumerate(plan.calls):
             run.predict(number, planned)
@@ -66,7 +68,7 @@ def run_plan(plan: Plan, warehouse: DuckDBWarehouse, *, full_refresh: bool = Fal
 class _Run:
     """One run of a plan, and what has come of its calls so far."""
 
-    def __init__(self, plan: Plan, warehouse: DuckDBWarehouse, *, full_refresh: bool) -> None:
+    def __init__(self, plan: Plan, warehouse: DuckDBWarehouse, *, name: str, full_refresh: bool) -> None:
         self.replacements: dict[Span, str] = {}
         self.clean_up: list[str] = []
         self.stats = RunStats()
@@ -75,13 +77,16 @@ class _Run:
         self._drop_at_once: list[str] = []
         self._plan = plan
         self._warehouse = warehouse
+        self._name = name
         self._full_refresh = full_refresh
         self._bindings: list[Binding] = []
 
     def predict(self, number: int, planned: PlannedCall) -> None:
         """Send what has no prediction yet, and find what replaces the call in the statement."""
         source = self._source(number, planned)
-        if not self._warehouse.rows(f"select 1 from {source.relation} where {source.key} is not null limit 1"):
+        filled = " and ".join(f"{value} is not null" for value in planned.values)
+        rows = int(self._warehouse.rows(f"select count(*) as n from {source.relation} where {filled}")[0]["n"])
+        if not rows:
             # Nothing to send: no server is needed (dbt's --empty, an empty table).
             self.replacements[planned.call.span] = planned.check_form(source.rows)
             return
@@ -92,7 +97,7 @@ class _Run:
             anything_known = self._prepare(store, planned, writer)
             query = _inputs_query(planned, source, store, anything_known=anything_known)
             try:
-                self.stats += asyncio.run(self._send(planned, binding, store, query, writer))
+                self.stats += asyncio.run(self._send(planned, binding, _StoreSink(store, writer), query, rows))
             except RunError as error:
                 raise DbtTritonError(ended_early(error, planned, source, self._warehouse)) from error
         logger.debug("%s: %s", planned.model.name, self.stats)
@@ -138,9 +143,7 @@ class _Run:
         filled = " and ".join(f"{value} is not null" for value in planned.key_values)
         return Source(table, f"case when {filled} then cast({quote(hidden)} as uhugeint) end", hidden)
 
-    async def _send(
-        self, planned: PlannedCall, binding: Binding, store: PredictionStore, query: str, writer: TableWriter
-    ) -> RunStats:
+    async def _send(self, planned: PlannedCall, binding: Binding, sink: _StoreSink, query: str, rows: int) -> RunStats:
         options = planned.model.options
         request_format = RequestFormat(
             binding.inputs,
@@ -149,15 +152,20 @@ class _Run:
             batched=binding.batched,
             parameters={} if options.priority is None else {"priority": options.priority},
         )
-        with self._warehouse.interrupts() as interrupts, closing(self._warehouse.read(query)) as batches:
+        with (
+            reporter(self._name, rows) as progress,
+            self._warehouse.interrupts() as interrupts,
+            closing(self._warehouse.read(query)) as batches,
+        ):
             async with TritonClient(options, _headers(planned)) as client:
                 engine = Engine(
                     client,
                     request_format,
                     batch_size=binding.batch_size,
                     key_columns=KEY_COLUMNS,
-                    sink=_StoreSink(store, writer),
+                    sink=sink,
                     shared_batches=binding.shared_batches,
+                    progress=progress,
                     check_interrupt=interrupts.check,
                 )
                 return await engine.run(batches)

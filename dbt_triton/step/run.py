@@ -62,7 +62,8 @@ def predict(arguments: str, session: Any) -> None:  # noqa: ANN401 - dbt-duckdb'
     """Predict, and leave the SELECT of the table as ``build_sql``, the stores to drop, and the figures."""
 
     def work(args: Arguments, warehouse: DuckDBWarehouse) -> dict[str, Any]:
-        return run_plan(make_plan(args, warehouse), warehouse, full_refresh=bool(args.get("full_refresh")))
+        refresh = bool(args.get("full_refresh"))
+        return run_plan(make_plan(args, warehouse), warehouse, name=str(args["name"]), full_refresh=refresh)
 
     _run(arguments, session, work)
 
