@@ -316,6 +316,11 @@ class Options(BaseModel):
         ]
 
     @property
+    def in_sequence(self) -> bool:
+        """Whether rows are the steps of one sequence, or of one for each key."""
+        return self.sequence_id is not None or bool(self.sequence_by)
+
+    @property
     def wire_sequence_id(self) -> int | str | None:
         """The sequence id as it is sent: a number where it is all digits, since ``"42"`` is not ``42`` to Triton."""
         if self.sequence_id is not None and self.sequence_id.isdigit():

@@ -77,12 +77,11 @@ def bind(model: InferenceModel, served: ServedModel) -> Binding:
         ]
     if problems:
         raise ConfigurationError(problems, f'inference model "{model.name}" and {_title(model, served)}')
-    in_sequence = options.sequence_id is not None or bool(options.sequence_by)
     return Binding(
         inputs=inputs,
         outputs=outputs,
         batched=batched,
-        batch_size=1 if in_sequence else options.batch_size or _limit(model, served) or AUTO_BATCH_DIM_ROWS,
+        batch_size=1 if options.in_sequence else options.batch_size or _limit(model, served) or AUTO_BATCH_DIM_ROWS,
         binary=binary,
         shared_batches=served.dynamic_batching,
         version=served.version,
@@ -101,7 +100,6 @@ def _limit(model: InferenceModel, served: ServedModel) -> int | None:
 def _model_problems(model: InferenceModel, served: ServedModel) -> list[tuple[bool, str]]:
     """Return what may be wrong with the model as a whole, whatever its tensors."""
     options, limit = model.options, _limit(model, served)
-    in_sequence = options.sequence_id is not None or bool(options.sequence_by)
     text_id = options.sequence_id is not None and not options.sequence_id.isdigit()
     said = f"max_batch_size {served.max_batch_size}" + ("" if served.batched else " (no batching)")
     return [
@@ -126,7 +124,7 @@ def _model_problems(model: InferenceModel, served: ServedModel) -> list[tuple[bo
             "classification needs a max_batch_size: without one Triton takes the whole batch for one row",
         ),
         (
-            served.sequence_batching and not in_sequence,
+            served.sequence_batching and not options.in_sequence,
             "the model keeps sequences (sequence_batching), so it needs a sequence-id, or sequence-by and order-by",
         ),
         (
@@ -134,7 +132,7 @@ def _model_problems(model: InferenceModel, served: ServedModel) -> list[tuple[bo
             "sequence-by is for a model that keeps sequences, but this one has no sequence_batching",
         ),
         (
-            in_sequence and served.correlation_id == "TYPE_STRING",
+            options.in_sequence and served.correlation_id == "TYPE_STRING",
             "the model wants its CORRID as TYPE_STRING, which Triton 2.51 cannot give it: any id is answered with 400",
         ),
         (

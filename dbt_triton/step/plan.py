@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +38,8 @@ class PlannedCall:
         error_name: the name of the column that says why a row failed, with ``on-error`` = ``null``.
         is_table: whether the input is a table that can be read twice.
         store: the quoted relation of the prediction store.
+        sequence_by: the columns whose values are the keys of sequences, as SQL.
+        order_by: the order of the rows of a sequence, as SQL.
     """
 
     call: Call
@@ -48,11 +51,13 @@ class PlannedCall:
     error_name: str | None
     is_table: bool
     store: str
+    sequence_by: tuple[str, ...] = ()
+    order_by: tuple[str, ...] = ()
 
     @property
     def in_order(self) -> bool:
         """Whether the rows are the steps of a sequence."""
-        return self.model.options.sequence_id is not None
+        return self.model.options.in_sequence
 
     @property
     def key(self) -> str:
@@ -159,6 +164,8 @@ class _Planner:
             error_name=outputs[-1] if routed else None,
             is_table=call.relation is not None and self._warehouse.is_table(call.relation),
             store=self._store(number),
+            sequence_by=tuple(self._named("sequence-by", model.options.sequence_by, names, where)),
+            order_by=tuple(self._named("order-by", model.options.order_by, names, where)),
         )
         self.calls.append(planned)
         self.check_forms[call.span] = planned.check_form(source)
@@ -230,17 +237,27 @@ class _Planner:
                 f"{where}: DESCRIPTOR has {len(call.descriptor)} columns, but INPUT of {model.name} has "
                 f"{len(model.inputs)} ({declared})"
             )
+        return [self._column(column, names, where) for column in call.descriptor]
+
+    def _named(self, option: str, columns: Sequence[str], names: Sequence[str], where: str) -> list[str]:
+        """Return the columns that an option names, as SQL; ``a desc`` keeps its direction."""
+        named = []
+        for column in columns:
+            match = re.fullmatch(r"(.*\S)\s+(asc|desc)", column, flags=re.IGNORECASE)
+            known = column.lower() in map(str.lower, names)
+            name, direction = (match[1], f" {match[2]}") if match and not known else (column, "")
+            named.append(quote(self._column(name.strip('"`'), names, f"{where}, {option}")) + direction)
+        return named
+
+    def _column(self, column: str, names: Sequence[str], where: str) -> str:
+        """Return a column of the input as it is written there; one that is not there goes to the problems."""
         by_name = {name.lower(): name for name in names}
-        chosen = []
-        for column in call.descriptor:
-            if column.lower() in by_name:
-                chosen.append(by_name[column.lower()])
-                continue
-            near = difflib.get_close_matches(column.lower(), by_name, n=1, cutoff=0.5)
-            hint = f"; did you mean {by_name[near[0]]}?" if near else ""
-            self.problems.append(f"{where}: the input has no column {column}{hint} It has {', '.join(names)}")
-            chosen.append(column)
-        return chosen
+        if column.lower() in by_name:
+            return by_name[column.lower()]
+        near = difflib.get_close_matches(column.lower(), by_name, n=1, cutoff=0.5)
+        hint = f"; did you mean {by_name[near[0]]}?" if near else ""
+        self.problems.append(f"{where}: the input has no column {column}{hint} It has {', '.join(names)}")
+        return column
 
 
 def unused_name(name: str, columns: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +15,7 @@ import pyarrow as pa
 from dbt_triton.client import TritonClient
 from dbt_triton.credentials import request_headers
 from dbt_triton.ddl.ml_predict import Span
-from dbt_triton.engine import Engine, FailedRows, RunError, RunStats
+from dbt_triton.engine import Engine, FailedRows, RunError, RunStats, SequenceEngine
 from dbt_triton.errors import ConfigurationError, DbtTritonError, InferenceError
 from dbt_triton.inference_model import Binding, bind
 from dbt_triton.step.plan import Plan, PlannedCall, unused_name
@@ -84,7 +85,7 @@ class _Run:
     def predict(self, number: int, planned: PlannedCall) -> None:
         """Send what has no prediction yet, and find what replaces the call in the statement."""
         source = self._source(number, planned)
-        filled = " and ".join(f"{value} is not null" for value in planned.values)
+        filled = " and ".join(f"{value} is not null" for value in planned.key_values)
         rows = int(self._warehouse.rows(f"select count(*) as n from {source.relation} where {filled}")[0]["n"])
         if not rows:
             # Nothing to send: no server is needed (dbt's --empty, an empty table).
@@ -158,7 +159,8 @@ class _Run:
             closing(self._warehouse.read(query)) as batches,
         ):
             async with TritonClient(options, _headers(planned)) as client:
-                engine = Engine(
+                kind = partial(SequenceEngine, correlation_id=binding.correlation_id) if options.sequence_by else Engine
+                engine = kind(
                     client,
                     request_format,
                     batch_size=binding.batch_size,
@@ -199,8 +201,14 @@ def _inputs_query(planned: PlannedCall, source: Source, store: PredictionStore, 
             anything_known=anything_known,
             has_rowid="rowid" not in map(str.lower, planned.columns),
         )
-    values = ", ".join(planned.values)
-    return f"select {key_halves(source.key)}, {values} from {source.relation} where {source.key} is not null"
+    columns, order = [key_halves(source.key), *planned.values], [quote(str(source.hidden))]
+    if planned.sequence_by:
+        keys = ", ".join(planned.sequence_by)
+        columns.insert(1, f"dense_rank() over (order by {keys})")
+        order = [*planned.sequence_by, *planned.order_by, *order]
+    return (
+        f"select {', '.join(columns)} from {source.relation} where {source.key} is not null order by {', '.join(order)}"
+    )
 
 
 class _StoreSink:
