@@ -36,6 +36,8 @@ class Binder:
 
     def __init__(self, model: InferenceModel, served: ServedModel, *, batched: bool, problems: list[str]) -> None:
         self._explicit = {column.lower(): name for column, name in model.options.tensors.items()}
+        self._inputs = {column.name.lower() for column in model.inputs}
+        self._outputs = {column.name.lower() for column in model.outputs}
         self._options = model.options
         self._served = served
         self._batched = batched
@@ -60,7 +62,7 @@ class Binder:
         specs = []
         classified = side == "OUTPUT" and self._options.classification
         for column in columns:
-            explicit = self._explicit.get(column.name.lower())
+            explicit = self._explicit_tensor(side, column)
             # Of a classified output, the columns are the parts.
             alone = len(columns) == 1 or bool(classified)
             tensor = _tensor_of(column, tensors, explicit, alone=alone)
@@ -75,6 +77,15 @@ class Binder:
             else:
                 specs.append(bound)
         return tuple(specs)
+
+    def _explicit_tensor(self, side: str, column: TypedColumn) -> str | None:
+        """Return what ``tensor.<column>`` names, unless that is for a column of the same name on the other side."""
+        explicit = self._explicit.get(column.name.lower())
+        sides = {"INPUT": (self._inputs, self._served.inputs), "OUTPUT": (self._outputs, self._served.outputs)}
+        columns, tensors = sides["OUTPUT" if side == "INPUT" else "INPUT"]
+        theirs = column.name.lower() in columns and explicit in {tensor.name for tensor in tensors}
+        ours = explicit in {tensor.name for tensor in sides[side][1]}
+        return None if theirs and not ours else explicit
 
     def _column(self, side: str, column: TypedColumn, tensor: ServedTensor) -> TensorSpec | str:
         output = side == "OUTPUT"

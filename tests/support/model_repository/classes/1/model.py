@@ -7,7 +7,7 @@ import triton_python_backend_utils as pb_utils
 
 
 class TritonPythonModel:
-    """SCORES FP32 [n, 4] to PROBABILITIES FP32 [n, 4], COUNTS INT32 [n, 4], TEXT STRING [n, 4], ANY_LENGTH FP32 [n, 4]."""
+    """SCORES FP32 [n, 4] to PROBABILITIES FP32, COUNTS INT32, TEXT STRING and ANY_LENGTH FP32, all [n, 4]."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Nothing to load."""
