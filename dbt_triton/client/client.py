@@ -141,6 +141,8 @@ class TritonClient:
 
     def stop(self) -> None:
         """Send nothing more: what is on its way may end, what waits for another attempt is cancelled."""
+        if self.stopping:
+            return
         self.stopping = True
         for task in self._backing_off:
             task.cancel()
@@ -167,11 +169,18 @@ class TritonClient:
             return await self._attempt(1, headers, body)
         except RetryableError as error:
             if not self._is_worth_retrying(error, 1, rows=rows, alone=alone):
-                raise _final(error) from error
+                raise self._given_up(error) from error
             first = error
         return await self._retry(first, headers, body, rows=rows, alone=alone)
 
+    def _given_up(self, error: RetryableError) -> InferenceError:
+        """Make the error of a request that has no attempt left; while the run ends, nothing has."""
+        reason = Reason.STOPPED if self.stopping else error.reason
+        return InferenceError(error.text, reason=reason, status=error.status, attempts=error.attempts)
+
     def _is_worth_retrying(self, error: RetryableError, number: int, *, rows: int, alone: bool) -> bool:
+        if self.stopping:
+            return False
         if error.reason == Reason.MODEL_ERROR:
             return rows == 1 and alone
         return error.reason != Reason.TIMEOUT or rows == 1 or number <= _TIMEOUT_RETRIES_OF_SEVERAL_ROWS
@@ -188,7 +197,7 @@ class TritonClient:
             except RetryableError as error:
                 error.attempts = number
                 if not self._is_worth_retrying(error, number, rows=rows, alone=alone):
-                    raise _final(error) from error
+                    raise self._given_up(error) from error
                 self._backing_off.add(task)
                 raise
 

@@ -22,6 +22,9 @@ from dbt_triton.client.reply import HEADER_LENGTH, Reply
 from dbt_triton.errors import ConfigurationError
 from dbt_triton.options import Options
 
+#: How many requests are in flight is the engine's business: one that waited for a connection would time out.
+_NO_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+
 
 class Transport(Protocol):
     """What the client needs for inference: one POST that returns the whole answer, and a close."""
@@ -69,14 +72,24 @@ def open_transport(options: Options) -> tuple[httpx.AsyncBaseTransport, Transpor
     transport is used, which can talk to one.
 
     Raises:
-        ConfigurationError: a TLS file cannot be read, or holds no usable certificate or key.
+        ConfigurationError: a TLS file cannot be read, or holds no usable certificate or key; or the proxy is of a
+            kind that httpx does not know.
     """
     context = _ssl_context(options) if options.endpoint.startswith("https:") else None
     proxy = _proxy_of(options.endpoint)
     if proxy is not None:
-        through = httpx.AsyncHTTPTransport(proxy=proxy, verify=context or True)
+        try:
+            through = httpx.AsyncHTTPTransport(proxy=proxy, verify=context or True, limits=_NO_LIMITS)
+        except (ValueError, ImportError, httpx.InvalidURL):  # whose texts may hold parts of a password
+            problem = "the proxy of the environment cannot be used; write http://host:port, or use NO_PROXY"
+            raise ConfigurationError([problem], options.endpoint) from None
         return through, HttpxTransportAdapter(through, options)
-    own = Http11Transport(options.endpoint, timeout=options.timeout / 1000, ssl_context=context)
+    own = Http11Transport(
+        options.endpoint,
+        timeout=options.timeout / 1000,
+        ssl_context=context,
+        may_repeat=options.sequence_id is None,
+    )
     return own, own
 
 

@@ -163,6 +163,7 @@ class Engine:
                     clock.cancel()
                 self._client.stop()
                 await source.close()
+                await asyncio.gather(*self._behind, return_exceptions=True)
         if self._interrupt is not None:
             raise self._interrupt
         if self._failure is not None:
@@ -175,8 +176,16 @@ class Engine:
 
     async def _round(self, source: Source, writer: ThreadPoolExecutor) -> bool:
         """Send until there are no more rows or too many suspects, then isolate. Returns whether all is done."""
+        self._start_workers(source, writer)
+        await self._until_workers_are_done()
+        await self._drain(writer)
+        self._workers.add(asyncio.create_task(self._isolate_suspects(writer)))
+        await self._until_workers_are_done()
+        await self._drain(writer)
+        return self._failure is not None or source.exhausted
+
+    async def _until_workers_are_done(self) -> None:
         try:
-            self._start_workers(source, writer)
             while self._workers:
                 done, _ = await asyncio.wait(self._workers, return_when=asyncio.FIRST_COMPLETED)
                 self._workers -= done
@@ -188,10 +197,6 @@ class Engine:
                 worker.cancel()
             await asyncio.gather(*self._workers, return_exceptions=True)
             self._workers.clear()
-        await self._drain(writer)
-        await self._isolate_suspects(writer)
-        await self._drain(writer)
-        return self._failure is not None or source.exhausted
 
     def _start_workers(self, source: Source, writer: ThreadPoolExecutor) -> None:
         while len(self._workers) < self._limit.current:
@@ -339,13 +344,13 @@ class Engine:
 
     async def _wait_for_writer(self, behind: int) -> None:
         while len(self._behind) > behind:
-            # Shielded: a worker that is cancelled meanwhile must not take the chunk with it.
+            # Not awaited itself: a worker that is cancelled meanwhile must take neither the chunk nor its error with it.
             first = self._behind[0]
-            undecodable = await asyncio.shield(first)
+            await asyncio.wait([first])
             if first not in self._behind:
                 continue  # another worker waited for it, too
             self._behind.remove(first)
-            for request, error in undecodable:
+            for request, error in first.result():
                 self._stats.rows -= request.rows
                 self._suspects.extend(self._failed(request, error, alone=True))
 
