@@ -44,7 +44,11 @@ where held_out and id % 2000 = 0
 order by id
 """
 NEAREST_REVIEWS = """
-select id, user_review[:40] as user_review, nearest_review[:40] as nearest_review, cast(similarity as decimal(3, 2)) as similarity
+select
+    id,
+    user_review[:40] as user_review,
+    nearest_review[:40] as nearest_review,
+    cast(similarity as decimal(3, 2)) as similarity
 from nearest_reviews
 order by similarity desc
 limit 3
