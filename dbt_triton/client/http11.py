@@ -244,6 +244,12 @@ class Http11Transport(httpx.AsyncBaseTransport):
         given = {} if reply.retry_after is None else {"Retry-After": reply.retry_after}
         return httpx.Response(reply.status, headers=given, content=bytes(reply.content))
 
+    def close_idle(self) -> None:
+        """Close the connections that carry no request."""
+        for connection in list(self._idle):
+            connection.abort()
+        self._idle.clear()
+
     async def aclose(self) -> None:
         """Close every connection, and wait until the server can see it."""
         self._closed = True

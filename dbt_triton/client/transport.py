@@ -33,6 +33,10 @@ class Transport(Protocol):
         """Send one request; raises ``httpx.RequestError`` when no answer came."""
         ...
 
+    def close_idle(self) -> None:
+        """Close the connections that carry no request: one of them is out of step."""
+        ...
+
     async def aclose(self) -> None:
         """Close every connection."""
         ...
@@ -59,6 +63,9 @@ class HttpxTransportAdapter:
             int(length) if length.isdigit() else None,
             response.headers.get("Retry-After"),
         )
+
+    def close_idle(self) -> None:
+        """Leave it to httpx, which closes a connection on which more comes than was asked for."""
 
     async def aclose(self) -> None:
         """Close every connection."""

@@ -12,6 +12,7 @@ the server is gone is sent again when the server is back.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import time
 from collections import deque
@@ -133,6 +134,7 @@ class Engine:
         self._suspects: deque[Request] = deque()
         self._workers: set[asyncio.Task[None]] = set()
         self._in_flight = 0
+        self._ids = itertools.count(1)
         self._chunk = _Chunk()
         # Rows that no request can hold; the reader finds them.
         self._refused: deque[FailedRows] = deque()
@@ -305,7 +307,9 @@ class Engine:
         body, header_length = request.encoded.body(request.start, request.end, request.parameters)
         self._in_flight += 1
         try:
-            reply = await self._client.infer(body, header_length, rows=request.rows, alone=alone)
+            reply = await self._client.infer(
+                body, header_length, rows=request.rows, alone=alone, request_id=next(self._ids)
+            )
         finally:
             self._in_flight -= 1
         answer = parse_answer(
@@ -344,7 +348,7 @@ class Engine:
 
     async def _wait_for_writer(self, behind: int) -> None:
         while len(self._behind) > behind:
-            # Not awaited itself: a worker that is cancelled meanwhile must take neither the chunk nor its error with it.
+            # Not awaited itself: a worker that is cancelled meanwhile must take neither the chunk nor its error along.
             first = self._behind[0]
             await asyncio.wait([first])
             if first not in self._behind:

@@ -75,7 +75,7 @@ class SequenceEngine(Engine):
 
     def __init__(self, *arguments: Any, correlation_id: str = "", **options: Any) -> None:  # noqa: ANN401 - Engine's
         super().__init__(*arguments, **options)
-        self._ids = SequenceIds(correlation_id)
+        self._sequence_ids = SequenceIds(correlation_id)
         self._unfinished: tuple[int, Sequence] | None = None
 
     def _requests_of(self, batch: pa.RecordBatch, *, last: bool) -> list[Request]:
@@ -132,7 +132,7 @@ class SequenceEngine(Engine):
         while error is None:
             await self._breaker.until_recovered(request)
             answers: list[tuple[Answer, int]] = []
-            number = self._ids.next()
+            number = self._sequence_ids.next()
             try:
                 await self._run_through(request, number, answers)
             except InferenceError as failure:

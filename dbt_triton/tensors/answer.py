@@ -36,13 +36,13 @@ class Answer:
         rows: how many rows it has.
         payloads: each output's raw bytes (binary) or values (JSON).
         model_version: which version answered.
-        row_shapes: the shape of one row of each output.
+        row_shapes: the shape of one row of each output; left out where it is as declared.
     """
 
     rows: int
     payloads: list[Payload]
     model_version: str | None
-    row_shapes: list[tuple[int, ...]]
+    row_shapes: Sequence[tuple[int, ...]] = ()
 
 
 def parse_answer(
@@ -89,8 +89,12 @@ def decode_outputs(answers: Sequence[Answer], outputs: Sequence[TensorSpec]) -> 
     Raises:
         AnswerError: the lengths within BYTES data do not add up, or a value is none of its column's type.
     """
+    shapes = [spec.row_shape for spec in outputs]
     return [
-        _decode([(answer.payloads[position], answer.rows, answer.row_shapes[position]) for answer in answers], spec)
+        _decode(
+            [(answer.payloads[position], answer.rows, (answer.row_shapes or shapes)[position]) for answer in answers],
+            spec,
+        )
         for position, spec in enumerate(outputs)
     ]
 

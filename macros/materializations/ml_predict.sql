@@ -31,7 +31,7 @@
   {%- set target_relation = dbt_triton.build_table(result.build_sql, clean_up=result.clean_up) -%}
   {%- set rows = run_query('select count(*) from ' ~ target_relation).columns[0].values()[0] | int -%}
   {%- set figures = result.figures -%}
-  {%- set message = 'ML_PREDICT ' ~ '{:,}'.format(rows) ~ ' rows, ' ~ '{:,}'.format(figures.requests) ~ ' requests, '
+  {%- set message = 'ML_PREDICT ' ~ '{:,}'.format(rows) ~ ' rows, ' ~ '{:,}'.format(figures.requests) ~ (' request, ' if figures.requests == 1 else ' requests, ')
     ~ '{:,}'.format(figures.retries) ~ ' retries, ' ~ '{:.1f}'.format(figures.seconds) ~ ' s'
     ~ (', ' ~ '{:,}'.format(figures.rows_failed) ~ ' rows failed' if figures.rows_failed else '') -%}
   {{ store_raw_result('main', message=message, code=tojson(figures), rows_affected=rows) }}
