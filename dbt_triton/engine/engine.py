@@ -16,75 +16,26 @@ import itertools
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, fields
-from typing import Self
 
 import pyarrow as pa
 
 from dbt_triton.client import TritonClient
 from dbt_triton.engine.breaker import Breaker
 from dbt_triton.engine.concurrency import ConcurrencyLimit
+from dbt_triton.engine.handover import HandOver
 from dbt_triton.engine.outcomes import FailedRows, RunError, Sink, is_about_rows
 from dbt_triton.engine.source import Request, SequenceMarker, Source, exact_batches, taken
+from dbt_triton.engine.stats import Progress, RunStats
 from dbt_triton.errors import AnswerError, DbtTritonError, InferenceError, Reason
-from dbt_triton.tensors import Answer, RequestFormat, decode_outputs, parse_answer
+from dbt_triton.tensors import Answer, RequestFormat, parse_answer
 
 logger = logging.getLogger("dbt_triton.engine")
 
-#: A chunk of predictions is handed over at this many rows (a row group of DuckDB, which it then writes only once), at
-#: this many bytes of answers, or after this many seconds.
-CHUNK_ROWS = 122_880
-CHUNK_BYTES = 32 * 2**20
-CHUNK_SECONDS = 1.0
-#: Handing over may be this many chunks behind before sending waits for it.
-_CHUNKS_BEHIND = 1
 #: With so many requests that failed perhaps for the sake of others, these are isolated before any more are sent.
 MANY_SUSPECTS = 256
 _WATCH_SECONDS = 0.5
-
-
-@dataclass
-class RunStats:
-    """What one run did."""
-
-    rows: int = 0
-    rows_failed: int = 0
-    requests: int = 0
-    retries: int = 0
-    bytes_sent: int = 0
-    bytes_received: int = 0
-    seconds: float = 0.0
-
-    def __iadd__(self, other: RunStats) -> Self:
-        """Add what another run did."""
-        for item in fields(self):
-            setattr(self, item.name, getattr(self, item.name) + getattr(other, item.name))
-        return self
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is: rows that are done, of which some failed; requests in flight and the limit on them; retries."""
-
-    rows: int
-    rows_failed: int
-    in_flight: int
-    limit: int
-    retries: int
-
-
-@dataclass
-class _Chunk:
-    """What waits to be decoded and handed over."""
-
-    requests: list[Request] = field(default_factory=list)
-    answers: list[Answer] = field(default_factory=list)
-    failed: list[FailedRows] = field(default_factory=list)
-    rows: int = 0
-    bytes: int = 0
-    started: float = field(default_factory=time.monotonic)
 
 
 class Engine:
@@ -118,7 +69,6 @@ class Engine:
         self._format = request_format
         self._batch_size = batch_size
         self._key_columns = key_columns
-        self._sink = sink
         self._shared_batches = shared_batches
         self._progress = progress
         self._check_interrupt = check_interrupt
@@ -135,11 +85,8 @@ class Engine:
         self._workers: set[asyncio.Task[None]] = set()
         self._in_flight = 0
         self._ids = itertools.count(1)
-        self._chunk = _Chunk()
-        # Rows that no request can hold; the reader finds them.
-        self._refused: deque[FailedRows] = deque()
-        self._behind: deque[asyncio.Future[list[tuple[Request, AnswerError]]]] = deque()
-        self._stats = RunStats()
+        self._input_is_read = False
+        self._results = HandOver(sink, request_format.outputs, self._undecodable)
 
     async def run(self, batches: Iterable[pa.RecordBatch]) -> RunStats:
         """Send every row, and hand over every prediction and every failed row.
@@ -155,8 +102,8 @@ class Engine:
         if self._client.options.run_timeout is not None:
             clocks.append(asyncio.create_task(self._end_after(self._client.options.run_timeout / 1000)))
         with ThreadPoolExecutor(1, "dbt-triton-read") as reader, ThreadPoolExecutor(1, "dbt-triton-write") as writer:
-            source = Source(exact_batches(batches, self._batch_size), self._requests_of, reader)
-            clocks.append(asyncio.create_task(self._watch(source)))
+            source = Source(exact_batches(self._noting_the_end(batches), self._batch_size), self._requests_of, reader)
+            clocks.append(asyncio.create_task(self._watch()))
             try:
                 while not await self._round(source, writer):
                     logger.debug("%d requests failed; isolating before going on", len(self._suspects))
@@ -165,25 +112,36 @@ class Engine:
                     clock.cancel()
                 self._client.stop()
                 await source.close()
-                await asyncio.gather(*self._behind, return_exceptions=True)
+                await self._results.settle()
         if self._interrupt is not None:
             raise self._interrupt
         if self._failure is not None:
             raise self._failure
-        sent, stats = self._client.stats, self._stats
-        stats.requests, stats.retries = sent.requests, sent.retries
-        stats.bytes_sent, stats.bytes_received = sent.bytes_sent, sent.bytes_received
-        stats.seconds = time.perf_counter() - started
-        return stats
+        sent, results = self._client.stats, self._results
+        return RunStats(
+            rows=results.rows,
+            rows_failed=results.rows_failed,
+            requests=sent.requests,
+            retries=sent.retries,
+            bytes_sent=sent.bytes_sent,
+            bytes_received=sent.bytes_received,
+            seconds=time.perf_counter() - started,
+        )
+
+    def _noting_the_end(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        yield from batches
+        if self._check_interrupt is not None:
+            self._check_interrupt()  # from now on, nothing else would see that dbt interrupts the session
+        self._input_is_read = True
 
     async def _round(self, source: Source, writer: ThreadPoolExecutor) -> bool:
         """Send until there are no more rows or too many suspects, then isolate. Returns whether all is done."""
         self._start_workers(source, writer)
         await self._until_workers_are_done()
-        await self._drain(writer)
+        await self._results.drain(writer)
         self._workers.add(asyncio.create_task(self._isolate_suspects(writer)))
         await self._until_workers_are_done()
-        await self._drain(writer)
+        await self._results.drain(writer)
         return self._failure is not None or source.exhausted
 
     async def _until_workers_are_done(self) -> None:
@@ -211,8 +169,8 @@ class Engine:
     async def _work(self, source: Source, writer: ThreadPoolExecutor) -> None:
         while self._may_go_on and (request := source.ready() or await source.next()) is not None:
             source.put_back(await self._deliver(request))
-            if self._is_due():
-                await self._hand_over(writer)
+            if self._results.is_due():
+                await self._results.hand_over(writer)
             if len(self._workers) != self._limit.current:
                 if len(self._workers) > self._limit.current:
                     # Another one takes what is left: at least one is within the limit.
@@ -225,10 +183,10 @@ class Engine:
         while self._failure is None and self._suspects:
             request = self._suspects.popleft()
             self._suspects.extendleft(reversed(await self._deliver(request, alone=True)))
-            if self._is_due():
-                await self._hand_over(writer)
+            if self._results.is_due():
+                await self._results.hand_over(writer)
             if not self._suspects:
-                await self._drain(writer)  # decoding may find more
+                await self._results.drain(writer)  # decoding may find more
 
     async def _deliver(self, request: Request, *, alone: bool = False) -> list[Request]:
         """Send a request, if need be again when the server is back. Returns the requests to send in its place."""
@@ -248,7 +206,7 @@ class Engine:
             else:
                 self._breaker.success()
                 self._limit.answered(request.rows)
-                self._take(request, answer, size)
+                self._results.take(request, answer, size)
                 return []
 
     def _failed(self, request: Request, error: InferenceError, *, alone: bool = False) -> list[Request]:
@@ -267,9 +225,11 @@ class Engine:
             return []
         if request.rows > 1:
             return request.halves()
-        self._chunk.failed.append(FailedRows(request.request_keys, error))
-        self._stats.rows_failed += 1
+        self._results.fail(FailedRows(request.request_keys, error))
         return []
+
+    def _undecodable(self, request: Request, error: AnswerError) -> None:
+        self._suspects.extend(self._failed(request, error, alone=True))
 
     def _end(self, failure: InferenceError) -> None:
         """End the run early: what is in flight may end, but nothing new is started."""
@@ -283,13 +243,13 @@ class Engine:
         error = InferenceError(f"run-timeout ({seconds:g} s) is over", reason=Reason.STOPPED, attempts=0)
         self._end(RunError(error, []))
 
-    async def _watch(self, source: Source) -> None:
+    async def _watch(self) -> None:
         """Say how far the run is, and notice when it is not wanted any more."""
         while self._interrupt is None:
             await asyncio.sleep(_WATCH_SECONDS)
             if self._progress is not None:
                 self._progress(self._so_far())
-            if self._check_interrupt is not None and source.is_read:
+            if self._check_interrupt is not None and self._input_is_read:
                 try:
                     self._check_interrupt()
                 except DbtTritonError as error:
@@ -299,7 +259,7 @@ class Engine:
                         worker.cancel()
 
     def _so_far(self) -> Progress:
-        done, failed = self._stats.rows + self._chunk.rows, self._stats.rows_failed
+        done, failed = self._results.rows, self._results.rows_failed
         return Progress(done + failed, failed, self._in_flight, self._limit.current, self._client.stats.retries)
 
     async def _send(self, request: Request, *, alone: bool) -> tuple[Answer, int]:
@@ -317,70 +277,6 @@ class Engine:
         )
         return answer, len(reply.content)
 
-    def _take(self, request: Request, answer: Answer, size: int) -> None:
-        chunk = self._chunk
-        chunk.requests.append(request)
-        chunk.answers.append(answer)
-        chunk.rows += answer.rows
-        chunk.bytes += size
-
-    def _is_due(self) -> bool:
-        chunk = self._chunk
-        return (
-            chunk.rows >= CHUNK_ROWS or chunk.bytes >= CHUNK_BYTES or time.monotonic() - chunk.started >= CHUNK_SECONDS
-        )
-
-    async def _hand_over(self, writer: ThreadPoolExecutor) -> None:
-        chunk, self._chunk = self._chunk, _Chunk()
-        while self._refused:
-            chunk.failed.append(self._refused.popleft())
-            self._stats.rows_failed += len(chunk.failed[-1].keys[0])
-        if not chunk.rows and not chunk.failed:
-            return
-        loop = asyncio.get_running_loop()
-        self._behind.append(loop.run_in_executor(writer, self._decode_and_sink, chunk))
-        self._stats.rows += chunk.rows
-        await self._wait_for_writer(_CHUNKS_BEHIND)
-
-    async def _drain(self, writer: ThreadPoolExecutor) -> None:
-        await self._hand_over(writer)
-        await self._wait_for_writer(0)
-
-    async def _wait_for_writer(self, behind: int) -> None:
-        while len(self._behind) > behind:
-            # Not awaited itself: a worker that is cancelled meanwhile must take neither the chunk nor its error along.
-            first = self._behind[0]
-            await asyncio.wait([first])
-            if first not in self._behind:
-                continue  # another worker waited for it, too
-            self._behind.remove(first)
-            for request, error in first.result():
-                self._stats.rows -= request.rows
-                self._suspects.extend(self._failed(request, error, alone=True))
-
-    def _decode_and_sink(self, chunk: _Chunk) -> list[tuple[Request, AnswerError]]:
-        """Decode a chunk and hand it over. Returns the requests whose answers cannot be decoded."""
-        if chunk.failed:
-            self._sink.failures(chunk.failed)
-        if not chunk.requests:
-            return []
-        try:
-            outputs = decode_outputs(chunk.answers, self._format.outputs)
-        except AnswerError:
-            return self._decode_one_by_one(chunk)
-        columns = zip(*(request.request_keys for request in chunk.requests), strict=True)
-        self._sink.predictions([pa.concat_arrays(column) for column in columns], outputs)
-        return []
-
-    def _decode_one_by_one(self, chunk: _Chunk) -> list[tuple[Request, AnswerError]]:
-        undecodable = []
-        for request, answer in zip(chunk.requests, chunk.answers, strict=True):
-            try:
-                self._sink.predictions(request.request_keys, decode_outputs([answer], self._format.outputs))
-            except AnswerError as error:
-                undecodable.append((request, error))
-        return undecodable
-
     def _requests_of(self, batch: pa.RecordBatch, *, last: bool) -> list[Request]:
         keys, size = batch.columns[: self._key_columns], self._batch_size
         encoded = self._format.encode(batch.columns[self._key_columns :], size, in_order=self._marker is not None)
@@ -388,7 +284,7 @@ class Engine:
             error = InferenceError(refused.why, reason=Reason.REFUSED, attempts=0)
             if self._marker:
                 raise RunError(error, taken(keys, refused.places))  # a sequence lacks no step
-            self._refused.append(FailedRows(taken(keys, refused.places), error))
+            self._results.refused.append(FailedRows(taken(keys, refused.places), error))
         requests: list[Request] = []
         for places, rows_of_one_shape in encoded.groups:
             group_keys = keys if places is None else taken(keys, places)

@@ -149,7 +149,7 @@ class SequenceEngine(Engine):
                 self._breaker.success()
                 self._limit.answered(request.rows)
                 for step, (answer, size) in zip(request.steps, answers, strict=True):
-                    self._take(step, answer, size)
+                    self._results.take(step, answer, size)
                 return []
         self._give_up(request, error)
         return []
@@ -186,8 +186,7 @@ class SequenceEngine(Engine):
         if fatal is not None or error.reason == Reason.REJECTED:
             self._end(RunError(fatal or error, sequence.request_keys))
             return
-        self._chunk.failed.append(FailedRows(sequence.request_keys, error))
-        self._stats.rows_failed += sequence.rows
+        self._results.fail(FailedRows(sequence.request_keys, error))
 
 
 def _may_start_again(failure: InferenceError) -> bool:

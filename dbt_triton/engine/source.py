@@ -112,14 +112,6 @@ class Source:
         return self._pending.popleft() if self._pending else None
 
     @property
-    def is_read(self) -> bool:
-        """Whether the last record batch was read, so that nothing reads from the session any more."""
-        ahead = self._next
-        return ahead is None or (
-            ahead.done() and not ahead.cancelled() and not ahead.exception() and not ahead.result()
-        )
-
-    @property
     def exhausted(self) -> bool:
         """Whether every request was given."""
         return self._next is None and not self._pending

@@ -98,15 +98,16 @@ class _Run:
         binding = self._bindings[number]
         store = PredictionStore(planned.store, planned.model, binding.fingerprint)
         with self._warehouse.writer() as writer:
-            anything_known = self._prepare(store, planned, writer)
-            queries = _inputs_queries(planned, source, store, parts(rows, size), anything_known=anything_known)
+            known = self._prepare(store, planned, writer)
+            queries = _inputs_queries(planned, source, store, parts(rows, size), anything_known=known > 0)
+            at_most = rows - known if known < rows else rows
             try:
-                sent = asyncio.run(self._send(planned, binding, _StoreSink(store, writer), queries, rows))
+                sent = asyncio.run(self._send(planned, binding, _StoreSink(store, writer), queries, at_most))
             except RunError as error:
                 raise DbtTritonError(ended_early(error, planned, source, self._warehouse)) from error
         logger.debug("%s: %s", planned.model.name, sent)
         self.stats += sent
-        if anything_known:
+        if known:
             self.rows_reused += rows - sent.rows - sent.rows_failed
         self._judge_failures(planned, source, store)
         self.replacements[planned.call.span] = joined(planned, source, store)
@@ -116,8 +117,8 @@ class _Run:
         for statement in self._drop_at_once:
             self._warehouse.execute(statement)
 
-    def _prepare(self, store: PredictionStore, planned: PlannedCall, writer: TableWriter) -> bool:
-        """Make the store ready. Returns whether it has rows that need not be sent again."""
+    def _prepare(self, store: PredictionStore, planned: PlannedCall, writer: TableWriter) -> int:
+        """Make the store ready. Returns how many rows it has that need not be sent again."""
         options = planned.model.options
         rows = store.prepare(self._warehouse, writer, retry_errors=options.retry_errors)
         # The steps of a sequence belong together: it starts again.
@@ -128,7 +129,7 @@ class _Run:
         self.clean_up.append(store.forget_others if options.cache == "persistent" else drop)
         if options.cache == "off":
             self._drop_at_once.append(drop)
-        return rows > 0
+        return rows
 
     def _source(self, number: int, planned: PlannedCall) -> Source:
         """Make the input readable more than once: what is not a plain table goes into a temporary one."""

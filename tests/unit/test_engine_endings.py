@@ -12,7 +12,7 @@ from unit.kserve import Kept, UpperModel, batches_of, run_engine, spec
 
 from dbt_triton.client import TritonClient
 from dbt_triton.engine import Engine, FailedRows, Progress, RunError
-from dbt_triton.engine import engine as module
+from dbt_triton.engine import handover as module
 from dbt_triton.errors import DbtTritonError, InferenceError, Reason
 from dbt_triton.options import parse_options
 from dbt_triton.tensors import RequestFormat

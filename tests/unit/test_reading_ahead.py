@@ -83,7 +83,6 @@ def test_many_workers() -> None:
             source = Source(batches, requests_of, reader)
             results = await asyncio.gather(*(taken(source) for _ in range(20)))
             assert source.exhausted
-            assert source.is_read
             await source.close()
             return results
 
@@ -93,7 +92,7 @@ def test_many_workers() -> None:
 
 
 def test_error_reaches_every_worker() -> None:
-    """When reading fails, no worker waits for ever, and the source does not count as read."""
+    """When reading fails, no worker waits for ever, and the source does not count as exhausted."""
 
     def broken() -> Iterator[pa.RecordBatch]:
         yield batch(["a"])
@@ -107,7 +106,7 @@ def test_error_reaches_every_worker() -> None:
                 asyncio.gather(*(taken(source) for _ in range(5)), return_exceptions=True), 20
             )
             assert any(isinstance(result, ZeroDivisionError) for result in results)
-            assert not source.is_read
+            assert not source.exhausted
             await source.close()
 
     asyncio.run(run())

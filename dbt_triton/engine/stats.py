@@ -1,0 +1,36 @@
+"""What a run did, and how far one is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Self
+
+
+@dataclass
+class RunStats:
+    """What one run did."""
+
+    rows: int = 0
+    rows_failed: int = 0
+    requests: int = 0
+    retries: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    seconds: float = 0.0
+
+    def __iadd__(self, other: RunStats) -> Self:
+        """Add what another run did."""
+        for item in fields(self):
+            setattr(self, item.name, getattr(self, item.name) + getattr(other, item.name))
+        return self
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: rows that are done, of which some failed; requests in flight and the limit on them; retries."""
+
+    rows: int
+    rows_failed: int
+    in_flight: int
+    limit: int
+    retries: int
