@@ -40,7 +40,7 @@ def measure_bytes() -> CodecFigures:
     wire = [serialize_byte_tensor(array[start : start + ROWS_A_REQUEST]).item() for start in starts]
 
     def ours() -> list[str]:
-        encoded = request_format.encode([column])
+        _, encoded = request_format.encode([column], ROWS_A_REQUEST).groups[0]
         for start in starts:
             encoded.columns[0].rows(start, min(start + ROWS_A_REQUEST, TEXTS))
         answers = [
