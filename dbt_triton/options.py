@@ -113,15 +113,6 @@ def _scalar_text(value: object) -> object:
     return value if value == "" else _text(value)
 
 
-def _columns(value: object) -> object:
-    """Read column names: a text with commas, or YAML's list. ``a desc`` orders the other way round."""
-    names = value if isinstance(value, list | tuple) else str(value).split(",")
-    columns = [str(name).strip() for name in names]
-    if not all(columns):
-        raise ValueError("write a column, or several with commas between them")
-    return columns
-
-
 def _stub_values(value: object) -> object:
     """Read the values that a stub chooses from: one, a JSON array, or YAML's own list."""
     if isinstance(value, str) and value.lstrip().startswith("["):
@@ -133,6 +124,15 @@ def _stub_values(value: object) -> object:
     if not values:
         raise ValueError("write at least one value")
     return [item if isinstance(item, str) else json.dumps(item) for item in values]
+
+
+def _columns(value: object) -> object:
+    """Read column names: a text with commas, or YAML's list. ``a desc`` orders the other way round."""
+    names = value if isinstance(value, list | tuple) else str(value).split(",")
+    columns = [str(name).strip() for name in names]
+    if not all(columns):
+        raise ValueError("write a column, or several with commas between them")
+    return columns
 
 
 def _base_url(value: object) -> object:

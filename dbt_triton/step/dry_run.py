@@ -17,8 +17,6 @@ from dbt_triton.store import ERROR, FINGERPRINT, KEY
 from dbt_triton.warehouse import DuckDBWarehouse, WarehouseError
 
 _INPUT = "dbt_triton_dry_run_input"
-#: About so many rows are encoded at once, to count their bytes.
-_ENCODED_ROWS = 16_384
 
 
 @dataclass
@@ -133,11 +131,11 @@ def _measure(planned: PlannedCall, binding: Binding, warehouse: DuckDBWarehouse,
     form, size = request_format(planned, binding), binding.batch_size
     requests = sent = 0
     with closing(warehouse.read(query)) as batches:
-        for batch in exact_batches(batches, max(_ENCODED_ROWS // size, 1) * size):
-            for places, encoded in form.encode(batch.columns, size, in_order=planned.in_order).groups:
-                rows = batch.num_rows if places is None else len(places)
-                for start in range(0, rows, size):
-                    body, _ = encoded.body(start, min(start + size, rows), None)
+        for batch in exact_batches(batches, size):
+            for places, rows in form.encode(batch.columns, size, in_order=planned.in_order).groups:
+                count = batch.num_rows if places is None else len(places)
+                for start in range(0, count, size):
+                    body, _ = rows.body(start, min(start + size, count), None)
                     requests += 1
                     sent += len(body)
     return requests, sent

@@ -156,7 +156,7 @@ class _Run:
         with (
             reporter(self._name, rows) as progress,
             self._warehouse.interrupts() as interrupts,
-            closing(self._warehouse.read(queries)) as batches,
+            closing(self._warehouse.read(*queries)) as batches,
         ):
             async with TritonClient(options, _headers(planned)) as client:
                 kind = partial(SequenceEngine, correlation_id=binding.correlation_id) if options.sequence_by else Engine

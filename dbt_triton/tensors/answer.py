@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from dbt_triton.errors import AnswerError
 from dbt_triton.tensors.arrays import nest
-from dbt_triton.tensors.bytes_elements import decode_bytes
+from dbt_triton.tensors.bytes_elements import PADDING, decode_bytes
 from dbt_triton.tensors.classes import decode_classes
 from dbt_triton.tensors.elements import from_tensor
 from dbt_triton.tensors.spec import TensorSpec
@@ -197,7 +197,8 @@ def _elements(parts: Sequence[Part], spec: TensorSpec) -> pa.Array:
     """Decode the elements of an output, of all parts in order: numbers, or large_binary for BYTES."""
     if any(isinstance(data, list) for data, _, _ in parts):
         return _json_elements(parts, spec)
-    buffer = b"".join(data for data, _, _ in parts if not isinstance(data, list))
+    padding = PADDING if spec.datatype.numpy is None else b""
+    buffer = b"".join([*(data for data, _, _ in parts if not isinstance(data, list)), padding])
     if spec.datatype.numpy is None:
         counts = [rows * math.prod(shape) for _, rows, shape in parts]
         sizes = [(len(data), count) for (data, _, _), count in zip(parts, counts, strict=True)]

@@ -7,16 +7,19 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 #: Walking in step is quicker where the longest part has no more elements than this many times the number of parts.
 _LOCKSTEP_PARTS = 8
+#: Stands behind the elements of a buffer.
+PADDING = bytes(8)
 
 
 def decode_bytes(buffer: bytes, parts: Sequence[tuple[int, int]], elements: int) -> pa.Array | None:
     """Decode BYTES elements, each a little-endian uint32 length and then that many bytes, to large_binary.
 
     Args:
-        buffer: the elements of all parts, one after the other.
+        buffer: the elements of all parts, one after the other, and `PADDING`, which saves copies.
         parts: the size in bytes and the number of elements of each part.
         elements: how many there are in all.
 
@@ -28,22 +31,17 @@ def decode_bytes(buffer: bytes, parts: Sequence[tuple[int, int]], elements: int)
     starts = _element_starts(buffer, [part for part in parts if part[1]])
     if starts is None:
         return None
-    data = np.frombuffer(buffer, dtype=np.uint8)
-    is_content = np.ones(len(data), dtype=bool)
-    for byte in range(4):
-        is_content[starts + byte] = False
-    lengths = np.diff(np.append(starts, len(data))) - 4
-    offsets = np.zeros(elements + 1, dtype=np.int64)
-    np.cumsum(lengths, out=offsets[1:])
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data[is_content])]
-    return pa.Array.from_buffers(pa.large_binary(), elements, buffers)
+    # Each element with the length of the next one behind it, which Arrow then cuts off.
+    offsets = np.append(starts + 4, len(buffer) - len(PADDING) + 4)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(buffer)]
+    return pc.binary_slice(pa.Array.from_buffers(pa.large_binary(), elements, buffers), 0, -4)
 
 
 def _element_starts(buffer: bytes, parts: Sequence[tuple[int, int]]) -> np.ndarray[Any, np.dtype[np.int64]] | None:
     """Find where each element starts, without walking them one by one in Python.
 
     Args:
-        buffer: the elements of all parts, one after the other.
+        buffer: the elements of all parts, one after the other, and `PADDING`.
         parts: the size in bytes and the number of elements of each part.
 
     Returns:
@@ -51,39 +49,36 @@ def _element_starts(buffer: bytes, parts: Sequence[tuple[int, int]]) -> np.ndarr
     """
     if any(part_size < 4 * count for part_size, count in parts):
         return None
-    if len(buffer) == 0:
+    if not parts:
         return np.zeros(0, dtype=np.int64)
-    data = np.frombuffer(buffer, dtype=np.uint8)
-    longest = max(count for _, count in parts)
-    if longest <= _LOCKSTEP_PARTS * len(parts):
-        return _walk_in_step(data, parts, longest)
-    starts = _walk_by_doubling(data, parts)
+    if max(count for _, count in parts) <= _LOCKSTEP_PARTS * len(parts):
+        return _walk_in_step(buffer, parts)
+    size = len(buffer) - len(PADDING)
+    starts = _walk_by_doubling(np.frombuffer(buffer, dtype=np.uint8, count=size), parts)
     return starts if starts is not None and _fits(starts, parts) else None
 
 
-def _walk_in_step(
-    data: np.ndarray[Any, np.dtype[np.uint8]], parts: Sequence[tuple[int, int]], longest: int
-) -> np.ndarray[Any, np.dtype[np.int64]] | None:
+def _walk_in_step(buffer: bytes, parts: Sequence[tuple[int, int]]) -> np.ndarray[Any, np.dtype[np.int64]] | None:
     """Walk all parts at once, one element of each at a step: quick where there are many parts of a few elements."""
     sizes = np.array([size for size, _ in parts], dtype=np.int64)
     counts = np.array([count for _, count in parts], dtype=np.int64)
     ends = np.cumsum(sizes)
-    place = ends - sizes
     firsts = np.cumsum(counts) - counts
     starts = np.empty(int(counts.sum()), dtype=np.int64)
-    # The length at every place of the buffer, as a view: no place is read that is not a start.
-    lengths = np.lib.stride_tricks.as_strided(data.view(), shape=(max(len(data) - 3, 0), 4), strides=(1, 1))
-    for step in range(longest):
-        unfinished = counts > step
-        if not unfinished.all():
-            place, ends, firsts, counts = place[unfinished], ends[unfinished], firsts[unfinished], counts[unfinished]
-        if (place > ends - 4).any():
+    # The length that would stand at every place; behind the end, where a chain of lies leads, it is zero.
+    outside = len(buffer) - len(PADDING) + 1
+    lengths: np.ndarray[Any, np.dtype[np.uint32]] = np.ndarray((outside + 1,), "<u4", buffer, 0, (1,))
+    for count in np.unique(counts):
+        group = np.flatnonzero(counts == count)
+        place = ends[group] - sizes[group]
+        steps = np.empty((count, len(group)), dtype=np.int64)
+        for step in range(count):
+            steps[step] = place
+            place = np.minimum(place + 4 + lengths[place], outside)
+        # A chain only goes forward, so one that ends where it should was within its part all the way.
+        if not np.array_equal(place, ends[group]):
             return None
-        starts[firsts + step] = place
-        place = place + 4 + np.ascontiguousarray(lengths[place]).view("<u4")[:, 0]
-        last = counts == step + 1
-        if not np.array_equal(place[last], ends[last]):
-            return None
+        starts[firsts[group][:, None] + np.arange(count)] = steps.T
     return starts
 
 

@@ -81,9 +81,16 @@ def _as_large_binary(array: pa.Array) -> pa.Array:
 
 def _lay_bytes(array: pa.Array) -> EncodedColumn:
     values = _as_large_binary(array)
+    rows = len(values)
     lengths = pc.binary_length(values).to_numpy(zero_copy_only=False).astype("<u4")
-    prefixes = pa.Array.from_buffers(pa.binary(4), len(values), [None, pa.py_buffer(lengths)])
-    return _concatenated(prefixes.cast(pa.large_binary()), values)
+    places = pa.py_buffer(np.arange(0, 4 * rows + 1, 4, dtype=np.int64))
+    prefixes = pa.Array.from_buffers(pa.large_binary(), rows, [None, places, pa.py_buffer(lengths)])
+    # A length, its value, the next length, …
+    order = np.arange(2 * rows).reshape(2, rows).T.ravel()
+    laid = pa.concat_arrays([prefixes, values]).take(pa.array(order))
+    _, offsets, data = laid.buffers()
+    starts = np.frombuffer(offsets, dtype=np.int64)[: 2 * rows + 1 : 2]
+    return EncodedColumn(memoryview(data or b""), starts, 0)
 
 
 def _concatenated(*pieces: pa.Array | pa.Scalar) -> EncodedColumn:
