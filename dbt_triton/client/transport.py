@@ -95,7 +95,7 @@ def open_transport(options: Options) -> tuple[httpx.AsyncBaseTransport, Transpor
         options.endpoint,
         timeout=options.timeout / 1000,
         ssl_context=context,
-        may_repeat=options.sequence_id is None,
+        may_repeat=not options.in_sequence,
     )
     return own, own
 

@@ -68,6 +68,8 @@ def _value(kind: str, seed: str, *, depth: int) -> str:
             "JSON": f"'\"' || {text} || '\"'",
             "DATE": f"date '2000-01-01' + cast({_number(seed, 3650)} as integer)",
             "TIME": f"time '00:00:00' + to_seconds(cast({_number(seed, 86_400)} as bigint))",
+            "TIMESTAMP WITH TIME ZONE": f"timestamptz '2000-01-01 00:00:00+00' + "
+            f"to_seconds(cast({_number(seed, 315_360_000)} as bigint))",
             "TIMESTAMP": f"timestamp '2000-01-01' + to_seconds(cast({_number(seed, 315_360_000)} as bigint))",
         }.get(name, "")
     if not made:
