@@ -18,6 +18,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -139,14 +140,14 @@ class TritonServer:
     def stop(self, timeout: float = 10.0) -> None:
         """Stop the server by its process id; kill it when it has not ended after ``timeout`` seconds."""
         process, self._process = self._process, None
-        if process and process.poll() is None:
+        if process:
             process.terminate()
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(timeout)
-            except subprocess.TimeoutExpired:
-                # The Python stubs are in the server's own session, and would outlive a killed parent.
+            # The Python stubs are in the server's own session, and outlive one that ends without waiting for them.
+            with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            process.wait()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def wait(self) -> int:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from dbt_triton.engine import FailedRows
-from dbt_triton.errors import PERMANENT_REASONS
+from dbt_triton.errors import PERMANENT_REASONS, Reason
 from dbt_triton.inference_model.model import InferenceModel
 from dbt_triton.warehouse import DuckDBWarehouse, TableWriter, quote
 
@@ -155,6 +155,11 @@ class PredictionStore:
     def forget_others(self) -> str:
         """The statement that deletes what other fingerprints have left."""
         return f"delete from {self.relation} where {FINGERPRINT} <> '{self.fingerprint}'"
+
+    def absolve(self, writer: TableWriter) -> None:
+        """Forget rows that failed in the model: a run that ended early may have blamed them for a broken model."""
+        reasons = f"'{Reason.MODEL_ERROR}', '{Reason.WRONG_ANSWER}'"
+        writer.execute(f"delete from {self.relation} where {self._ours} and ml_reason in ({reasons})")
 
     def clear(self, writer: TableWriter) -> None:
         """Forget every prediction."""
