@@ -137,5 +137,5 @@ def _measure(planned: PlannedCall, binding: Binding, warehouse: DuckDBWarehouse,
                 for start in range(0, count, size):
                     body, _ = rows.body(start, min(start + size, count), None)
                     requests += 1
-                    sent += len(body)
+                    sent += len(body) + len(f'"id":"{requests}",')  # which the client puts in
     return requests, sent
