@@ -12,3 +12,12 @@ import os as _os
 # while another may be iterating over os.environ ("KeyError: 'OPENBLAS_MAIN_FREE'"). It leaves alone what is set.
 for _name in ("OPENBLAS_MAIN_FREE", "GOTOBLAS_MAIN_FREE"):
     _os.environ.setdefault(_name, "1")
+
+
+def __getattr__(name: str) -> object:
+    """Import the function for dbt's Python models when it is asked for, and not before."""
+    if name == "ml_predict":
+        from dbt_triton.step.python_model import ml_predict  # noqa: PLC0415 - see above
+
+        return ml_predict
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

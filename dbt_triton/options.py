@@ -18,6 +18,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from dbt_triton.errors import ConfigurationError
 
 TENSOR_PREFIX = "tensor."
+STUB_PREFIX = "stub."
+#: The provider that asks no server.
+STUB = "stub"
+# What a stub need not be told.
+_STUB_DEFAULTS = {"endpoint": "http://stub.invalid", "model-name": "stub"}
 MAX_UINT64 = 2**64 - 1
 #: Triton answers 501 to a longer one (triton 2.51, measured).
 MAX_SEQUENCE_ID_LENGTH = 128
@@ -114,6 +119,19 @@ def _scalar_text(value: object) -> object:
     return value if value == "" else _text(value)
 
 
+def _stub_values(value: object) -> object:
+    """Read the values that a stub chooses from: one, a JSON array, or YAML's own list."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise ValueError(f"write one value, or a JSON array of values ({error})") from None
+    values = value if isinstance(value, list) else [value]
+    if not values:
+        raise ValueError("write at least one value")
+    return [item if isinstance(item, str) else json.dumps(item) for item in values]
+
+
 def _base_url(value: object) -> object:
     """Reduce an endpoint to what stands before ``/v2``."""
     text = str(value).strip()
@@ -207,7 +225,7 @@ class Options(BaseModel):
         populate_by_name=True,
     )
 
-    provider: Annotated[Literal["triton"], BeforeValidator(_lower)]
+    provider: Annotated[Literal["triton", "stub"], BeforeValidator(_lower)]
     endpoint: Annotated[str, BeforeValidator(_base_url)]
     model_name: Annotated[str, BeforeValidator(_text), BeforeValidator(_model_name)]
     model_version: Annotated[str, BeforeValidator(_model_version)] = "latest"
@@ -235,7 +253,9 @@ class Options(BaseModel):
     tls_cert: Text | None = None
     tls_key: Text | None = None
     preflight: Flag = True
+    sample: Annotated[int, BeforeValidator(_integer), Field(ge=1)] | None = None
     tensors: dict[str, str] = Field(default_factory=dict)
+    stubs: dict[str, Annotated[list[str], BeforeValidator(_stub_values)]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _no_contradictions(self) -> Self:
@@ -297,7 +317,11 @@ class Options(BaseModel):
         return self.sequence_id
 
 
-KEYS: tuple[str, ...] = tuple(str(field.alias) for name, field in Options.model_fields.items() if name != "tensors")
+# Options whose keys hold the name of a column.
+_BY_COLUMN = {"tensors", "stubs"}
+KEYS: tuple[str, ...] = tuple(
+    str(field.alias) for name, field in Options.model_fields.items() if name not in _BY_COLUMN
+)
 
 
 def parse_options(raw: Mapping[str, Any], subject: str) -> Options:
@@ -313,16 +337,21 @@ def parse_options(raw: Mapping[str, Any], subject: str) -> Options:
     problems: list[str] = []
     known: dict[str, Any] = {}
     tensors: dict[str, str] = {}
+    stubs: dict[str, Any] = {}
     for key, value in raw.items():
         if key.startswith(TENSOR_PREFIX):
             tensors[key.removeprefix(TENSOR_PREFIX)] = str(value)
+        elif key.startswith(STUB_PREFIX):
+            stubs[key.removeprefix(STUB_PREFIX)] = value
         elif key in KEYS:
             known[key] = value
         else:
             problems.append(_unknown_key(key))
+    if _lower(known.get("provider")) == STUB:
+        known = _STUB_DEFAULTS | known
     options: Options | None = None
     try:
-        options = Options.model_validate(known | {"tensors": tensors})
+        options = Options.model_validate(known | {"tensors": tensors, "stubs": stubs})
     except ValidationError as error:
         problems.extend(_sentences(error))
         problems.extend(_contradictions_of_rest(known, error))

@@ -69,7 +69,10 @@ class DuckDBWarehouse:
         self._fetch(sql)
 
     def is_table(self, relation: Sequence[str]) -> bool:
-        """Tell whether a relation is a table of DuckDB's own, which is the same however often it is read."""
+        """Tell whether a relation is a table of DuckDB's own, which is the same however often it is read.
+
+        A table of an attached PostgreSQL is not: others write there.
+        """
         conditions = ["database_name", "schema_name", "table_name"][-len(relation) :]
         clauses = [
             f"lower({column}) = lower({literal(part, 'VARCHAR')})"
@@ -77,6 +80,7 @@ class DuckDBWarehouse:
         ]
         if len(relation) < len(("database", "schema", "table")):
             clauses.append("database_name = current_database()")
+        clauses.append("database_name in (select database_name from duckdb_databases() where type = 'duckdb')")
         return bool(self._fetch(f"select 1 from duckdb_tables() where {' and '.join(clauses)} limit 1"))
 
     def read(self, query: str) -> Generator[pa.RecordBatch, None, None]:

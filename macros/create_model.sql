@@ -43,14 +43,8 @@ WITH ({{ options | join(',\n      ') }})
     {{- return('***') -}}
   {%- elif key == 'custom-headers' -%}
     {{- return('{}') -}}
-  {%- elif value is none -%}
-    {{- return('null') -}}
-  {%- elif value is mapping -%}
-    {{- return(tojson(value)) -}}
-  {%- elif value is sameas true or value is sameas false -%}
-    {{- return(value | string | lower) -}}
   {%- endif -%}
-  {{- return(value | string) -}}
+  {{- return(dbt_triton.option_text(value)) -}}
 {%- endmacro %}
 
 

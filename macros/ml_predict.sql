@@ -3,14 +3,35 @@
   {%- set columns = [descriptor] if descriptor is string else descriptor -%}
   {%- set quoted = [] -%}
   {%- for column in columns -%}
-    {%- do quoted.append(adapter.quote(column | replace('"', '""'))) -%}
+    {%- do quoted.append(dbt_triton.quoted(column)) -%}
   {%- endfor -%}
-  {%- set pairs = [] -%}
+  {%- set texts = [] -%}
   {%- for key, value in config.items() -%}
-    {%- do pairs.append(dbt_triton.sql_text(key)) -%}
-    {%- set text = tojson(value) if value is mapping else value | string -%}
-    {%- do pairs.append(dbt_triton.sql_text(text | lower if value is sameas true or value is sameas false else text)) -%}
+    {%- do texts.append(key) -%}
+    {%- do texts.append(dbt_triton.option_text(value)) -%}
   {%- endfor -%}
+  {%- if execute and dbt_triton.in_unit_test() -%}
+    {#- dbt runs the SQL of a unit test itself. -#}
+    {{- return(dbt_triton.stub_call(table, model, columns)) -}}
+  {%- endif -%}
 ML_PREDICT(TABLE {{ table }}, MODEL {{ model }}, DESCRIPTOR({{ quoted | join(', ') }})
-  {%- if pairs %}, MAP[{{ pairs | join(', ') }}]{% endif %})
+  {%- if texts %}, MAP[{% for text in texts %}{{ dbt_triton.sql_text(text) }}{{ ', ' if not loop.last }}{% endfor %}]{% endif %})
+{%- endmacro %}
+
+
+{#- An option of YAML as SQL text. -#}
+{% macro option_text(value) -%}
+  {%- if value is none -%}
+    {{- return('null') -}}
+  {%- elif value is sameas true or value is sameas false -%}
+    {{- return(value | string | lower) -}}
+  {%- elif value is mapping or (value is iterable and value is not string) -%}
+    {{- return(tojson(value)) -}}
+  {%- endif -%}
+  {{- return(value | string) -}}
+{%- endmacro %}
+
+
+{% macro in_unit_test() -%}
+  {{- return(model is defined and model.resource_type == 'unit_test') -}}
 {%- endmacro %}

@@ -233,7 +233,7 @@ class _Scanner:
         return False, _POSITIONAL[position]
 
     def _table(self, scopes: tuple[Scope, ...]) -> tuple[Span, tuple[str, ...] | None]:
-        """Read TABLE x, TABLE (query), (query) or another ML_PREDICT call."""
+        """Read TABLE x, TABLE 'file', TABLE function(…), TABLE (query), (query) or another ML_PREDICT call."""
         tokens = self.tokens
         tabled = tokens.accept_word("TABLE")
         token = tokens.peek()
@@ -242,8 +242,13 @@ class _Scanner:
             self._parenthesis(scopes)
         elif self._at_call():
             self.calls.append(self._call(scopes))
+        elif tabled and tokens.accept_type(TokenType.STRING):
+            pass  # a file, as dbt-duckdb writes an external source
         elif tabled:
             parts, _, _ = tokens.dotted_name("a table after TABLE")
+            if tokens.is_type(TokenType.L_PAREN):  # a table function, such as read_parquet('…')
+                tokens.skip_group()
+                return Span(start, tokens.previous_end), None
             hidden = len(parts) == 1 and self._is_cte(parts[0], start, scopes)
             return Span(start, tokens.previous_end), None if hidden else tuple(parts)
         else:

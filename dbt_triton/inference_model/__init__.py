@@ -2,6 +2,6 @@
 
 from dbt_triton.inference_model.binding import Binding, bind
 from dbt_triton.inference_model.model import InferenceModel
-from dbt_triton.inference_model.row import metadata_row, model_from_row
+from dbt_triton.inference_model.row import description, metadata_row, model_from_row
 
-__all__ = ["Binding", "InferenceModel", "bind", "metadata_row", "model_from_row"]
+__all__ = ["Binding", "InferenceModel", "bind", "description", "metadata_row", "model_from_row"]

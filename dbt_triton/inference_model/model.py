@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from dbt_triton.ddl import Column, ModelDefinition
 from dbt_triton.errors import ConfigurationError
-from dbt_triton.options import TENSOR_PREFIX, Options, parse_options
+from dbt_triton.options import STUB, STUB_PREFIX, TENSOR_PREFIX, Options, parse_options
 from dbt_triton.tensors import Datatype, datatype_of_sql
 from dbt_triton.tensors.datatypes import supported_sql_types
 
@@ -70,9 +70,20 @@ class InferenceModel:
             for key in raw
             if key.startswith(TENSOR_PREFIX) and key.removeprefix(TENSOR_PREFIX).lower() not in columns
         ]
+        produced = {column.name.lower() for column in outputs}
+        problems += [
+            f"{key} names no column of OUTPUT"
+            for key in raw
+            if key.startswith(STUB_PREFIX) and key.removeprefix(STUB_PREFIX).lower() not in produced
+        ]
         if problems or options is None:
             raise ConfigurationError(problems, subject)
         return cls(definition.name[-1], inputs, outputs, options, raw, definition.comment)
+
+    @property
+    def is_stub(self) -> bool:
+        """Whether no server is asked."""
+        return self.options.provider == STUB
 
     def with_options(self, overrides: Mapping[str, Any], subject: str) -> InferenceModel:
         """Return the model with some options replaced, all of them validated again together."""

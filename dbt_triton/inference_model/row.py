@@ -68,6 +68,35 @@ def metadata_row(model: InferenceModel, served: ServedModel | None) -> dict[str,
     }
 
 
+def description(model: InferenceModel, served: ServedModel | None) -> str:
+    """Describe a model in a few lines, as the comment of its table: what is declared, what is served, the options.
+
+    It holds no literal secret.
+    """
+    options = model.options
+
+    def listed(columns: Sequence[TypedColumn]) -> str:
+        return ", ".join(f"{column.name} {column.sql_type}" for column in columns)
+
+    def tensors(side: Sequence[ServedTensor]) -> str:
+        return ", ".join(f"{tensor.name} {tensor.datatype}{list(tensor.shape)}" for tensor in side)
+
+    where = (
+        "a stub" if model.is_stub else f"{options.model_name} at {options.endpoint}, version {options.model_version}"
+    )
+    lines = [
+        f"Inference model {model.name}: {where}",
+        f"INPUT ({listed(model.inputs)}) OUTPUT ({listed(model.outputs)})",
+    ]
+    if served:
+        lines.append(
+            f"Served by Triton {served.server_version}: version {served.version}, inputs {tensors(served.inputs)}; "
+            f"outputs {tensors(served.outputs)}; max_batch_size {served.max_batch_size}"
+        )
+    lines.append("Options: " + json.dumps(mask_options(options), ensure_ascii=False))
+    return "\n".join(([model.comment] if model.comment else []) + lines)
+
+
 def model_from_row(row: Mapping[str, Any], secrets: Mapping[str, Any] | None = None) -> InferenceModel:
     """Read a model back from its metadata row.
 

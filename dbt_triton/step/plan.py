@@ -14,6 +14,8 @@ from dbt_triton.ddl.ml_predict import Span
 from dbt_triton.ddl.tokens import Tokens
 from dbt_triton.errors import ConfigurationError, DbtTritonError
 from dbt_triton.inference_model import InferenceModel, model_from_row
+from dbt_triton.options import STUB_PREFIX
+from dbt_triton.step.stub import stub_values
 from dbt_triton.store import ERROR, key_expression
 from dbt_triton.warehouse import DuckDBWarehouse, WarehouseError, literal, quote
 
@@ -144,7 +146,7 @@ class _Planner:
         added = [column.name for column in model.outputs]
         routed = model.options.on_error == "null"
         outputs = output_names(names, [*added, ERROR] if routed else added)
-        self._check_default(model, where)
+        self._check_values(model, where)
         planned = PlannedCall(
             call=call,
             model=model,
@@ -152,20 +154,26 @@ class _Planner:
             values=values,
             output_names=outputs[: len(added)],
             error_name=outputs[-1] if routed else None,
-            is_table=call.relation is not None and self._warehouse.is_table(call.relation),
+            # The first rows of a table are not the same however often it is read.
+            is_table=call.relation is not None
+            and model.options.sample is None
+            and self._warehouse.is_table(call.relation),
             store=self._store(number),
         )
         self.calls.append(planned)
         self.check_forms[call.span] = planned.check_form(source)
 
-    def _check_default(self, model: InferenceModel, where: str) -> None:
-        """Refuse a default-value that an OUTPUT column cannot hold, before a row needs it."""
+    def _check_values(self, model: InferenceModel, where: str) -> None:
+        """Refuse a default-value or a stub's value that an OUTPUT column cannot hold, before a row needs it."""
         default = model.options.default_value
-        for column in model.outputs if default is not None else ():
-            try:
-                self._warehouse.rows(f"select {literal(default, column.duckdb_type)}")
-            except WarehouseError:
-                self.problems.append(f"{where}: default-value {default!r} is no {column.sql_type} ({column.name})")
+        for column in model.outputs:
+            said = [("default-value", default)] if default is not None else []
+            said += [(f"{STUB_PREFIX}{column.name}", value) for value in stub_values(model, column)]
+            for option, value in said:
+                try:
+                    self._warehouse.rows(f"select {literal(value, column.duckdb_type)}")
+                except WarehouseError:
+                    self.problems.append(f"{where}: {option} {value!r} is no {column.sql_type} ({column.name})")
 
     def _store(self, number: int) -> str:
         store = self._args["store"]
@@ -192,9 +200,9 @@ class _Planner:
         return model.with_options(overrides, f'inference model "{model.name}" as called in {where}')
 
     def _runtime_options(self, call: Call) -> dict[str, Any]:
-        """Return what wins over the row: the endpoint variable, the predicting model's meta, and MAP."""
-        endpoint = {"endpoint": self._args["endpoint"]} if self._args.get("endpoint") else {}
-        return endpoint | dict(self._args.get("meta") or {}) | dict(call.config)
+        """Return what wins over the row: the endpoint variable, the predicting model's meta, MAP, other variables."""
+        variables = self._args.get("variables") or {}
+        return project_endpoint(self._args) | dict(self._args.get("meta") or {}) | dict(call.config) | dict(variables)
 
     def _secrets(self, node: _Node | None, row: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
         """Return the literal secrets that the row lacks, from dbt's graph once Jinja has passed them."""
@@ -236,6 +244,11 @@ class _Planner:
             self.problems.append(f"{where}: the input has no column {column}{hint} It has {', '.join(names)}")
             chosen.append(column)
         return chosen
+
+
+def project_endpoint(args: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the endpoint that the project variable names for every model."""
+    return {"endpoint": args["endpoint"]} if args.get("endpoint") else {}
 
 
 def unused_name(name: str, columns: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from dbt_triton.inference_model import Binding, bind
 from dbt_triton.step.plan import Plan, PlannedCall, unused_name
 from dbt_triton.step.progress import reporter
 from dbt_triton.step.report import ended_early, failed_rows
-from dbt_triton.step.rewrite import Source, joined
+from dbt_triton.step.rewrite import Source, joined, sampled, stubbed
 from dbt_triton.store import KEY_COLUMNS, PredictionStore, key_halves
 from dbt_triton.tensors import RequestFormat
 from dbt_triton.warehouse import DuckDBWarehouse, TableWriter, quote
@@ -79,10 +79,14 @@ class _Run:
         self._warehouse = warehouse
         self._name = name
         self._full_refresh = full_refresh
-        self._bindings: list[Binding] = []
+        self._bindings: dict[int, Binding] = {}
 
     def predict(self, number: int, planned: PlannedCall) -> None:
         """Send what has no prediction yet, and find what replaces the call in the statement."""
+        if planned.model.is_stub:
+            query = sampled(planned, self._plan.statement.input_query(planned.call, self.replacements))
+            self.replacements[planned.call.span] = stubbed(planned, query)
+            return
         source = self._source(number, planned)
         filled = " and ".join(f"{value} is not null" for value in planned.values)
         rows = int(self._warehouse.rows(f"select count(*) as n from {source.relation} where {filled}")[0]["n"])
@@ -90,7 +94,7 @@ class _Run:
             # Nothing to send: no server is needed (dbt's --empty, an empty table).
             self.replacements[planned.call.span] = planned.check_form(source.rows)
             return
-        self._bindings = self._bindings or _preflight(self._plan)
+        self._bindings = self._bindings or preflight(self._plan)
         binding = self._bindings[number]
         store = PredictionStore(planned.store, planned.model, binding.fingerprint)
         with self._warehouse.writer() as writer:
@@ -128,7 +132,7 @@ class _Run:
         """Make the input readable more than once: what is not a plain table goes into a temporary one."""
         if planned.is_table and not planned.in_order:
             return Source(self._plan.statement.operand_sql(planned.call, {}), planned.key)
-        query = self._plan.statement.input_query(planned.call, self.replacements)
+        query = sampled(planned, self._plan.statement.input_query(planned.call, self.replacements))
         table = quote(f"dbt_triton_input_{number}")
         hidden = unused_name("ml_row", planned.columns) if planned.in_order else None
         if hidden is not None:
@@ -145,13 +149,6 @@ class _Run:
 
     async def _send(self, planned: PlannedCall, binding: Binding, sink: _StoreSink, query: str, rows: int) -> RunStats:
         options = planned.model.options
-        request_format = RequestFormat(
-            binding.inputs,
-            binding.outputs,
-            binary=binding.binary,
-            batched=binding.batched,
-            parameters={} if options.priority is None else {"priority": options.priority},
-        )
         with (
             reporter(self._name, rows) as progress,
             self._warehouse.interrupts() as interrupts,
@@ -160,7 +157,7 @@ class _Run:
             async with TritonClient(options, _headers(planned)) as client:
                 engine = Engine(
                     client,
-                    request_format,
+                    request_format(planned, binding),
                     batch_size=binding.batch_size,
                     key_columns=KEY_COLUMNS,
                     sink=sink,
@@ -211,13 +208,27 @@ class _StoreSink:
         self._store.append_failures(self._writer, failed)
 
 
-def _preflight(plan: Plan) -> list[Binding]:
-    """Compare every model with what is served, before any row is sent."""
-    bindings: list[Binding] = []
+def request_format(planned: PlannedCall, binding: Binding) -> RequestFormat:
+    """Return how the requests of a call look."""
+    priority = planned.model.options.priority
+    return RequestFormat(
+        binding.inputs,
+        binding.outputs,
+        binary=binding.binary,
+        batched=binding.batched,
+        parameters={} if priority is None else {"priority": priority},
+    )
+
+
+def preflight(plan: Plan) -> dict[int, Binding]:
+    """Compare every model that is no stub with what is served, before any row is sent. By the call's number."""
+    bindings: dict[int, Binding] = {}
     problems: list[str] = []
-    for planned in plan.calls:
+    for number, planned in enumerate(plan.calls):
+        if planned.model.is_stub:
+            continue
         try:
-            bindings.append(asyncio.run(_bind(planned)))
+            bindings[number] = asyncio.run(_bind(planned))
         except ConfigurationError as error:
             problems += [f"{error.subject}: {problem}" for problem in error.problems]
         except InferenceError as error:

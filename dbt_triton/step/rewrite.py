@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dbt_triton.step.plan import INPUT_ALIAS, STORE_ALIAS, PlannedCall, unused_name
+from dbt_triton.step.stub import stub_expression
 from dbt_triton.store import ERROR, KEY, PredictionStore
 from dbt_triton.warehouse import literal, quote
 
@@ -42,3 +43,22 @@ def joined(planned: PlannedCall, source: Source, store: PredictionStore) -> str:
         f"(select {', '.join(columns)} from (select *, {source.key} as {key_name} from {source.relation}) "
         f"as {INPUT_ALIAS} left join {store.current} as {STORE_ALIAS} on {store_key} = {input_key})"
     )
+
+
+def stubbed(planned: PlannedCall, query: str) -> str:
+    """Return the rows of the input's query with what the stub predicts."""
+    key_name = quote(unused_name("input_key", planned.columns))
+    columns = [f"{INPUT_ALIAS}.{quote(name)}" for name in planned.columns]
+    columns += [
+        f"{stub_expression(planned.model, column, f'{INPUT_ALIAS}.{key_name}')} as {quote(name)}"
+        for column, name in zip(planned.model.outputs, planned.output_names, strict=True)
+    ]
+    if planned.error_name is not None:
+        columns.append(f"cast(null as varchar) as {quote(planned.error_name)}")
+    return f"(select {', '.join(columns)} from (select *, {planned.key} as {key_name} from ({query})) as {INPUT_ALIAS})"
+
+
+def sampled(planned: PlannedCall, query: str) -> str:
+    """Return the first rows of the input's query only, where ``sample`` says so."""
+    rows = planned.model.options.sample
+    return query if rows is None else f"select * from ({query}) limit {rows}"

@@ -17,9 +17,10 @@ from dbt_triton.credentials import request_headers
 from dbt_triton.ddl import ModelDefinition, parse_create_model
 from dbt_triton.ddl.create_model import definition_from_yaml
 from dbt_triton.errors import ConfigurationError, DbtTritonError, SqlSyntaxError
-from dbt_triton.inference_model import InferenceModel, bind, metadata_row
+from dbt_triton.inference_model import InferenceModel, bind, description, metadata_row
 from dbt_triton.inference_model.row import COLUMNS
-from dbt_triton.step.plan import make_plan
+from dbt_triton.step.dry_run import dry_run as count_dry_run
+from dbt_triton.step.plan import make_plan, project_endpoint
 from dbt_triton.step.predict import run_plan
 from dbt_triton.warehouse import DuckDBWarehouse, literal, quote
 
@@ -33,13 +34,19 @@ def build_inference_model(arguments: str, session: Any) -> None:  # noqa: ANN401
 
     def work(args: Arguments, _: DuckDBWarehouse) -> dict[str, Any]:
         model = _inference_model(args)
-        served = asyncio.run(_served(model)) if model.options.preflight else None
+        asked = model.options.preflight and not model.is_stub
+        served = asyncio.run(_served(model)) if asked else None
         if served is not None:
             bind(model, served)
         row = metadata_row(model, served)
         columns = [f"{literal(row[name], kind)} as {quote(name)}" for name, kind in COLUMNS.items()]
         said = f"version {served.version} of Triton {served.server_version}" if served else "not checked"
-        return {"build_sql": "select " + ", ".join(columns), "message": f"CREATE MODEL {model.name}, {said}"}
+        said = "stub" if model.is_stub else said
+        return {
+            "build_sql": "select " + ", ".join(columns),
+            "message": f"CREATE MODEL {model.name}, {said}",
+            "comment": description(model, served),
+        }
 
     _run(arguments, session, work)
 
@@ -64,6 +71,16 @@ def predict(arguments: str, session: Any) -> None:  # noqa: ANN401 - dbt-duckdb'
     def work(args: Arguments, warehouse: DuckDBWarehouse) -> dict[str, Any]:
         refresh = bool(args.get("full_refresh"))
         return run_plan(make_plan(args, warehouse), warehouse, name=str(args["name"]), full_refresh=refresh)
+
+    _run(arguments, session, work)
+
+
+def dry_run(arguments: str, session: Any) -> None:  # noqa: ANN401 - dbt-duckdb's cursor
+    """Count what `predict` would send, and leave it as ``figures`` and ``message``."""
+
+    def work(args: Arguments, warehouse: DuckDBWarehouse) -> dict[str, Any]:
+        full_refresh = bool(args.get("full_refresh"))
+        return count_dry_run(make_plan(args, warehouse), warehouse, full_refresh=full_refresh)
 
     _run(arguments, session, work)
 
@@ -95,7 +112,8 @@ def _run(
 
 
 def _inference_model(args: Arguments) -> InferenceModel:
-    overrides = {"endpoint": args["endpoint"]} if args.get("endpoint") else {}
+    variables = dict(args.get("variables") or {})
+    overrides = project_endpoint(args) | {key: variables[key] for key in ("provider",) if key in variables}
     return InferenceModel.from_definition(_definition(args), overrides)
 
 

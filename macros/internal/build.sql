@@ -17,36 +17,43 @@
 
 
 {#-
-  Make the table of this model, as dbt-duckdb's own table materialization does, within one transaction.
+  Make the table of this model, or add to it, within one transaction. Returns a map of `relation` and `rows`.
 
   `create or replace` rather than a rename swap: with four threads, the swap's look at duckdb_indexes() fails while a
   neighbour drops its backup. What is not needed any more is dropped after the commit, so that a failing post-hook costs nothing.
 -#}
-{% macro build_table(build_sql, clean_up=[]) -%}
+{% macro build_table(build_sql, clean_up=[], comment=none) -%}
   {%- set existing_relation = load_cached_relation(this) -%}
   {%- set target_relation = this.incorporate(type='table') -%}
   {%- set grant_config = config.get('grants') -%}
+  {%- set adds = dbt_triton.is_incremental() -%}
 
-  {%- if existing_relation is not none and not existing_relation.is_table -%}
-    {%- call statement('begin_build') -%} select 1 {%- endcall -%}
-    {%- do adapter.drop_relation(existing_relation) -%}
+  {%- if adds -%}
+    {%- set rows = dbt_triton.add_increment(target_relation, build_sql) -%}
+  {%- else -%}
+    {%- if existing_relation is not none and not existing_relation.is_table -%}
+      {%- call statement('begin_build') -%} select 1 {%- endcall -%}
+      {%- do adapter.drop_relation(existing_relation) -%}
+    {%- endif -%}
+    {%- call statement('main') -%}
+      {{ dbt_triton.create_or_replace_table_as(target_relation, build_sql) }}
+    {%- endcall -%}
+    {%- set rows = run_query('select count(*) from ' ~ target_relation).columns[0].values()[0] | int -%}
+    {%- do create_indexes(target_relation) -%}
   {%- endif -%}
 
-  {%- call statement('main') -%}
-    {{ dbt_triton.create_or_replace_table_as(target_relation, build_sql) }}
-  {%- endcall -%}
-
-  {%- do create_indexes(target_relation) -%}
   {{ run_hooks(post_hooks, inside_transaction=True) }}
-  {%- do apply_grants(target_relation, grant_config, should_revoke=should_revoke(existing_relation, full_refresh_mode=True)) -%}
+  {%- do apply_grants(target_relation, grant_config, should_revoke=should_revoke(existing_relation, full_refresh_mode=not adds)) -%}
   {%- do persist_docs(target_relation, model) -%}
+  {#- DuckDB writes no comments into other databases. -#}
+  {%- if comment and not dbt_triton.is_foreign(this.database) -%}{%- do dbt_triton.add_comment(target_relation, comment) -%}{%- endif -%}
   {% do adapter.commit() %}
 
   {%- for cleaning in clean_up -%}
     {%- call statement('dbt_triton_clean_up', auto_begin=False) -%} {{ cleaning }} {%- endcall -%}
   {%- endfor -%}
   {{ run_hooks(post_hooks, inside_transaction=False) }}
-  {{- return(target_relation) -}}
+  {{- return({'relation': target_relation, 'rows': rows}) -}}
 {%- endmacro %}
 
 
@@ -62,4 +69,14 @@
       {{ select_sql }}
     );
   {%- endif %}
+{%- endmacro %}
+
+
+{#- What the docs show of a relation: its description where persist_docs keeps one, and more. -#}
+{% macro add_comment(relation, comment) -%}
+  {%- set described = config.persist_relation_docs() and model.description -%}
+  {%- set text = (model.description ~ '\n\n' if described else '') ~ comment -%}
+  {%- call statement('dbt_triton_comment') -%}
+    comment on table {{ relation }} is {{ dbt_triton.sql_text(text) }}
+  {%- endcall -%}
 {%- endmacro %}

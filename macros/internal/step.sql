@@ -12,8 +12,27 @@
     'alias': model.alias,
     'sql': sql,
     'endpoint': var('dbt_triton_endpoint', none),
+    'variables': dbt_triton.option_variables(),
     'debug': flags.LOG_LEVEL == 'debug' or flags.DEBUG | default(false),
   }) -}}
+{%- endmacro %}
+
+
+{#- The options that project variables set for every model, whatever else says otherwise. -#}
+{% macro option_variables() -%}
+  {%- set found = {} -%}
+  {%- if var('dbt_triton_provider', none) -%}
+    {%- do found.update({'provider': var('dbt_triton_provider')}) -%}
+  {%- elif target.name in var('dbt_triton_stub_targets', []) -%}
+    {%- do found.update({'provider': 'stub'}) -%}
+  {%- endif -%}
+  {%- set sample = var('dbt_triton_sample', none) -%}
+  {#- One number, or one for each target. -#}
+  {%- set sample = sample.get(target.name) if sample is mapping else sample -%}
+  {%- if sample is not none -%}
+    {%- do found.update({'sample': sample}) -%}
+  {%- endif -%}
+  {{- return(found) -}}
 {%- endmacro %}
 
 

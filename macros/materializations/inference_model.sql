@@ -11,7 +11,8 @@
   {%- endcall -%}
   {%- set result = dbt_triton.step_result() -%}
 
-  {%- set target_relation = dbt_triton.build_table(result.build_sql) -%}
+  {%- if config.get('contract').enforced -%}{{ dbt_triton.check_columns(result.build_sql) }}{%- endif -%}
+  {%- set built = dbt_triton.build_table(result.build_sql, comment=result.comment) -%}
   {{ store_raw_result('main', message=result.message, code='SUCCESS', rows_affected=1) }}
-  {{ return({'relations': [target_relation]}) }}
+  {{ return({'relations': [built.relation]}) }}
 {% endmaterialization %}

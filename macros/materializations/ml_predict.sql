@@ -6,15 +6,18 @@
   must see what it built; a later failure does not roll it back.
 -#}
 {% materialization ml_predict, adapter='duckdb', supported_languages=['sql'] %}
+  {#- Refuses a strategy that cannot work before anything is done. -#}
+  {%- set strategy = dbt_triton.incremental_strategy() -%}
+  {%- set dry_run = var('dbt_triton_dry_run', false) -%}
   {%- set args = dbt_triton.step_arguments() -%}
   {%- do args.update({
     'meta': config.get('meta', {}).get('ml_predict'),
-    'store': {'database': this.database, 'schema': this.schema, 'identifier': this.identifier ~ '__ml_predictions'},
+    'store': dbt_triton.store_place(this.database, this.schema, this.identifier),
     'models': dbt_triton.upstream_inference_models(),
     'full_refresh': should_full_refresh(),
   }) -%}
 
-  {{ dbt_triton.run_hooks_before_step() }}
+  {%- if not dry_run -%}{{ dbt_triton.run_hooks_before_step() }}{%- endif -%}
 
   {%- call statement('dbt_triton_plan', language='python') -%}
     {{- dbt_triton.python_step('plan', args) -}}
@@ -23,17 +26,25 @@
   {{ dbt_triton.check_columns(plan.check_sql) }}
 
   {%- do args.update({'secrets': dbt_triton.literal_secrets(plan.needs_secrets)}) -%}
+  {%- if dry_run -%}
+    {%- call statement('dbt_triton_dry_run', language='python') -%}
+      {{- dbt_triton.python_step('dry_run', args) -}}
+    {%- endcall -%}
+    {%- set would = dbt_triton.step_result() -%}
+    {{ store_raw_result('main', message=would.message, code=tojson(would.figures), rows_affected=0) }}
+    {{ return({'relations': []}) }}
+  {%- endif -%}
+
   {%- call statement('dbt_triton_predict', language='python') -%}
     {{- dbt_triton.python_step('predict', args) -}}
   {%- endcall -%}
   {%- set result = dbt_triton.step_result() -%}
 
-  {%- set target_relation = dbt_triton.build_table(result.build_sql, clean_up=result.clean_up) -%}
-  {%- set rows = run_query('select count(*) from ' ~ target_relation).columns[0].values()[0] | int -%}
+  {%- set built = dbt_triton.build_table(result.build_sql, clean_up=result.clean_up) -%}
   {%- set figures = result.figures -%}
-  {%- set message = 'ML_PREDICT ' ~ '{:,}'.format(rows) ~ ' rows, ' ~ '{:,}'.format(figures.requests) ~ ' requests, '
+  {%- set message = 'ML_PREDICT ' ~ '{:,}'.format(built.rows) ~ ' rows, ' ~ '{:,}'.format(figures.requests) ~ ' requests, '
     ~ '{:,}'.format(figures.retries) ~ ' retries, ' ~ '{:.1f}'.format(figures.seconds) ~ ' s'
     ~ (', ' ~ '{:,}'.format(figures.rows_failed) ~ ' rows failed' if figures.rows_failed else '') -%}
-  {{ store_raw_result('main', message=message, code=tojson(figures), rows_affected=rows) }}
-  {{ return({'relations': [target_relation]}) }}
+  {{ store_raw_result('main', message=message, code=tojson(figures), rows_affected=built.rows) }}
+  {{ return({'relations': [built.relation]}) }}
 {% endmaterialization %}

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from pathlib import Path
 
 import duckdb
 import pytest
@@ -53,6 +54,7 @@ ON_T = "MODEL m, DESCRIPTOR(text))"
         (f"select * from {CALL} where output = 'BAD'; -- done\n", PREDICTED[1:]),
         (f'select * from ml_predict(table "memory"."main"."reviews", {ON_T}', PREDICTED),
         ('select * from ml_predict(table "odd «table»", model "ö", descriptor("the ""text"""))', PREDICTED),
+        (f"select * from ml_predict(table query_table('reviews'), {ON_T}", PREDICTED),
         (f"select * from ml_predict(table (select * from reviews where id = 1), {ON_T}", PREDICTED[:1]),
         (f"select * from ml_predict((select * from reviews where id = 1), {ON_T}", PREDICTED[:1]),
         (f"select * from ml_predict(((from reviews)), {ON_T}", PREDICTED),
@@ -232,8 +234,7 @@ def test_trailing_semicolon(end: str) -> None:
         ("from ml_predict(args => descriptor(c))", 1, "missing: INPUT, MODEL"),
         ("from ml_predict(\nt, model m, descriptor(c))", 2, "expected TABLE and a relation, .* found 't'"),
         ("from ml_predict()", 1, "expected TABLE and a relation, .* found '\\)'"),
-        ("from ml_predict(table 't', model m, descriptor(c))", 1, "expected a table after TABLE, found \"'t'\""),
-        ("from ml_predict(table range(3), model m, descriptor(c))", 1, r"expected , or \) in ML_PREDICT, found '\('"),
+        ("from ml_predict(table range(3) r, model m, descriptor(c))", 1, r"expected , or \) in ML_PREDICT, found 'r'"),
         ("from ml_predict(table t model m)", 1, r"expected , or \) in ML_PREDICT, found 'model'"),
         ("from ml_predict(table t,\nmodel 'm')", 2, "expected the inference model after MODEL, found \"'m'\""),
         ("from ml_predict(table t, model (select 1), descriptor(c))", 1, r"expected .*\(select \* from a relation\)"),
@@ -270,3 +271,9 @@ def test_errors(sql: str, line: int, message: str) -> None:
     """What does not follow the grammar is an error with its line, and with what was expected."""
     with pytest.raises(SqlSyntaxError, match=f"^line {line}: .*{message}"):
         parse_ml_predict(sql)
+
+
+def test_file_is_a_table(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    """TABLE may be a file in quotes, as dbt-duckdb writes the source of an external location."""
+    connection.execute(f"copy reviews to '{tmp_path}/reviews.csv'")
+    assert _predict(connection, f"select * from ml_predict(table '{tmp_path}/reviews.csv', {ON_T}") == PREDICTED

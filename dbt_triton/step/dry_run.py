@@ -1,0 +1,141 @@
+"""What a build would send, without sending it: rows, distinct inputs, requests and bytes, and what the store saves."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+from dbt_triton.ddl.ml_predict import Span
+from dbt_triton.engine.source import exact_batches
+from dbt_triton.errors import PERMANENT_REASONS
+from dbt_triton.inference_model import Binding
+from dbt_triton.step.plan import Plan, PlannedCall
+from dbt_triton.step.predict import preflight, request_format
+from dbt_triton.step.rewrite import sampled
+from dbt_triton.store import ERROR, FINGERPRINT, KEY
+from dbt_triton.warehouse import DuckDBWarehouse, WarehouseError
+
+_INPUT = "dbt_triton_dry_run_input"
+#: About so many rows are encoded at once, to count their bytes.
+_ENCODED_ROWS = 16_384
+
+
+@dataclass
+class DryRun:
+    """What the calls of a plan would do.
+
+    ``rows`` are the input's, ``nulls`` those that are not sent, ``distinct`` the inputs that differ, ``cached`` those
+    of them that the store has, ``to_send`` the rest, in ``requests`` with ``bytes`` before any compression.
+    ``unknown_calls`` read the predictions of another call, so what they would send is not known before.
+    """
+
+    rows: int = 0
+    nulls: int = 0
+    distinct: int = 0
+    cached: int = 0
+    to_send: int = 0
+    requests: int = 0
+    bytes: int = 0
+    stubs: int = 0
+    unknown_calls: int = 0
+
+    def __iadd__(self, other: Self) -> Self:
+        """Add what another call would do."""
+        for item in fields(self):
+            setattr(self, item.name, getattr(self, item.name) + getattr(other, item.name))
+        return self
+
+    @property
+    def message(self) -> str:
+        """One line for the console."""
+        text = (
+            f"ML_PREDICT dry run: {self.rows:,} rows, {self.nulls:,} of them NULL, {self.distinct:,} distinct inputs, "
+            f"{self.cached:,} in the store, {self.to_send:,} to send in {self.requests:,} requests, "
+            f"{self.bytes:,} bytes"
+        )
+        text += f", {self.stubs} call(s) stubbed" if self.stubs else ""
+        return text + (f", {self.unknown_calls} call(s) depend on others" if self.unknown_calls else "")
+
+
+def dry_run(plan: Plan, warehouse: DuckDBWarehouse, *, full_refresh: bool = False) -> dict[str, Any]:
+    """Count what a build would send. The server is asked about its models, and nothing is written.
+
+    Raises:
+        ConfigurationError: a model does not fit what is served.
+    """
+    total = DryRun()
+    bindings = preflight(plan)
+    for number, planned in enumerate(plan.calls):
+        if planned.model.is_stub:
+            total += DryRun(stubs=1)
+        elif _reads_predictions(plan, planned):
+            total += DryRun(unknown_calls=1)
+        else:
+            total += _count(plan, planned, bindings[number], warehouse, full_refresh=full_refresh)
+    return {"figures": asdict(total), "message": total.message}
+
+
+def _reads_predictions(plan: Plan, planned: PlannedCall) -> bool:
+    """Tell whether the input of a call holds another call."""
+    marked: dict[Span, str] = {other.call.span: "null" for other in plan.calls if other is not planned}
+    query = plan.statement.input_query(planned.call, {})
+    return plan.statement.input_query(planned.call, marked) != query
+
+
+def _count(
+    plan: Plan, planned: PlannedCall, binding: Binding, warehouse: DuckDBWarehouse, *, full_refresh: bool
+) -> DryRun:
+    query = sampled(planned, plan.statement.input_query(planned.call, {}))
+    values = ", ".join(f"{value} as value_{position}" for position, value in enumerate(planned.values))
+    warehouse.execute(
+        f"create or replace temp table {_INPUT} as select {planned.key} as {KEY}, {values} from ({query})"
+    )
+    try:
+        known = _known_keys(planned, binding, warehouse, full_refresh=full_refresh)
+        counted = warehouse.rows(
+            f"select count(*) as found, count({KEY}) as filled, count(distinct {KEY}) as distinct_inputs, "
+            f"count(distinct {KEY}) filter (where {KEY} in ({known})) as cached from {_INPUT}"
+        )[0]
+        rows, filled = int(counted["found"]), int(counted["filled"])
+        distinct, cached = int(counted["distinct_inputs"]), int(counted["cached"])
+        requests, size = _measure(planned, binding, warehouse, known)
+    finally:
+        warehouse.execute(f"drop table if exists {_INPUT}")
+    to_send = filled if planned.in_order else distinct - cached
+    return DryRun(rows, rows - filled, distinct, cached, to_send, requests, size)
+
+
+def _known_keys(planned: PlannedCall, binding: Binding, warehouse: DuckDBWarehouse, *, full_refresh: bool) -> str:
+    """Return the query for the keys that would not be sent, since the store has their answer."""
+    nothing = f"select null::uhugeint as {KEY} where false"
+    options = planned.model.options
+    if full_refresh or planned.in_order or options.cache == "off":
+        return nothing
+    permanent = ", ".join(f"'{reason}'" for reason in sorted(PERMANENT_REASONS))
+    kept = f"{ERROR} is null" + ("" if options.retry_errors else f" or ml_reason in ({permanent})")
+    query = f"select {KEY} from {planned.store} where {FINGERPRINT} = '{binding.fingerprint}' and ({kept})"
+    try:
+        warehouse.describe(query)
+    except WarehouseError:
+        return nothing  # there is no store yet, or one of another shape
+    return query
+
+
+def _measure(planned: PlannedCall, binding: Binding, warehouse: DuckDBWarehouse, known: str) -> tuple[int, int]:
+    """Encode what would be sent. Returns the number of requests and their bytes."""
+    values = [f"value_{position}" for position in range(len(planned.values))]
+    chosen = ", ".join(values if planned.in_order else [f"any_value({value})" for value in values])
+    query = f"select {chosen} from {_INPUT} where {KEY} is not null and {KEY} not in ({known})"
+    if not planned.in_order:
+        query += f" group by {KEY}"
+    form, size = request_format(planned, binding), binding.batch_size
+    requests = sent = 0
+    with closing(warehouse.read(query)) as batches:
+        for batch in exact_batches(batches, max(_ENCODED_ROWS // size, 1) * size):
+            encoded = form.encode(batch.columns)
+            for start in range(0, batch.num_rows, size):
+                body, _ = encoded.body(start, min(start + size, batch.num_rows), None)
+                requests += 1
+                sent += len(body)
+    return requests, sent

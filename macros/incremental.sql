@@ -1,0 +1,55 @@
+{#-
+  Whether this run adds to the table of the current ml_predict model, rather than making it anew.
+
+  As dbt's own is_incremental(), which is only ever true for materialized='incremental': the model has an
+  incremental_strategy or a unique_key, its table is there, and this is no --full-refresh.
+-#}
+{% macro is_incremental() -%}
+  {%- if not execute or dbt_triton.in_unit_test() or not dbt_triton.incremental_strategy() -%}
+    {{- return(false) -}}
+  {%- endif -%}
+  {%- set existing_relation = load_cached_relation(this) -%}
+  {{- return(existing_relation is not none and existing_relation.is_table and not should_full_refresh()) -}}
+{%- endmacro %}
+
+
+{#- The strategy by which an ml_predict model is incremental, or none. With a unique_key alone it is dbt-duckdb's own default. -#}
+{% macro incremental_strategy() -%}
+  {%- set strategy = config.get('incremental_strategy') -%}
+  {%- if strategy == 'microbatch' -%}
+    {%- do exceptions.raise_compiler_error(
+      model.name ~ ": incremental_strategy='microbatch' cannot work with materialized='ml_predict', since dbt makes batches only for "
+      ~ "materialized='incremental'. Write a dbt Python model with materialized='incremental', which calls dbt_triton.ml_predict "
+      ~ "(door 3), or use append, delete+insert or merge"
+    ) -%}
+  {%- endif -%}
+  {{- return(strategy or ('delete+insert' if config.get('unique_key') else none)) -}}
+{%- endmacro %}
+
+
+{#- Add the rows of a SELECT to the table, by the model's strategy, within the open transaction. Returns how many they are. -#}
+{% macro add_increment(target_relation, build_sql) -%}
+  {%- set temporary_relation = duckdb__dispatch_temporary_relation(target_relation) -%}
+  {%- set temp_relation = temporary_relation.relation -%}
+  {%- call statement('dbt_triton_increment') -%}
+    {{ create_table_as(temporary_relation.temporary, temp_relation, build_sql) }}
+  {%- endcall -%}
+  {%- set rows = run_query('select count(*) from ' ~ temp_relation).columns[0].values()[0] | int -%}
+
+  {%- do adapter.expand_target_column_types(from_relation=temp_relation, to_relation=target_relation) -%}
+  {%- set on_schema_change = incremental_validate_on_schema_change(config.get('on_schema_change'), default='ignore') -%}
+  {%- set dest_columns = process_schema_changes(on_schema_change, temp_relation, target_relation)
+    or adapter.get_columns_in_relation(target_relation) -%}
+  {%- set strategy_macro = adapter.get_incremental_strategy_macro(context, dbt_triton.incremental_strategy()) -%}
+  {%- call statement('main') -%}
+    {{ strategy_macro({
+      'target_relation': target_relation,
+      'temp_relation': temp_relation,
+      'unique_key': config.get('unique_key'),
+      'dest_columns': dest_columns,
+      'incremental_predicates': config.get('predicates', none) or config.get('incremental_predicates', none),
+    }) }}
+  {%- endcall -%}
+  {%- if not temporary_relation.temporary -%}{%- do adapter.drop_relation(temp_relation) -%}{%- endif -%}
+  {{- return(rows) -}}
+{%- endmacro %}

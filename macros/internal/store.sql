@@ -1,0 +1,19 @@
+{#-
+  Where the prediction store of a model is: beside its table, or in the profile's own schema where the table is in an
+  attached database of another kind (PostgreSQL, SQLite, MySQL), which lacks the types of a store.
+-#}
+{% macro store_place(database, schema, identifier) -%}
+  {%- set place = {'database': database, 'schema': schema, 'identifier': identifier ~ '__ml_predictions'} -%}
+  {%- if dbt_triton.is_foreign(database) -%}
+    {%- do place.update({'database': target.database, 'schema': target.schema}) -%}
+  {%- endif -%}
+  {{- return(place) -}}
+{%- endmacro %}
+
+
+{% macro is_foreign(database) -%}
+  {%- set found = run_query(
+    'select type from duckdb_databases() where lower(database_name) = lower(' ~ dbt_triton.sql_text(database | string) ~ ')'
+  ) -%}
+  {{- return(found | length > 0 and found.columns[0].values()[0] in ['postgres', 'mysql', 'sqlite']) -}}
+{%- endmacro %}

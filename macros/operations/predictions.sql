@@ -1,0 +1,78 @@
+{#-
+  What each predicting model holds: the rows of its table and how many of them failed; the predictions in its stores,
+  the failed inputs among them, and the number of model versions that made them. Of one model, or of all.
+-#}
+{% macro predictions_status(name=none) -%}
+  {%- set rows = [] -%}
+  {%- for node in dbt_triton.predicting_nodes(name) -%}
+    {%- set relation = dbt_triton.built_relation(node) -%}
+    {%- set stores = dbt_triton.stores_of(node) -%}
+    {%- set counted = ['null', 'null'] -%}
+    {%- if relation -%}
+      {%- set failed = [] -%}
+      {%- for column in adapter.get_columns_in_relation(relation) if modules.re.fullmatch('ml_error\\d*', column.name) -%}
+        {%- do failed.append(adapter.quote(column.name) ~ ' is not null') -%}
+      {%- endfor -%}
+      {%- set counted = ['count(*)', 'count(*) filter (where ' ~ (failed | join(' or ') or 'false') ~ ')'] -%}
+    {%- endif -%}
+    {%- set kept = [] -%}
+    {%- for store in stores -%}
+      {%- do kept.append('select ml_error, ml_fingerprint from ' ~ store) -%}
+    {%- endfor -%}
+    {%- set kept = kept | join(' union all ') or 'select null as ml_error, null as ml_fingerprint where false' -%}
+    {%- do rows.append(
+      'select ' ~ dbt_triton.sql_text(node.name) ~ ' as model, found.table_rows, found.failed_rows, kept.* from (select '
+      ~ counted[0] ~ ' as table_rows, ' ~ counted[1] ~ ' as failed_rows' ~ (' from ' ~ relation if relation else '')
+      ~ ') as found cross join (select count(*) filter (where ml_error is null) as cached, count(ml_error) as cached_errors, '
+      ~ 'count(distinct ml_fingerprint) as versions from (' ~ kept ~ ')) as kept'
+    ) -%}
+  {%- endfor -%}
+  {%- do dbt_triton.print_rows(rows, 'there is no predicting model in this project') -%}
+{%- endmacro %}
+
+
+{#- Drop the stores of one predicting model, or of all; the next run predicts everything again. -#}
+{% macro clear_predictions(name=none) -%}
+  {%- set cleared = [] -%}
+  {%- for node in dbt_triton.predicting_nodes(name) -%}
+    {%- for store in dbt_triton.stores_of(node) -%}
+      {%- do adapter.drop_relation(store) -%}
+      {%- do print('dropped ' ~ store) -%}
+      {%- do cleared.append(store) -%}
+    {%- endfor -%}
+  {%- endfor -%}
+  {#- Looking at the relations has begun a transaction. -#}
+  {%- do adapter.commit() -%}
+  {%- if not cleared -%}{%- do print('there are no stored predictions') -%}{%- endif -%}
+{%- endmacro %}
+
+
+{#- The ml_predict models, and Python models that have a store; or the one of that name. -#}
+{% macro predicting_nodes(name) -%}
+  {%- set found = [] -%}
+  {%- for node in graph.nodes.values() | sort(attribute='name') if node.resource_type == 'model' -%}
+    {%- if node.config.materialized == 'ml_predict' or (node.language == 'python' and dbt_triton.stores_of(node)) -%}
+      {%- if name is none or name | lower in [node.name | lower, node.alias | lower] -%}{%- do found.append(node) -%}{%- endif -%}
+    {%- endif -%}
+  {%- endfor -%}
+  {%- if name is not none and not found -%}
+    {%- do exceptions.raise_compiler_error('no predicting model is called ' ~ name) -%}
+  {%- endif -%}
+  {{- return(found) -}}
+{%- endmacro %}
+
+
+{#- The prediction stores of a model: one for each of its calls, where it is kept. -#}
+{% macro stores_of(node) -%}
+  {%- set stores = [] -%}
+  {%- set place = dbt_triton.store_place(node.database, node.schema, node.alias) -%}
+  {%- set found = run_query(
+    'select table_name from duckdb_tables() where lower(database_name) = lower(' ~ dbt_triton.sql_text(place.database)
+    ~ ') and lower(schema_name) = lower(' ~ dbt_triton.sql_text(place.schema) ~ ') order by table_name'
+  ) -%}
+  {%- set pattern = modules.re.escape(place.identifier) ~ '(_\\d+)?' -%}
+  {%- for identifier in found.columns[0].values() if modules.re.fullmatch(pattern, identifier) -%}
+    {%- do stores.append(api.Relation.create(database=place.database, schema=place.schema, identifier=identifier, type='table')) -%}
+  {%- endfor -%}
+  {{- return(stores) -}}
+{%- endmacro %}

@@ -1,0 +1,173 @@
+"""The stub provider and unit tests: no server runs in this file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from support.dbt import DbtProject, DbtResult
+
+# Nobody listens there: a request would fail the build.
+ENDPOINT = "http://127.0.0.1:9"
+REVIEWS = """
+    select * from (values (1, 'good film', 2.5), (2, 'bad film', 1.0), (3, null, null), (4, 'good film', 2.5))
+    as reviews(id, review, stars)
+"""
+TYPED = """
+    {{ config(materialized='inference_model') }}
+    CREATE MODEL typed
+    INPUT (review STRING, stars DOUBLE)
+    OUTPUT (yes BOOLEAN, small TINYINT, big BIGINT, score FLOAT, ratio DOUBLE, label STRING, raw BYTES, mood STRING)
+    WITH ('provider' = 'triton', 'endpoint' = 'ENDPOINT', 'model-name' = 'typed', 'auth-token' = '${NOT_SET_HERE}',
+          'stub.mood' = '["glad", "sad"]')
+"""
+
+
+@dataclass(frozen=True)
+class Stubbed:
+    """A built project, and what dbt said."""
+
+    project: DbtProject
+    result: DbtResult
+
+
+def _project(root: Path) -> DbtProject:
+    """Make a project whose target ci has a warehouse of its own."""
+    project = DbtProject(root)
+    target = {"type": "duckdb", "threads": 2}
+    outputs = {
+        "dev": {**target, "path": str(project.database)},
+        "ci": {**target, "path": str(project.root / "ci.duckdb")},
+    }
+    project.write("profiles.yml", json.dumps({"shop": {"target": "dev", "outputs": outputs}}))
+    project.write(
+        "dbt_project.yml",
+        json.dumps(
+            {
+                "name": "shop",
+                "version": "1.0.0",
+                "profile": "shop",
+                "vars": {"dbt_triton_stub_targets": ["ci"]},
+                "dispatch": [{"macro_namespace": "dbt", "search_order": ["shop", "dbt_triton", "dbt"]}],
+            }
+        ),
+    )
+    return project
+
+
+@pytest.fixture(scope="module")
+def stubbed(tmp_path_factory: pytest.TempPathFactory) -> Stubbed:
+    """A project that names a server which does not exist, built with ``--target ci``."""
+    project = _project(tmp_path_factory.mktemp("stub") / "project")
+    project.model("reviews", "{{ config(materialized='table') }}" + REVIEWS)
+    project.model("typed", TYPED.replace("ENDPOINT", ENDPOINT))
+    project.model("mood", "{{ dbt_triton.create_model() }}")
+    call = "ML_PREDICT(TABLE {{ ref('reviews') }}, MODEL {{ ref('typed') }}, DESCRIPTOR(review, stars))"
+    project.model("predicted", f"{{{{ config(materialized='ml_predict') }}}} select * from {call};")
+    project.model(
+        "chained",
+        """
+        {{ config(materialized='ml_predict', meta={'ml_predict': {'on-error': 'null'}}) }}
+        select * from ML_PREDICT(ML_PREDICT(TABLE {{ ref('reviews') }}, MODEL {{ ref('typed') }},
+            DESCRIPTOR(review, stars)), MODEL {{ ref('mood') }}, DESCRIPTOR(label))
+        """,
+    )
+    project.model(
+        "few",
+        """
+        {{ config(materialized='ml_predict', meta={'ml_predict': {'sample': 2}}) }}
+        select * from {{ dbt_triton.ml_predict(ref('reviews'), ref('mood'), 'review') }}
+        """,
+    )
+    project.write(
+        "models/models.yml",
+        json.dumps(
+            {
+                "models": [
+                    {
+                        "name": "mood",
+                        "config": {
+                            "materialized": "inference_model",
+                            "meta": {
+                                "inference_model": {
+                                    "input": {"text": "STRING"},
+                                    "output": {"mood": "STRING"},
+                                    "provider": "stub",
+                                    "stub.mood": ["glad", "it's so-so"],
+                                }
+                            },
+                        },
+                        "columns": [{"name": "provider", "data_tests": ["not_null"]}],
+                    },
+                    {
+                        "name": "predicted",
+                        "columns": [
+                            {
+                                "name": "mood",
+                                "data_tests": [{"accepted_values": {"arguments": {"values": ["glad", "sad"]}}}],
+                            }
+                        ],
+                    },
+                ]
+            }
+        ),
+    )
+    return Stubbed(project, project.build("--target", "ci"))
+
+
+def _rows(stubbed: Stubbed, sql: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect(str(stubbed.project.root / "ci.duckdb"), read_only=True) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def test_ci_target_needs_no_server_no_secret_and_no_change_of_a_model(stubbed: Stubbed) -> None:
+    """With dbt_triton_stub_targets: [ci], `dbt build --target ci` builds every model as a stub, and says so."""
+    assert _rows(stubbed, "select provider, served_version, checked_at from typed") == [("stub", None, None)]
+    assert stubbed.result.message("typed") == "CREATE MODEL typed, stub"
+    assert stubbed.result.message("predicted").startswith("ML_PREDICT 4 rows, 0 requests")
+
+
+def test_stub_predicts_the_same_for_the_same_inputs_in_the_declared_types(stubbed: Stubbed) -> None:
+    """Equal rows get equal predictions, a NULL input predicts NULL, and every column has its declared type."""
+    rows = _rows(stubbed, "select * exclude (id) from predicted order by id")
+    assert rows[0] == rows[3]
+    assert rows[0][2:] != rows[1][2:]
+    assert rows[2] == (None,) * len(rows[2])
+    kinds = dict(_rows(stubbed, "select column_name, column_type from (describe predicted)"))
+    added = ("yes", "small", "big", "score", "ratio", "label", "raw", "mood")
+    declared = ["BOOLEAN", "TINYINT", "BIGINT", "FLOAT", "DOUBLE", "VARCHAR", "BLOB", "VARCHAR"]
+    assert [kinds[name] for name in added] == declared
+
+
+def test_stub_is_the_same_on_every_machine(stubbed: Stubbed) -> None:
+    """The stub's predictions are fixed: a test may compare with them."""
+    sql = "select small, round(ratio, 3), label, mood from predicted where id = 1"
+    assert _rows(stubbed, sql) == [(19, 0.416, "stub-06289045", "glad")]
+
+
+def test_stub_chooses_from_the_values_that_it_is_given(stubbed: Stubbed) -> None:
+    """`stub.<column>` names the values, as a JSON array in SQL and as a list in YAML, so that accepted_values holds."""
+    assert {row[0] for row in _rows(stubbed, "select mood from predicted where id < 3")} <= {"glad", "sad"}
+    assert {row[0] for row in _rows(stubbed, "select mood from few")} <= {"glad", "it's so-so"}
+
+
+def test_stub_serves_calls_on_calls_and_failed_rows(stubbed: Stubbed) -> None:
+    """A call reads another's stubbed output, names that are taken get a counter, and ml_error is there and empty."""
+    rows = _rows(stubbed, "select id, mood is null, mood0 is null, ml_error, ml_error0 from chained order by id")
+    assert rows == [(number, number == 3, number == 3, None, None) for number in (1, 2, 3, 4)]
+
+
+def test_sample_takes_the_first_rows_only(stubbed: Stubbed) -> None:
+    """With `sample` in the predicting model's meta, only so many rows of its input are predicted and built."""
+    assert _rows(stubbed, "select count(*) from few") == [(2,)]
+
+
+def test_show_previews_what_is_built_where_the_dispatch_line_is(stubbed: Stubbed) -> None:
+    """`dbt show` of a predicting model shows the built table."""
+    shown = stubbed.project.dbt("show", "--target", "ci", "--select", "few", "--output", "json")
+    assert shown.code == 0, shown.printed
+    assert '"mood"' in shown.output
