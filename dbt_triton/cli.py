@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from dbt_triton import __version__
+from dbt_triton import __version__, commands
 from dbt_triton.errors import DbtTritonError
 from dbt_triton.server import TritonServer
 
@@ -20,6 +20,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments.command == "serve":
             return _serve(arguments.path, arguments.host, arguments.port)
+        if arguments.command == "check":
+            return commands.check(arguments, print)
+        if arguments.command == "describe":
+            return commands.describe(arguments, print)
+        if arguments.command == "init":
+            return commands.init(arguments, print, package_path())
         print(package_path())
     except DbtTritonError as error:
         print(f"dbt-triton: {error}", file=sys.stderr)
@@ -37,14 +43,27 @@ def package_path() -> Path:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dbt-triton", description="CREATE MODEL and ML_PREDICT for dbt, on Triton.")
     parser.add_argument("--version", action="version", version=f"dbt-triton {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True)
-    serve = commands.add_parser("serve", help="run a real Triton server for development (extra dbt-triton[server])")
+    subparsers = parser.add_subparsers(dest="command", required=True)
+    serve = subparsers.add_parser("serve", help="run a real Triton server for development (extra dbt-triton[server])")
     serve.add_argument("path", type=Path, help="the model repository")
     serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     serve.add_argument(
         "--port", type=int, default=8000, help="the HTTP port; 0 takes a free one (default: %(default)s)"
     )
-    commands.add_parser("package-path", help="print the folder of the dbt package, for packages.yml: - local: …")
+    subparsers.add_parser("package-path", help="print the folder of the dbt package, for packages.yml: - local: …")
+    check = subparsers.add_parser("check", help="compare every inference model of a dbt project with its server")
+    describe = subparsers.add_parser("describe", help="say what an inference model declares, and what is served")
+    describe.add_argument("model", help="the inference model's name")
+    for command in (check, describe):
+        command.add_argument("--project-dir", help="the folder of dbt_project.yml (default: this one)")
+        command.add_argument("--profiles-dir", help="the folder of profiles.yml, as of dbt")
+        command.add_argument("--profile", help="as of dbt")
+        command.add_argument("--target", "-t", help="as of dbt")
+        command.add_argument("--vars", help="as of dbt")
+    init = subparsers.add_parser("init", help="list the dbt package of this version in a dbt project")
+    init.add_argument("--project-dir", help="the folder of dbt_project.yml (default: this one)")
+    init.add_argument("--git", metavar="URL", help="list the package from a git repository, not from this environment")
+    init.add_argument("--dispatch", action="store_true", help="also let dbt's unit tests read ML_PREDICT in SQL")
     return parser
 
 

@@ -25,6 +25,8 @@ _HEADER_LENGTH = HEADER_LENGTH.lower().encode()
 _INFORMATIONAL = range(100, 200)
 _NO_BODY = frozenset({204, 304})
 _CLOSE_SECONDS = 1.0
+#: How often overdue answers are looked for; more often where the timeout itself is short.
+_SWEEP_SECONDS = 0.1
 #: A longer body is written by itself, rather than copied behind its head.
 _COPIED_BYTES = 65_536
 
@@ -36,6 +38,7 @@ class Connection(asyncio.Protocol):
         self._idle = idle
         self._transport: asyncio.Transport | None = None
         self._answer: asyncio.Future[Reply] | None = None
+        self._deadline = 0.0
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # It goes on from one answer to the next by itself.
         self._parser = httptools.HttpResponseParser(self)
@@ -55,15 +58,21 @@ class Connection(asyncio.Protocol):
         """Whether another request may be sent over it."""
         return self._transport is not None and not self._transport.is_closing()
 
-    async def request(self, head: bytes, body: bytes) -> Reply:
+    async def request(self, head: bytes, body: bytes, deadline: float) -> Reply:
         """Send a request and wait for its whole answer.
 
+        Args:
+            head: request line and headers.
+            body: the body, as long as the headers say.
+            deadline: on the loop's clock, when the answer must be whole.
+
         Raises:
-            httpx.TransportError: the connection broke, or the answer is not HTTP.
+            httpx.TransportError: the connection broke, the answer is not HTTP, or the time is over.
         """
         if self._transport is None:
             raise httpx.WriteError("the connection is closed")
         self._answer = asyncio.get_running_loop().create_future()
+        self._deadline = deadline
         if len(body) <= _COPIED_BYTES:
             self._transport.write(head + body)
         else:
@@ -77,6 +86,11 @@ class Connection(asyncio.Protocol):
             raise
         finally:
             self._answer = None
+
+    def expire(self, now: float) -> None:
+        """Give up waiting if the deadline has passed."""
+        if self._answer is not None and now >= self._deadline:
+            self._fail(httpx.ReadTimeout("the time of the attempt is over"))
 
     def abort(self) -> None:
         """Close the connection without waiting for what is unsent."""
@@ -188,8 +202,10 @@ class Http11Transport(httpx.AsyncBaseTransport):
         self._authority = parts.netloc
         self._ssl = ssl_context if self._secure else None
         self._timeout = timeout
+        self._sweep_seconds = min(timeout / 10, _SWEEP_SECONDS)
         self._idle: list[Connection] = []
         self._connections: set[Connection] = set()
+        self._clock: asyncio.TimerHandle | None = None
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """Send one POST and return its whole answer.
@@ -211,6 +227,8 @@ class Http11Transport(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """Close every connection, and wait until the server can see it."""
+        if self._clock is not None:
+            self._clock.cancel()
         connections = list(self._connections)
         for connection in connections:
             connection.close()
@@ -223,26 +241,32 @@ class Http11Transport(httpx.AsyncBaseTransport):
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
         length = f"Content-Length: {len(body)}\r\n" if body or method == "POST" else ""
         head = f"{method} {target} HTTP/1.1\r\nHost: {self._authority}\r\n{lines}{length}\r\n"
-        connected = False
-        try:
-            async with asyncio.timeout(self._timeout):
-                connection = self._idle.pop() if self._idle else await self._connect()
-                connected = True
-                reply = await connection.request(head.encode(), body)
-        except TimeoutError as error:
-            if connected:
-                raise httpx.ReadTimeout("the time of the attempt is over") from error
-            raise httpx.ConnectTimeout("the time of the attempt is over") from error
+        deadline = asyncio.get_running_loop().time() + self._timeout
+        connection = self._idle.pop() if self._idle else await self._connect()
+        reply = await connection.request(head.encode(), body, deadline)
         if connection.usable:
             self._idle.append(connection)
         return reply
 
+    def _sweep(self) -> None:
+        """Let answers that are overdue fail: one timer for all of them costs less than one for each."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for connection in self._connections:
+            connection.expire(now)
+        self._clock = loop.call_later(self._sweep_seconds, self._sweep)
+
     async def _connect(self) -> Connection:
         loop = asyncio.get_running_loop()
+        if self._clock is None:
+            self._sweep()
         try:
-            _, connection = await loop.create_connection(
-                lambda: Connection(self._idle), self._host, self._port, ssl=self._ssl
-            )
+            async with asyncio.timeout(self._timeout):
+                _, connection = await loop.create_connection(
+                    lambda: Connection(self._idle), self._host, self._port, ssl=self._ssl
+                )
+        except TimeoutError as error:
+            raise httpx.ConnectTimeout("the time of the attempt is over") from error
         except (OSError, ssl.SSLError) as error:
             raise httpx.ConnectError(_innermost(error)) from error
         self._connections.add(connection)

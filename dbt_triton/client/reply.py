@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import httpx
 
@@ -11,8 +11,7 @@ HEADER_LENGTH = "Inference-Header-Content-Length"
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """An HTTP answer, whatever its status. ``header_length`` is that of a binary inference answer."""
 
     status: int

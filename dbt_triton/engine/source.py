@@ -19,7 +19,7 @@ _ENCODED_ROWS = 16_384
 _ENCODED_BYTES = 16 * 2**20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Request:
     """Rows ``start`` to ``end`` (exclusive) of one encoded record batch."""
 

@@ -79,7 +79,7 @@ def ml_predict(  # noqa: PLR0913 - dbt's two, and the four arguments of ML_PREDI
                 f"the literal auth-token of {inference_model.name} is not in the warehouse, and a Python model has no "
                 "other way to it: write ${NAME}, which is read from the environment"
             )
-        result = run_plan(plan, there, name=dbt.this.identifier)
+        result = run_plan(plan, there, name=str(dbt.this.identifier))
         _bring_back(there, session, result["build_sql"], mark, len(chosen))
         for statement in result["clean_up"]:
             there.execute(statement)

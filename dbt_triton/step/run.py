@@ -33,9 +33,9 @@ def build_inference_model(arguments: str, session: Any) -> None:  # noqa: ANN401
     """Check an inference model, and leave the SELECT of its metadata row as ``build_sql``."""
 
     def work(args: Arguments, _: DuckDBWarehouse) -> dict[str, Any]:
-        model = _inference_model(args)
+        model = defined_model(args)
         asked = model.options.preflight and not model.is_stub
-        served = asyncio.run(_served(model)) if asked else None
+        served = asyncio.run(served_model(model)) if asked else None
         if served is not None:
             bind(model, served)
         row = metadata_row(model, served)
@@ -111,7 +111,12 @@ def _run(
     warehouse.set_result(result)
 
 
-def _inference_model(args: Arguments) -> InferenceModel:
+def defined_model(args: Arguments) -> InferenceModel:
+    """Return the inference model that a node defines, with the project variables applied.
+
+    Args:
+        args: ``name``, ``alias``, ``sql`` and ``meta`` of the node; ``endpoint`` and ``variables`` of the project.
+    """
     variables = dict(args.get("variables") or {})
     overrides = project_endpoint(args) | {key: variables[key] for key in ("provider",) if key in variables}
     return InferenceModel.from_definition(_definition(args), overrides)
@@ -145,7 +150,8 @@ def _schema(definition: ModelDefinition) -> list[tuple[str, str]]:
     return [(column.name, column.type) for column in (*definition.inputs, *definition.outputs)]
 
 
-async def _served(model: InferenceModel) -> ServedModel:
+async def served_model(model: InferenceModel) -> ServedModel:
+    """Ask the server of an inference model what it serves."""
     headers = request_headers(model.options, f'inference model "{model.name}"')
     async with TritonClient(model.options, headers) as client:
         return await client.served_model()

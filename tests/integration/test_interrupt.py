@@ -29,17 +29,21 @@ def test_interrupted_run_is_resumed(
         "MODEL {{ ref('classifier') }}, DESCRIPTOR(review))",
     )
     command, environment = project.command("build")
-    with subprocess.Popen(
-        command, cwd=project.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
+    console = project.root / "console.txt"
+    with (
+        console.open("w") as out,
+        subprocess.Popen(command, cwd=project.root, env=environment, stdout=out, stderr=out) as process,
+    ):
         try:
-            proxy.wait_for(lambda p: len(p.exchanges) > BEFORE_THE_INTERRUPT, timeout=120)
+            begun = proxy.wait_for(lambda p: len(p.exchanges) > BEFORE_THE_INTERRUPT)
             process.send_signal(signal.SIGINT)
-            printed, _ = process.communicate(timeout=60)
+            process.wait(60)
         finally:
             process.kill()
+    printed = console.read_text()
+    assert begun, printed
     assert process.returncode != 0, printed
-    proxy.wait_for(lambda p: p.open_connections == 0)
+    assert proxy.wait_for(lambda p: p.open_connections == 0)
     sent = len(proxy.inferences)
     assert sent < ROWS, "the run was over before the interrupt"
     assert "classified" not in project.relations()

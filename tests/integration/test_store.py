@@ -14,12 +14,14 @@ from support.proxy import Exchange, Message, RecordingProxy
 from support.triton import Counters, Triton
 
 ROWS, BATCH, BEFORE_THE_BREAK = 100, 10, 4
+#: A run that ends soon when the server is gone, after requests of ten rows, one after the other.
+FRAGILE = {"batch_size": str(BATCH), "max_concurrent_operations": "1", "circuit_breaker_timeout": "1s"}
 CASES: dict[str, dict[str, str]] = {
-    "resume": {"batch_size": str(BATCH), "max_concurrent_operations": "1"},
+    "resume": FRAGILE,
     "default_cache": {},
     "persistent": {"cache": "persistent"},
     "off": {"cache": "off"},
-    "off_breaks": {"cache": "off", "batch_size": str(BATCH), "max_concurrent_operations": "1"},
+    "off_breaks": {"cache": "off", **FRAGILE},
     "new_version": {"cache": "persistent"},
     "nulls": {"on_error": "null", "cache": "persistent"},
     "defaults": {"on_error": "null", "default_value": "unknown"},
@@ -192,6 +194,7 @@ def test_refused_rows_are_not_sent_again(store: Store) -> None:
 
 def test_default_value_stands_for_failed_rows(store: Store) -> None:
     """default-value is the output of a failed row, which still says why it failed."""
+    assert store.results[0].status("p_defaults") == "success", store.results[0].message("p_defaults")
     values = {row[0]: (row[2], row[3] is not None) for row in store.tables[0]["defaults"]}
     assert values[3] == values[5] == ("unknown", True)
     assert values[1] == ("FINE 1", False)

@@ -333,7 +333,7 @@ def test_figures_are_in_run_results(wire: Wire) -> None:
 def test_connections_are_closed(wire: Wire) -> None:
     """No connection outlives the run."""
     for case, proxy in wire.proxies.items():
-        proxy.wait_for(lambda p: p.open_connections == 0)
+        assert proxy.wait_for(lambda p: p.open_connections == 0), case
         assert proxy.connections, case
 
 

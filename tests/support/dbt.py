@@ -16,7 +16,7 @@ import duckdb
 
 REPOSITORY = Path(__file__).parents[2]
 _DBT = Path(sys.executable).parent / "dbt"
-_TIMEOUT_SECONDS = 240
+_TIMEOUT_SECONDS = 150
 
 
 @dataclass(frozen=True)

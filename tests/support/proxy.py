@@ -130,10 +130,15 @@ class RecordingProxy:
         with self.lock:
             self.exchanges.clear()
 
-    def wait_for(self, condition: Callable[[Self], bool], timeout: float = 60) -> None:
-        """Wait until something is true of what was kept; called with the lock held, so use ``exchanges``."""
+    def wait_for(self, condition: Callable[[Self], bool], timeout: float = 60) -> bool:
+        """Wait until something is true of what was kept. Returns whether it became true in time.
+
+        Args:
+            condition: is called with the lock held, so it may look at ``exchanges``, but not at ``inferences``.
+            timeout: seconds.
+        """
         with self.changed:
-            assert self.changed.wait_for(lambda: condition(self), timeout), "it did not come to pass"
+            return self.changed.wait_for(lambda: condition(self), timeout)
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -1,0 +1,129 @@
+"""The commands of ``dbt-triton`` within a dbt project: check, describe and init."""
+
+from __future__ import annotations
+
+import asyncio
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dbt_triton.errors import ConfigurationError, DbtTritonError
+from dbt_triton.project import (
+    ProjectModel,
+    add_dispatch,
+    add_package,
+    git_entry,
+    inference_models,
+    is_project,
+    local_entry,
+)
+
+_HEADINGS = ("model", "endpoint", "model-name", "version", "status")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One inference model compared with its server: the cells of its row, what is wrong, and what is served."""
+
+    cells: tuple[str, str, str, str, str]
+    problems: tuple[str, ...] = ()
+    description: str = ""
+
+
+def check(arguments: Namespace, say: Callable[[str], None]) -> int:
+    """Compare every inference model of the project with its server. Returns 1 when one does not fit."""
+    checked = [_checked(model) for model in inference_models(_dbt_arguments(arguments))]
+    if not checked:
+        say("there is no inference model in this project")
+        return 0
+    for line in _table([_HEADINGS, *(one.cells for one in checked)]):
+        say(line)
+    for one in checked:
+        for problem in one.problems:
+            say(f"\n{one.cells[0]}: {problem}")
+    failed = sum(bool(one.problems) for one in checked)
+    say(f"\n{len(checked)} inference model(s), {failed} with problems")
+    return 1 if failed else 0
+
+
+def describe(arguments: Namespace, say: Callable[[str], None]) -> int:
+    """Say what one inference model declares, what its server serves, and how they are bound."""
+    models = inference_models(_dbt_arguments(arguments))
+    wanted = arguments.model.lower()
+    model = next((one for one in models if wanted in {one.name.lower(), str(one.arguments["alias"]).lower()}), None)
+    if model is None:
+        known = ", ".join(one.name for one in models) or "none"
+        raise DbtTritonError(f"no inference model is called {arguments.model}; this project has {known}")
+    checked = _checked(model)
+    if checked.description:
+        say(checked.description)
+    for problem in checked.problems:
+        say(problem)
+    return 1 if checked.problems else 0
+
+
+def init(arguments: Namespace, say: Callable[[str], None], package: Path) -> int:
+    """List the package in the project, and say what to do next."""
+    folder = Path(arguments.project_dir or ".").resolve()
+    if not is_project(folder):
+        raise DbtTritonError(f"{folder} is not the folder of a dbt project: it has no dbt_project.yml")
+    entry = git_entry(arguments.git) if arguments.git else local_entry(folder, package)
+    file, changed = add_package(folder, entry)
+    say(f"{'added to' if changed else 'already in'} {file.name}:\n{entry}")
+    if arguments.dispatch:
+        file, changed = add_dispatch(folder)
+        say(f"{'added to' if changed else 'already in'} {file.name}: dispatch of dbt to dbt_triton")
+    say(
+        "next: run `dbt deps`, write a model with materialized='inference_model', and run `dbt-triton check`"
+        + ("" if arguments.dispatch else "\n(`dbt-triton init --dispatch` also lets unit tests read ML_PREDICT in SQL)")
+    )
+    return 0
+
+
+def _checked(project_model: ProjectModel) -> Checked:
+    # Not at the top: `init` does without them.
+    from dbt_triton.inference_model import bind, description  # noqa: PLC0415
+    from dbt_triton.step.run import defined_model, served_model  # noqa: PLC0415
+
+    name = project_model.name
+    try:
+        model = defined_model(project_model.arguments)
+    except DbtTritonError as error:
+        return Checked((name, "", "", "", "invalid"), _problems(error))
+    options = model.options
+    if model.is_stub:
+        return Checked((name, "", "", "", "stub"), description=description(model, None))
+    asked = (name, options.endpoint, options.model_name, options.model_version)
+    try:
+        served = asyncio.run(served_model(model))
+    except DbtTritonError as error:
+        return Checked((*asked, "no answer"), _problems(error), description(model, None))
+    said = description(model, served)
+    try:
+        binding = bind(model, served)
+    except DbtTritonError as error:
+        return Checked((*asked[:3], served.version, "does not fit"), _problems(error), said)
+    pairs = [
+        f"{column.name} {column.sql_type} is bound to {spec.name} {spec.datatype.name}"
+        for column, spec in zip((*model.inputs, *model.outputs), (*binding.inputs, *binding.outputs), strict=True)
+    ]
+    return Checked((*asked[:3], served.version, "ok"), description="\n".join([said, *pairs]))
+
+
+def _problems(error: DbtTritonError) -> tuple[str, ...]:
+    return tuple(error.problems) if isinstance(error, ConfigurationError) else (str(error),)
+
+
+def _dbt_arguments(arguments: Namespace) -> list[str]:
+    passed = []
+    for name in ("project_dir", "profiles_dir", "profile", "target", "vars"):
+        value = getattr(arguments, name)
+        if value is not None:
+            passed += [f"--{name.replace('_', '-')}", value]
+    return passed
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -1,0 +1,144 @@
+"""A user's dbt project, as the command ``dbt-triton`` sees it: its inference models, and its YAML files."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dbt_triton import __version__
+from dbt_triton.errors import DbtTritonError
+
+_MARK = "dbt_triton_models "
+_PACKAGES = re.compile(r"^packages:[ \t]*(#.*)?$", re.MULTILINE)
+_DISPATCH = re.compile(r"^dispatch:[ \t]*(#.*)?$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class ProjectModel:
+    """One inference model of a project: what the step that builds it would be told."""
+
+    name: str
+    arguments: Mapping[str, Any]
+
+
+def inference_models(dbt_arguments: Sequence[str]) -> list[ProjectModel]:
+    """Ask dbt for the inference models of a project, with Jinja rendered. Nothing is built, and no file written.
+
+    Args:
+        dbt_arguments: such as ``--project-dir`` and ``--target``, passed on to dbt.
+
+    Raises:
+        DbtTritonError: dbt cannot read the project, or the package is not in it; with dbt's own words.
+    """
+    from dbt.cli.main import dbtRunner  # noqa: PLC0415 - seconds of imports that other commands do without
+
+    # Not run-operation, which opens the warehouse: another process may use it. `dbt retry` reads run_results.json.
+    ask = ["compile", "--inline", "{{ dbt_triton.print_inference_models() }}", "--no-populate-cache", "--no-introspect"]
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        invoked = dbtRunner().invoke(["--quiet", "--no-write-json", *ask, *dbt_arguments])
+    output = printed.getvalue()
+    found = next((line for line in output.splitlines() if line.startswith(_MARK)), None)
+    if found is None:
+        said = str(invoked.exception or "") or _without_times(output)
+        raise DbtTritonError(
+            f"dbt cannot list the inference models of this project: {said}\n"
+            "Run it in the folder of dbt_project.yml, or with --project-dir; `dbt-triton init` adds the package"
+        )
+    told = json.loads(found.removeprefix(_MARK))
+    if told["package_version"] != __version__:
+        raise DbtTritonError(
+            f"the dbt package dbt_triton is {told['package_version']}, but this is dbt-triton {__version__}; "
+            "run `dbt-triton init` and `dbt deps`"
+        )
+    common = {key: told[key] for key in ("endpoint", "variables")}
+    return [ProjectModel(model["name"], model | common) for model in told["models"]]
+
+
+def add_package(folder: Path, entry: str) -> tuple[Path, bool]:
+    """Add an entry to packages.yml (or to dependencies.yml, where packages are listed there).
+
+    Args:
+        folder: of the project.
+        entry: the YAML of one list item, without indentation, such as ``- local: ../dbt-triton``.
+
+    Returns:
+        The file, and whether it was changed: an entry of ours that is already there is replaced.
+
+    Raises:
+        DbtTritonError: the file's ``packages:`` is not a list in block style, which is left to the user.
+    """
+    file = folder / "packages.yml"
+    dependencies = folder / "dependencies.yml"
+    if not file.exists() and dependencies.exists() and _PACKAGES.search(dependencies.read_text("utf-8")):
+        file = dependencies
+    text = file.read_text("utf-8") if file.exists() else ""
+    return file, _write(file, text, _with_item(text, "packages", _PACKAGES, entry, file))
+
+
+def add_dispatch(folder: Path) -> tuple[Path, bool]:
+    """Add to dbt_project.yml what unit tests of verbatim SQL and ``dbt show`` need."""
+    file = folder / "dbt_project.yml"
+    text = file.read_text("utf-8")
+    settings = yaml.safe_load(text)
+    if not isinstance(settings, dict) or not settings.get("name"):
+        raise DbtTritonError(f"{file} names no project")
+    if "dbt_triton, dbt]" in text:
+        return file, False
+    entry = f"- macro_namespace: dbt\n  search_order: [{settings['name']}, dbt_triton, dbt]"
+    return file, _write(file, text, _with_item(text, "dispatch", _DISPATCH, entry, file))
+
+
+def is_project(folder: Path) -> bool:
+    """Tell whether a folder is that of a dbt project."""
+    return (folder / "dbt_project.yml").is_file()
+
+
+def local_entry(folder: Path, package: Path) -> str:
+    """Return the entry of the package that is installed here; relative to a project in whose reach it is."""
+    relative = os.path.relpath(package, folder)
+    path = relative if relative.count("..") <= 1 else str(package)
+    return f"- local: {json.dumps(path, ensure_ascii=False)}"
+
+
+def git_entry(url: str) -> str:
+    """Return the entry of this version in a git repository."""
+    return f"- git: {json.dumps(url, ensure_ascii=False)}\n  revision: v{__version__}"
+
+
+def _with_item(text: str, key: str, pattern: re.Pattern[str], entry: str, file: Path) -> str:
+    """Return the text with an item more in the list of a key; the rest stays as it was written."""
+    if entry.replace("\n", "\n  ") in text:
+        return text
+    found = pattern.search(text)
+    if found is None:
+        if re.search(rf"^{key}:", text, re.MULTILINE):
+            raise DbtTritonError(f"{file} has {key}: in a form that is left to you; add this to it:\n{entry}")
+        before = text.rstrip("\n") + "\n\n" if text.strip() else ""
+        return f"{before}{key}:\n{_indented(entry, '  ')}\n"
+    after = re.search(r"^([ \t]*)-", text[found.end() :], re.MULTILINE)
+    indentation = after[1] if after else "  "
+    return f"{text[: found.end()]}\n{_indented(entry, indentation)}{text[found.end() :]}"
+
+
+def _indented(entry: str, by: str) -> str:
+    return "\n".join(by + line for line in entry.split("\n"))
+
+
+def _write(file: Path, before: str, after: str) -> bool:
+    if after != before:
+        file.write_text(after, encoding="utf-8")
+    return after != before
+
+
+def _without_times(output: str) -> str:
+    lines = [re.sub(r"^(\x1b\[0m)?\d\d:\d\d:\d\d\s*", "", line).strip() for line in output.splitlines()]
+    return " ".join(line for line in lines if line) or "dbt said nothing"

@@ -1,0 +1,20 @@
+{#- What the command `dbt-triton` is told of the project: every inference model, rendered, as one line of JSON. -#}
+{% macro print_inference_models() -%}
+  {%- if not execute -%}{{- return('') -}}{%- endif -%}
+  {%- set models = [] -%}
+  {%- for node in dbt_triton.nodes_of(['inference_model']) -%}
+    {%- set meta = (node.config.get('meta') or {}).get('inference_model') -%}
+    {%- do models.append({
+      'name': node.name,
+      'alias': node.alias,
+      'meta': meta,
+      'sql': dbt_triton.create_model(node) if meta else render(node.raw_code),
+    }) -%}
+  {%- endfor -%}
+  {%- do print('dbt_triton_models ' ~ tojson({
+    'package_version': dbt_triton.package_version(),
+    'endpoint': var('dbt_triton_endpoint', none),
+    'variables': dbt_triton.option_variables(),
+    'models': models,
+  })) -%}
+{%- endmacro %}

@@ -1,0 +1,131 @@
+"""The command dbt-triton in a dbt project, against the real server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+from support.dbt import DbtProject
+from support.triton import Triton
+
+pytestmark = pytest.mark.slow
+
+COMMAND = Path(sys.executable).parent / "dbt-triton"
+
+
+def _run(project: DbtProject, *arguments: str) -> subprocess.CompletedProcess[str]:
+    _, environment = project.command()
+    return subprocess.run(
+        [COMMAND, *arguments],
+        cwd=project.root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def _statuses(output: str) -> dict[str, str]:
+    """Return the last cell of each row of the table that `check` prints, by model."""
+    lines = output.split("\n\n", maxsplit=1)[0].splitlines()
+    start = lines[0].index("status")
+    return {line.split(" ")[0]: line[start:].strip() for line in lines[1:]}
+
+
+def test_check_compares_every_model_with_its_server(
+    triton: Triton, serve: Callable[[str], str], project: DbtProject
+) -> None:
+    """`check` prints a row for each inference model and every problem, and its exit code is 1; nothing is built."""
+    upper = serve("upper")
+    project.inference_model("good", triton.url, upper, auth_token="s3cret-token")  # noqa: S106 - of nothing
+    project.inference_model("absent", triton.url, "not-there", max_retries="0")
+    project.inference_model("stubbed", triton.url, "nothing", provider="stub")
+    project.inference_model("mistyped", triton.url, upper, tmeout="10")
+    project.model(
+        "other_types",
+        "{{ config(materialized='inference_model') }} CREATE MODEL other_types INPUT (a INT) OUTPUT (b STRING) WITH "
+        f"('provider' = 'triton', 'endpoint' = 'http://127.0.0.1:9', 'model-name' = '{upper}', 'timeout' = '5s')",
+    )
+    before = triton.counters(upper)
+    # dbt writes there for `dbt retry`; and another process may use the warehouse.
+    results = project.root / "target" / "run_results.json"
+    results.parent.mkdir()
+    results.write_text("kept")
+    with duckdb.connect(str(project.database)):
+        checked = _run(project, "check", "--vars", json.dumps({"dbt_triton_endpoint": triton.url}))
+    assert _statuses(checked.stdout) == {
+        "good": "ok",
+        "absent": "no answer",
+        "stubbed": "stub",
+        "mistyped": "invalid",
+        "other_types": "does not fit",
+    }, checked.stdout + checked.stderr
+    assert checked.returncode == 1
+    assert "not-there" in checked.stdout
+    assert "unknown option tmeout; did you mean timeout?" in checked.stdout
+    assert "INPUT column a is declared INT (INT32), but the server's INPUT_TEXT is BYTES[-1, 1]" in checked.stdout
+    assert "5 inference model(s), 3 with problems" in checked.stdout
+    assert "s3cret-token" not in checked.stdout + checked.stderr
+    assert triton.counters(upper) == before
+    assert results.read_text() == "kept"
+
+
+def test_check_and_describe_of_models_that_fit(
+    triton: Triton, serve: Callable[[str], str], project: DbtProject
+) -> None:
+    """`check` ends with 0 when all is well; `describe` says what is declared, served and bound, in either door."""
+    upper = serve("upper")
+    project.model("by_yaml", "{{ dbt_triton.create_model() }}")
+    definition = {
+        "input": {"text": "STRING"},
+        "output": {"loud": "STRING"},
+        "provider": "triton",
+        "endpoint": triton.url,
+        "model-name": upper,
+        "auth-token": "s3cret-token",
+    }
+    config = {"materialized": "inference_model", "meta": {"inference_model": definition}}
+    project.write("models/models.yml", json.dumps({"models": [{"name": "by_yaml", "config": config}]}))
+    checked = _run(project, "check")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert _statuses(checked.stdout) == {"by_yaml": "ok"}
+    described = _run(project, "describe", "by_yaml")
+    assert described.returncode == 0, described.stdout + described.stderr
+    assert "INPUT (text STRING) OUTPUT (loud STRING)" in described.stdout
+    assert "text STRING is bound to INPUT_TEXT BYTES" in described.stdout
+    assert "s3cret-token" not in described.stdout
+    assert not project.database.exists()
+
+
+def test_project_that_dbt_cannot_read_is_said_so(project: DbtProject) -> None:
+    """Outside of a project, or with a broken one, the message is dbt's own, and the exit code is 1."""
+    project.model("broken", "{{ config(materialized='inference_model' }}")
+    failed = _run(project, "check")
+    assert failed.returncode == 1
+    assert "cannot list the inference models of this project" in failed.stderr
+    assert "broken" in failed.stderr
+
+
+def test_init_lists_the_package_so_that_dbt_finds_it(project: DbtProject) -> None:
+    """After `init` and `dbt deps`, a project has the package; a second `init` changes nothing."""
+    (project.root / "dbt_packages" / "dbt_triton").unlink()
+    project.write("dbt_project.yml", "name: shop\nversion: 1.0.0\nprofile: shop\n")
+    project.write("packages.yml", "# ours\npackages:\n    - local: other  # stays\n")
+    project.write("other/dbt_project.yml", "name: other\nversion: 1.0.0\nprofile: shop\n")
+    first, second = _run(project, "init", "--dispatch"), _run(project, "init", "--dispatch")
+    assert first.returncode == second.returncode == 0, first.stderr
+    assert "next: run `dbt deps`" in first.stdout
+    assert second.stdout.count("already in") == 2
+    assert "# ours\n" in (project.root / "packages.yml").read_text()
+    project.inference_model("stubbed", "http://127.0.0.1:9", "nothing", provider="stub")
+    deps = project.dbt("deps")
+    assert deps.code == 0, deps.printed
+    project.build()
+    assert project.query("select provider from stubbed") == [("stub",)]

@@ -1,0 +1,71 @@
+from pathlib import Path
+
+import pytest
+
+from dbt_triton import __version__
+from dbt_triton.errors import DbtTritonError
+from dbt_triton.project import add_dispatch, add_package, git_entry, local_entry
+
+ENTRY = "- local: ../x"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", "packages:\n  - local: ../x\n"),
+        ("# none yet\n", "# none yet\n\npackages:\n  - local: ../x\n"),
+        ("packages:\n- package: a/b\n  version: 1\n", "packages:\n- local: ../x\n- package: a/b\n  version: 1\n"),
+        (
+            "packages: # ours\n    # first\n    - package: a/b\n",
+            "packages: # ours\n    - local: ../x\n    # first\n    - package: a/b\n",
+        ),
+        ("packages:\n  - local: ../x\n", "packages:\n  - local: ../x\n"),
+    ],
+)
+def test_entry_is_added_and_the_rest_stays(tmp_path: Path, before: str, after: str) -> None:
+    """The entry goes into the list of packages in the list's own indentation; comments and other entries stay."""
+    file = tmp_path / "packages.yml"
+    file.write_text(before, encoding="utf-8")
+    assert add_package(tmp_path, ENTRY) == (file, before != after)
+    assert file.read_text(encoding="utf-8") == after
+
+
+def test_file_that_is_not_there_is_made(tmp_path: Path) -> None:
+    """A project without packages gets a packages.yml."""
+    assert add_package(tmp_path, ENTRY) == (tmp_path / "packages.yml", True)
+
+
+def test_packages_in_dependencies_yml_stay_there(tmp_path: Path) -> None:
+    """Where dependencies.yml lists the packages, the entry goes there: dbt takes one of the two files only."""
+    (tmp_path / "dependencies.yml").write_text("packages:\n  - package: a/b\n", encoding="utf-8")
+    assert add_package(tmp_path, ENTRY) == (tmp_path / "dependencies.yml", True)
+
+
+def test_list_in_another_form_is_left_to_the_user(tmp_path: Path) -> None:
+    """A list in flow style is not rewritten; the entry to add is shown."""
+    (tmp_path / "packages.yml").write_text("packages: [{package: a/b}]\n", encoding="utf-8")
+    with pytest.raises(DbtTritonError, match=r"left to you; add this to it:\n- local: \.\./x"):
+        add_package(tmp_path, ENTRY)
+
+
+def test_entry_is_relative_within_reach_of_the_project(tmp_path: Path) -> None:
+    """A package in or beside the project is listed by a relative path, which others can use; else by the whole one."""
+    assert local_entry(tmp_path / "project", tmp_path / "dbt-triton") == '- local: "../dbt-triton"'
+    far = tmp_path / "a" / "b" / "project"
+    assert local_entry(far, tmp_path / "dbt-triton") == f'- local: "{tmp_path}/dbt-triton"'
+
+
+def test_git_entry_is_of_this_version() -> None:
+    """From a repository, the revision of the installed version is listed."""
+    assert git_entry("https://example.com/x.git") == f'- git: "https://example.com/x.git"\n  revision: v{__version__}'
+
+
+def test_dispatch_goes_into_dbt_project_yml_once(tmp_path: Path) -> None:
+    """The line for unit tests and `dbt show` names the project first."""
+    file = tmp_path / "dbt_project.yml"
+    file.write_text("name: 'shop'\nprofile: x\n", encoding="utf-8")
+    assert add_dispatch(tmp_path) == (file, True)
+    assert file.read_text(encoding="utf-8") == (
+        "name: 'shop'\nprofile: x\n\ndispatch:\n  - macro_namespace: dbt\n    search_order: [shop, dbt_triton, dbt]\n"
+    )
+    assert add_dispatch(tmp_path) == (file, False)
