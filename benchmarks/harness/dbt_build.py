@@ -16,10 +16,10 @@ import duckdb
 from harness.workload import LABEL, MODEL, REVIEW_BYTES, REVIEW_PATTERN, Case
 
 _REPOSITORY = Path(__file__).resolve().parent.parent.parent
-_TIMEOUT_SECONDS = 1800
 _FILES = {
     "dbt_project.yml": "name: bench\nversion: 1.0.0\nprofile: bench\n",
-    "profiles.yml": "bench: {target: dev, outputs: {dev: {type: duckdb, path: bench.duckdb}}}\n",
+    "profiles.yml": "bench: {target: dev, outputs: {dev: {type: duckdb, path: bench.duckdb, settings: "
+    "{memory_limit: \"{{ env_var('MEMORY_LIMIT', '16GB') }}\"}}}}\n",
     "packages.yml": f"packages: [{{local: {json.dumps(str(_REPOSITORY))}}}]\n",
     "models/labeller.sql": f"""{{{{ config(materialized='inference_model') }}}}
 CREATE MODEL labeller INPUT (`input` STRING) OUTPUT (`output` STRING)
@@ -29,7 +29,8 @@ WITH ('provider' = 'triton', 'endpoint' = '{{{{ env_var("TRITON_URL") }}}}', 'mo
 SELECT id, output AS label
 FROM ML_PREDICT(
     TABLE {{ source('warehouse', env_var('REVIEWS')) }}, MODEL {{ ref('labeller') }}, DESCRIPTOR(review),
-    MAP['batch-size', '{{ env_var("BATCH_SIZE") }}', 'max-concurrent-operations', '{{ env_var("IN_FLIGHT") }}']
+    MAP['batch-size', '{{ env_var("BATCH_SIZE") }}', 'max-concurrent-operations', '{{ env_var("IN_FLIGHT") }}',
+        'cache', '{{ env_var("CACHE", "run") }}']
 )
 """,
 }
@@ -42,10 +43,14 @@ class DbtFigures:
     Args:
         step: of the ML_PREDICT step alone: read, send, write to the store.
         node: of the whole node, from the table of reviews to the table of labels; this one is compared.
+        seconds: of the whole node.
+        peak_megabytes: resident memory of the whole dbt process, at its highest.
     """
 
     step: float
     node: float
+    seconds: float
+    peak_megabytes: float
 
 
 class DbtProject:
@@ -71,40 +76,50 @@ class DbtProject:
                 assert lengths == [(REVIEW_BYTES,)]
         self._dbt(["deps"], {})
 
-    def build(self, case: Case) -> DbtFigures:
-        """Run ``dbt build``, and check that every row was sent and labelled."""
+    def build(self, case: Case, *, sent: int | None = None, **more: str) -> DbtFigures:
+        """Run ``dbt build``, and check that every row was sent and labelled.
+
+        Args:
+            case: what to build.
+            sent: so many rows must be sent; all of them by default.
+            more: further settings of the project, such as MEMORY_LIMIT.
+        """
+        sent = case.rows if sent is None else sent
         settings = {
             "REVIEWS": _table(case.rows),
             "BATCH_SIZE": str(case.batch_size),
             "IN_FLIGHT": str(case.in_flight),
         }
-        self._dbt(["build", "--no-partial-parse"], settings)
+        peak = self._dbt(["build", "--no-partial-parse"], settings | more)
         results = json.loads((self._folder / "target" / "run_results.json").read_text())["results"]
         node = next(result for result in results if result["unique_id"] == "model.bench.classified")
         step = json.loads(node["adapter_response"]["code"])
-        assert step["rows_predicted"] == case.rows
-        assert step["requests"] >= math.ceil(case.rows / case.batch_size)
+        assert step["rows_predicted"] == sent
+        assert step["requests"] >= math.ceil(sent / case.batch_size)
         with duckdb.connect(str(self._folder / "bench.duckdb"), read_only=True) as warehouse:
             labels = warehouse.execute("select label, count(*) from classified group by label").fetchall()
         assert labels == [(LABEL, case.rows)]
-        return DbtFigures(step=case.rows / step["seconds"], node=case.rows / node["execution_time"])
+        seconds = node["execution_time"]
+        return DbtFigures(case.rows / step["seconds"], case.rows / seconds, seconds, peak)
 
-    def _dbt(self, arguments: list[str], settings: dict[str, str]) -> None:
+    def _dbt(self, arguments: list[str], settings: dict[str, str]) -> float:
+        """Run dbt, and return its peak of resident memory in megabytes."""
         placeholders = {"REVIEWS": "", "BATCH_SIZE": "1", "IN_FLIGHT": "1"}
-        ran = subprocess.run(
-            [str(Path(sys.executable).parent / "dbt"), *arguments, "--profiles-dir", str(self._folder)],
-            cwd=self._folder,
-            env=os.environ
-            | {"DBT_SEND_ANONYMOUS_USAGE_STATS": "false", "TRITON_URL": self._endpoint}
-            | placeholders
-            | settings,
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_SECONDS,
-            check=False,
-        )
-        if ran.returncode:
-            raise RuntimeError(f"dbt {arguments[0]} failed:\n{ran.stdout}\n{ran.stderr}")
+        environment = {"DBT_SEND_ANONYMOUS_USAGE_STATS": "false", "TRITON_URL": self._endpoint}
+        with (self._folder / "dbt.out").open("w+") as output:
+            process = subprocess.Popen(
+                [str(Path(sys.executable).parent / "dbt"), *arguments, "--profiles-dir", str(self._folder)],
+                cwd=self._folder,
+                env=os.environ | environment | placeholders | settings,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            output.seek(0)
+            if process.returncode:
+                raise RuntimeError(f"dbt {arguments[0]} failed:\n{output.read()}")
+        return usage.ru_maxrss / 1024
 
 
 def _table(rows: int) -> str:

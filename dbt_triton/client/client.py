@@ -28,6 +28,7 @@ from dbt_triton.client.retries import (
 )
 from dbt_triton.client.served import ServedModel
 from dbt_triton.client.transport import HttpxTransportAdapter, Transport, open_transport
+from dbt_triton.credentials import MASK
 from dbt_triton.errors import InferenceError, Reason
 from dbt_triton.options import Options
 
@@ -36,6 +37,8 @@ logger = logging.getLogger("dbt_triton.client")
 _COMPRESSION_LEVEL = 1
 _GZIP_WINDOW_BITS = 31
 _ERROR_TEXT_LENGTH = 500
+#: A shorter header value is no secret, and hiding it would hide parts of other words.
+_SECRET_LENGTH = 8
 _PAUSE_STEP_SECONDS = 0.5
 _OK = 200
 #: A request that is not answered is sent once more as it is: the server may have been busy, and computes on either way.
@@ -94,6 +97,11 @@ class TritonClient:
         )
         # A repeated sequence step would count a row twice, unless the server surely did not run it.
         self._executed_is_final = options.sequence_id is not None
+        self._secrets = [
+            value
+            for header in (headers or {}).values()
+            if len(value := header.removeprefix("Bearer ")) >= _SECRET_LENGTH
+        ]
         self._headers = {
             **(headers or {}),
             "Accept-Encoding": "identity",
@@ -231,7 +239,7 @@ class TritonClient:
         return InferenceError(text, reason=reason, attempts=number)
 
     def _failed_answer(self, reply: Reply, number: int) -> RetryableError | InferenceError:
-        text = server_words(bytes(reply.content))
+        text = self._words(bytes(reply.content))
         if reply.status in OVERLOAD_STATUSES:
             self.on_overload()
         if is_retryable(reply.status, text, executed_is_final=self._executed_is_final):
@@ -259,7 +267,7 @@ class TritonClient:
                 logger.debug("GET %s%s attempt %d: %s", self.options.endpoint, path, number, text)
                 raise RetryableError(text, Reason.UNAVAILABLE) from error
             logger.debug("GET %s%s attempt %d: status %d", self.options.endpoint, path, number, response.status_code)
-            text = "" if response.is_success else server_words(response.content)
+            text = "" if response.is_success else self._words(response.content)
             if is_retryable(response.status_code, text, executed_is_final=False):
                 raise RetryableError(text, Reason.UNAVAILABLE, status=response.status_code)
             return response
@@ -270,8 +278,15 @@ class TritonClient:
             raise _final(error) from error
         if response.is_success:
             return _json_object(response.content, path) if not path.endswith("/ready") else {}
-        words = server_words(response.content)
+        words = self._words(response.content)
         raise InferenceError(f"Triton at {self.options.endpoint} says: {words}", status=response.status_code)
+
+    def _words(self, content: bytes) -> str:
+        """Return what a server said, without a secret that it repeats."""
+        text = server_words(content)
+        for secret in self._secrets:
+            text = text.replace(secret, MASK)
+        return text
 
     def _compressed(self, body: bytes) -> bytes:
         if self.options.compression == "gzip":
