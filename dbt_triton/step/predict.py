@@ -17,13 +17,14 @@ from dbt_triton.ddl.ml_predict import Span
 from dbt_triton.engine import Engine, FailedRows, RunError, RunStats
 from dbt_triton.errors import ConfigurationError, DbtTritonError, InferenceError
 from dbt_triton.inference_model import Binding, bind
+from dbt_triton.step.advice import with_advice
 from dbt_triton.step.plan import Plan, PlannedCall, unused_name
 from dbt_triton.step.progress import reporter
 from dbt_triton.step.report import ended_early, failed_rows
 from dbt_triton.step.rewrite import Source, joined, sampled, stubbed
 from dbt_triton.store import KEY_COLUMNS, PredictionStore, key_halves
 from dbt_triton.tensors import RequestFormat
-from dbt_triton.warehouse import DuckDBWarehouse, TableWriter, quote
+from dbt_triton.warehouse import DuckDBWarehouse, TableWriter, WarehouseError, quote
 
 logger = logging.getLogger("dbt_triton.step")
 
@@ -88,8 +89,7 @@ class _Run:
             self.replacements[planned.call.span] = stubbed(planned, query)
             return
         source = self._source(number, planned)
-        filled = " and ".join(f"{value} is not null" for value in planned.values)
-        rows = int(self._warehouse.rows(f"select count(*) as n from {source.relation} where {filled}")[0]["n"])
+        rows = self._rows_to_send(planned, source)
         if not rows:
             # Nothing to send: no server is needed (dbt's --empty, an empty table).
             self.replacements[planned.call.span] = planned.check_form(source.rows)
@@ -107,6 +107,19 @@ class _Run:
         logger.debug("%s: %s", planned.model.name, self.stats)
         self._judge_failures(planned, source, store)
         self.replacements[planned.call.span] = joined(planned, source, store)
+
+    def _rows_to_send(self, planned: PlannedCall, source: Source) -> int:
+        """Count the rows that have no NULL among their inputs; each input is cast here for the first time."""
+        filled = " and ".join(f"{value} is not null" for value in planned.values)
+        try:
+            return int(self._warehouse.rows(f"select count(*) as n from {source.relation} where {filled}")[0]["n"])
+        except WarehouseError as error:
+            declared = ", ".join(f"{column.name} {column.sql_type}" for column in planned.model.inputs)
+            raise DbtTritonError(
+                f"line {planned.call.line}: the DESCRIPTOR columns do not fit INPUT ({declared}) of "
+                f"{planned.model.name}: {str(error).splitlines()[0]}. Cast them in the query that is the TABLE; "
+                "try_cast() makes NULL of what cannot be cast"
+            ) from error
 
     def give_up(self) -> None:
         """Free what a failed run has put into the session, and what it must not leave behind."""
@@ -232,7 +245,7 @@ def preflight(plan: Plan) -> dict[int, Binding]:
         except ConfigurationError as error:
             problems += [f"{error.subject}: {problem}" for problem in error.problems]
         except InferenceError as error:
-            problems.append(f'inference model "{planned.model.name}": {error}')
+            problems.append(f'inference model "{planned.model.name}": {with_advice(error, planned.model.options)}')
     if problems:
         raise ConfigurationError(list(dict.fromkeys(problems)), "ML_PREDICT, before any row was sent")
     return bindings
