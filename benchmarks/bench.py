@@ -1,4 +1,4 @@
-"""``make bench``: rows a second of ``dbt build``, beside a hand-written loop and the server's limit, in one run.
+"""``make bench``: ``dbt build`` beside a hand-written loop and the server's limit, in one run.
 
 Every round measures every client after the other, so that they meet the same machine; ratios are of the medians.
 ``--quick`` shows that everything runs, and writes nothing.
@@ -16,7 +16,9 @@ from pathlib import Path
 
 import numpy as np
 from harness.chart import draw
+from harness.codec import CodecFigures, measure_bytes
 from harness.dbt_build import DbtFigures, DbtProject
+from harness.outlasting import MEMORY_LIMIT, NO_LIMIT, Growth, measure_growth, measure_nothing_new
 from harness.report import markdown_table, number, origin
 from harness.tritonclient_loop import Texts, rows_per_second
 from harness.workload import MODEL_REPOSITORY, REVIEW_BYTES, Case, infer_url, make_request, reviews
@@ -29,6 +31,9 @@ RESULTS = HERE / "results.md"
 CHART = HERE / "results.svg"
 WARM_UP_ROWS = 2_000
 ROWS_ONE_BY_ONE = 30_000
+#: Rows of the largest tables over those of the smallest.
+GROWTH = (1, 4, 5)
+PICTURE_BATCH_SIZES, PICTURE_IN_FLIGHT, ROWS_A_POINT = (1, 4, 16, 64, 256, 1024), (4, 32), 10_000
 
 STEP = "dbt build, ML_PREDICT step"
 NODE = "dbt build, warehouse to warehouse"
@@ -49,16 +54,29 @@ def main() -> int:
         for in_flight in arguments.in_flight
         for size in arguments.batch_sizes
     ]
+    picture = [
+        Case(size, in_flight, max(min(arguments.rows, ROWS_A_POINT * size), size))
+        for in_flight in PICTURE_IN_FLIGHT
+        for size in PICTURE_BATCH_SIZES
+    ]
+    sizes = [arguments.rows * times for times in GROWTH]
+    row_counts = [WARM_UP_ROWS, *sizes, *(case.rows for case in (*cases, *picture))]
     with tempfile.TemporaryDirectory(prefix="dbt-triton-bench-") as folder, TritonServer(MODEL_REPOSITORY) as server:
-        project = DbtProject(Path(folder), server.url, [WARM_UP_ROWS, *(case.rows for case in cases)])
+        project = DbtProject(Path(folder), server.url, row_counts)
         measured = measure(server.url, project, cases, arguments.rounds, arguments.seconds)
-    report = write_report(measured, arguments)
+        others = [
+            codec_line([measure_bytes() for _ in range(arguments.rounds)]),
+            nothing_new_line(project, arguments.rounds, Case(64, 32, arguments.rows)),
+            *growth_lines(project, sizes),
+        ]
+        drawn = measure(server.url, project, picture, 1, arguments.seconds)
+    report = write_report(measured, others, arguments)
     print(f"\n{report}")
     if arguments.quick:
         print(f"\n--quick: too few rows to compare; {RESULTS.name} is left as it is.")
         return 0
     RESULTS.write_text(f"# Results of `make bench`\n\n{report}\n\n![]({CHART.name})\n")
-    draw(CHART, chart_lines(measured))
+    draw(CHART, chart_lines(drawn))
     print(f"\nWritten to {RESULTS.name} and {CHART.name}.")
     return 0
 
@@ -69,7 +87,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few rows, one round")
     parser.add_argument(
-        "--rows", type=int, default=5_000 if quick else 200_000, help="reviews (one row a request: at most 30,000)"
+        "--rows", type=int, default=5_000 if quick else 1_000_000, help="reviews (one row a request: at most 30,000)"
     )
     parser.add_argument("--rounds", type=int, default=1 if quick else 3)
     parser.add_argument("--seconds", type=float, default=1 if quick else 4, help="of one run of wrk")
@@ -129,15 +147,54 @@ def ratio(figure: float | None, to: float | None) -> str:
     return "n/a" if figure is None or to is None else f"{figure / to:.2f}"
 
 
-def write_report(measured: dict[Case, Figures], arguments: argparse.Namespace) -> str:
-    """Write both tables, and what they are."""
+def codec_line(rounds: Sequence[CodecFigures]) -> list[str]:
+    """Measured in memory."""
+    ratio_of = statistics.median(figures.ratio for figures in rounds)
+    ours = statistics.median(figures.ours for figures in rounds)
+    return [
+        "encode and decode 100,000 BYTES, over tritonclient's functions",
+        f"{ours * 1000:.1f} ms",
+        f"{ratio_of:.1f}",
+    ]
+
+
+def nothing_new_line(project: DbtProject, rounds: int, case: Case) -> list[str]:
+    """Build twice with a persistent cache."""
+    pairs = [measure_nothing_new(project, case) for _ in range(rounds)]
+    seconds = statistics.median(again for _, again in pairs)
+    ratio_of = statistics.median(again / first for first, again in pairs)
+    what = f"{case.rows:,} rows, persistent cache, nothing new, over the first build (64 rows a request)"
+    return [what, f"{seconds:.2f} s", f"{ratio_of:.3f}"]
+
+
+def growth_lines(project: DbtProject, sizes: Sequence[int]) -> list[list[str]]:
+    """Build tables of several sizes, with and without a limit on DuckDB's memory."""
+    few, more, most = sizes
+    lines = []
+    for limit, said in ((MEMORY_LIMIT, f"memory_limit {MEMORY_LIMIT}"), (NO_LIMIT, "no memory_limit")):
+        grown: Growth = measure_growth(project, list(sizes), memory_limit=limit)
+        peak = f"{grown.megabytes[most]:,.0f} MB"
+        lines += [
+            [f"peak memory of dbt, {most:,} rows over {few:,} ({said})", peak, f"{grown.memory_ratio(most, few):.2f}"],
+            [
+                f"time, {more:,} rows over {few:,} ({said})",
+                f"{grown.seconds[more]:.1f} s",
+                f"{grown.time_ratio(more, few):.2f}",
+            ],
+        ]
+    return lines
+
+
+def write_report(measured: dict[Case, Figures], others: Sequence[Sequence[str]], arguments: argparse.Namespace) -> str:
+    """Write the tables, and what they are."""
     introduction = (
         f"Rows a second, {REVIEW_BYTES}-byte distinct reviews; medians of {arguments.rounds} round(s), in each of "
         "which every client runs once. The limit is the better of wrk's JSON and binary requests. `dbt build` reads "
         "a DuckDB table and makes one; its start-up is left out, and its ratios are of the whole node, warehouse to "
         "warehouse. The other two have no warehouse at either end."
     )
-    return "\n\n".join([introduction, summary_table(measured), "Each round:", rounds_table(measured), origin()])
+    rest = markdown_table(["beside it", "figure", "ratio"], others)
+    return "\n\n".join([introduction, summary_table(measured), rest, "Each round:", rounds_table(measured), origin()])
 
 
 def summary_table(measured: dict[Case, Figures]) -> str:

@@ -14,6 +14,12 @@ for _name in ("OPENBLAS_MAIN_FREE", "GOTOBLAS_MAIN_FREE"):
     _os.environ.setdefault(_name, "1")
 
 
+# As of typing, which is not imported for it.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dbt_triton.step.python_model import ml_predict as ml_predict
+
+
 def __getattr__(name: str) -> object:
     """Import the function for dbt's Python models when it is asked for, and not before."""
     if name == "ml_predict":

@@ -31,7 +31,7 @@ class ProjectModel:
 
 
 def inference_models(dbt_arguments: Sequence[str]) -> list[ProjectModel]:
-    """Ask dbt for the inference models of a project, with Jinja rendered. Nothing is built, and no file written.
+    """Ask dbt for the inference models of a project, with Jinja rendered. Nothing is built.
 
     Args:
         dbt_arguments: such as ``--project-dir`` and ``--target``, passed on to dbt.

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -31,6 +32,10 @@ _FAILURE_COLUMNS = (
     ("ml_attempts", "INTEGER"),
 )
 _ARROW_VIEW = "dbt_triton_chunk"
+#: What DuckDB keeps of an input besides its value while it looks for distinct ones, about.
+_BYTES_A_ROW = 64
+_PART_BYTES = 128 * 2**20
+_MAX_PARTS = 32
 
 
 #: How many columns of a record batch are the key.
@@ -63,6 +68,34 @@ def key_of_halves(high: str, low: str) -> str:
     return f"((cast({high} as uhugeint) << 64) | {low})"
 
 
+@dataclass(frozen=True)
+class Part:
+    """One of ``count`` parts of the inputs, of about equal size; equal inputs are in one part."""
+
+    number: int
+    count: int
+
+    def condition(self, values: Sequence[str]) -> str:
+        """Return the SQL that is true for the inputs of this part."""
+        if self.count == 1:
+            return "true"
+        texts = ", ".join(f"cast({value} as varchar)" for value in values)
+        return f"hash({texts}) % {self.count} = {self.number}"
+
+
+def parts(rows: int, size: int) -> list[Part]:
+    """Cut inputs into parts whose distinct values take about 128 MB each.
+
+    Each part is one more scan of the input, so there are not many of them, whatever its size.
+
+    Args:
+        rows: how many there are.
+        size: of their values, in bytes.
+    """
+    count = min(max(-(-(size + rows * _BYTES_A_ROW) // _PART_BYTES), 1), _MAX_PARTS)
+    return [Part(number, count) for number in range(count)]
+
+
 class PredictionStore:
     """The store of one ML_PREDICT call.
 
@@ -78,7 +111,7 @@ class PredictionStore:
         self._model = model
         self._lock = threading.Lock()
 
-    def prepare(self, warehouse: DuckDBWarehouse, writer: TableWriter, *, retry_errors: bool) -> tuple[int, int]:
+    def prepare(self, warehouse: DuckDBWarehouse, writer: TableWriter, *, retry_errors: bool) -> int:
         """Create the table, or keep the one that an earlier run left if its columns still fit.
 
         Rows that failed for a passing reason are forgotten, so that they are sent again.
@@ -89,7 +122,7 @@ class PredictionStore:
             retry_errors: forget rows that failed for good, too.
 
         Returns:
-            How many predictions of this fingerprint it already holds, and how many rows with those that failed.
+            How many rows of this fingerprint it holds that need not be sent again.
         """
         columns = [(KEY, "UHUGEINT"), (FINGERPRINT, "VARCHAR")]
         columns += [(column.name, column.duckdb_type) for column in self._model.outputs]
@@ -98,13 +131,11 @@ class PredictionStore:
         writer.execute(f"create table if not exists {self.relation} ({definition})")
         if warehouse.describe(f"select * from {self.relation}") != columns:
             writer.execute(f"create or replace table {self.relation} ({definition})")
-            return 0, 0
+            return 0
         permanent = ", ".join(f"'{reason}'" for reason in sorted(PERMANENT_REASONS))
         kept = "" if retry_errors else f" and ml_reason not in ({permanent})"
         writer.execute(f"delete from {self.relation} where {self._ours} and {ERROR} is not null{kept}")
-        counts = f"count(*) filter ({ERROR} is null), count(*)"
-        predicted, rows = writer.execute(f"select {counts} from {self.relation} where {self._ours}")[0]
-        return int(predicted), int(rows)
+        return int(writer.execute(f"select count(*) from {self.relation} where {self._ours}")[0][0])
 
     @property
     def _ours(self) -> str:
@@ -164,7 +195,9 @@ class PredictionStore:
         with self._lock:
             writer.append(f"insert into {self.relation} select {selected} from {_ARROW_VIEW}", _ARROW_VIEW, table)
 
-    def pending_query(self, source: str, values: Sequence[str], key: str, *, anything_known: bool) -> str:
+    def pending_query(
+        self, source: str, values: Sequence[str], key: str, *, anything_known: bool, part: Part = Part(0, 1)
+    ) -> str:
         """Return the query for the distinct inputs that have no prediction yet: the key's halves, then the values.
 
         Args:
@@ -172,9 +205,11 @@ class PredictionStore:
             values: SQL expressions of the inputs, cast to the types of INPUT.
             key: the SQL of the key.
             anything_known: whether the store has rows of this fingerprint.
+            part: which of the inputs. Finding the distinct ones takes memory for all that are looked at.
         """
+        within = part.condition(values)
         if not anything_known and [column.duckdb_type for column in self._model.inputs] == ["VARCHAR"]:
-            return _distinct_texts(source, values[0])
+            return _distinct_texts(source, values[0], within)
         columns = ", ".join(f"{value} as value_{position}" for position, value in enumerate(values))
         firsts = ", ".join(f"any_value(value_{position})" for position in range(len(values)))
         unknown = (
@@ -183,18 +218,18 @@ class PredictionStore:
         )
         return (
             f"select {key_halves(f'pending.{KEY}')}, {firsts} "
-            f"from (select {key} as {KEY}, {columns} from {source}) as pending "
+            f"from (select {key} as {KEY}, {columns} from {source} where {within}) as pending "
             f"where pending.{KEY} is not null{unknown if anything_known else ''} "
             f"group by pending.{KEY}"
         )
 
 
-def _distinct_texts(source: str, value: str) -> str:
+def _distinct_texts(source: str, value: str, within: str) -> str:
     """Return the query for distinct texts and their keys, which costs half of a query for distinct keys.
 
     They are compared as bytes, as the key is: two texts that a collation takes for one are two inputs.
     """
     return (
         f"select {key_halves(KEY)}, value_0 from (select md5_number(value_0) as {KEY}, value_0 "
-        f"from (select distinct encode({value}) as value_0 from {source} where {value} is not null))"
+        f"from (select distinct encode({value}) as value_0 from {source} where {value} is not null and {within}))"
     )

@@ -7,8 +7,7 @@ tables. The store is written on a second cursor, whose commits do not touch the 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -83,33 +82,14 @@ class DuckDBWarehouse:
         clauses.append("database_name in (select database_name from duckdb_databases() where type = 'duckdb')")
         return bool(self._fetch(f"select 1 from duckdb_tables() where {' and '.join(clauses)} limit 1"))
 
-    def read(self, query: str) -> Generator[pa.RecordBatch, None, None]:
-        """Stream a query as record batches; close it before the session is used again."""
+    def read(self, queries: Iterable[str]) -> Generator[pa.RecordBatch, None, None]:
+        """Stream queries, one after the other, as record batches; close it before the session is used again."""
         try:
-            relation = self._session.query(query)
-            if relation is None:
-                return
-            with _arrow_reader(relation, _READ_ROWS) as reader:
-                yield from reader
+            for query in queries:
+                with _arrow_reader(self._session.query(query), _READ_ROWS) as reader:
+                    yield from reader
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             raise WarehouseError(str(error)) from error
-
-    @contextmanager
-    def on_interrupt(self, act: Callable[[], None]) -> Generator[None, None, None]:
-        """Call ``act`` in dbt's main thread, instead of interrupting a query, when dbt gives up (Ctrl-C, --fail-fast).
-
-        dbt then calls ``interrupt`` of dbt-duckdb's wrapper of the cursor, and waits for the model's thread to end;
-        nothing else of it reaches a step.
-        """
-        try:
-            self._session.interrupt = act
-        except AttributeError:  # a bare cursor, outside dbt
-            yield
-            return
-        try:
-            yield
-        finally:
-            del self._session.interrupt
 
     def interrupts(self) -> Interrupts:
         """Notice an interrupt while nothing else runs on the session."""

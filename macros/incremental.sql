@@ -15,6 +15,8 @@
 
 {#- The strategy by which an ml_predict model is incremental, or none. With a unique_key alone it is dbt-duckdb's own default. -#}
 {% macro incremental_strategy() -%}
+  {#- A strategy that is set for a whole folder does not concern the inference models in it. -#}
+  {%- if config.get('materialized') != 'ml_predict' -%}{{- return(none) -}}{%- endif -%}
   {%- set strategy = config.get('incremental_strategy') -%}
   {%- if strategy == 'microbatch' -%}
     {%- do exceptions.raise_compiler_error(
@@ -29,7 +31,9 @@
 
 {#- Add the rows of a SELECT to the table, by the model's strategy, within the open transaction. Returns how many they are. -#}
 {% macro add_increment(target_relation, build_sql) -%}
-  {%- set temporary_relation = duckdb__dispatch_temporary_relation(target_relation) -%}
+  {#- dbt-duckdb 1.10 knows temporary tables only. -#}
+  {%- set temporary_relation = duckdb__dispatch_temporary_relation(target_relation)
+    if duckdb__dispatch_temporary_relation is defined else {'relation': make_temp_relation(target_relation), 'temporary': true} -%}
   {%- set temp_relation = temporary_relation.relation -%}
   {%- call statement('dbt_triton_increment') -%}
     {{ create_table_as(temporary_relation.temporary, temp_relation, build_sql) }}

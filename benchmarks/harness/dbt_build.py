@@ -102,6 +102,11 @@ class DbtProject:
         seconds = node["execution_time"]
         return DbtFigures(case.rows / step["seconds"], case.rows / seconds, seconds, peak)
 
+    def forget(self) -> None:
+        """Drop the predictions that a persistent cache has kept."""
+        with duckdb.connect(str(self._folder / "bench.duckdb")) as warehouse:
+            warehouse.execute("drop table if exists classified__ml_predictions")
+
     def _dbt(self, arguments: list[str], settings: dict[str, str]) -> float:
         """Run dbt, and return its peak of resident memory in megabytes."""
         placeholders = {"REVIEWS": "", "BATCH_SIZE": "1", "IN_FLIGHT": "1"}

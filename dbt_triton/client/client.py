@@ -39,6 +39,8 @@ _GZIP_WINDOW_BITS = 31
 _ERROR_TEXT_LENGTH = 500
 #: A shorter header value is no secret, and hiding it would hide parts of other words.
 _SECRET_LENGTH = 8
+#: Triton writes the id first (2.51, measured).
+_ID = re.compile(rb'\{"id":"(\d+)"')
 _PAUSE_STEP_SECONDS = 0.5
 _OK = 200
 #: A request that is not answered is sent once more as it is: the server may have been busy, and computes on either way.
@@ -106,7 +108,7 @@ class TritonClient:
             **(headers or {}),
             "Accept-Encoding": "identity",
             "User-Agent": "dbt-triton",
-            "Content-Type": "application/octet-stream",
+            "Content-Type": "application/json",
             **({"Content-Encoding": options.compression} if options.compression != "none" else {}),
         }
 
@@ -141,11 +143,21 @@ class TritonClient:
 
     def stop(self) -> None:
         """Send nothing more: what is on its way may end, what waits for another attempt is cancelled."""
+        if self.stopping:
+            return
         self.stopping = True
         for task in self._backing_off:
             task.cancel()
 
-    async def infer(self, body: bytes, header_length: int | None, *, rows: int = 1, alone: bool = True) -> Reply:
+    async def infer(
+        self,
+        body: bytes,
+        header_length: int | None,
+        *,
+        rows: int = 1,
+        alone: bool = True,
+        request_id: int | None = None,
+    ) -> Reply:
         """Send one inference request, with retries.
 
         Args:
@@ -154,41 +166,60 @@ class TritonClient:
             rows: how many rows it has. Several that got an exception, or no answer twice, are better split than
                 sent again.
             alone: whether no other request can be to blame for an exception of the model.
+            request_id: is put into the JSON of the body. Triton repeats it, so that an answer to another request, on a
+                connection that is out of step, is not believed.
 
         Raises:
             InferenceError: it was refused, or every attempt failed; with Triton's own words.
         """
+        start = b"{" if request_id is None else b'{"id":"%d",' % request_id
+        body = start + body[1:] if request_id is not None else body
         headers = self._headers
         if header_length is not None:
-            headers = {**headers, HEADER_LENGTH: str(header_length)}
+            length = str(header_length + len(start) - 1)
+            headers = {**headers, "Content-Type": "application/octet-stream", HEADER_LENGTH: length}
         if self.options.compression != "none":
             body = self._compressed(body)
         try:
-            return await self._attempt(1, headers, body)
+            return await self._attempt(1, headers, body, request_id)
         except RetryableError as error:
             if not self._is_worth_retrying(error, 1, rows=rows, alone=alone):
-                raise _final(error) from error
+                raise self._given_up(error) from error
             first = error
-        return await self._retry(first, headers, body, rows=rows, alone=alone)
+        return await self._retry(first, headers, body, request_id, rows=rows, alone=alone)
+
+    def _given_up(self, error: RetryableError) -> InferenceError:
+        """Make the error of a request that has no attempt left; while the run ends, nothing has."""
+        reason = Reason.STOPPED if self.stopping else error.reason
+        return InferenceError(error.text, reason=reason, status=error.status, attempts=error.attempts)
 
     def _is_worth_retrying(self, error: RetryableError, number: int, *, rows: int, alone: bool) -> bool:
+        if self.stopping:
+            return False
         if error.reason == Reason.MODEL_ERROR:
             return rows == 1 and alone
         return error.reason != Reason.TIMEOUT or rows == 1 or number <= _TIMEOUT_RETRIES_OF_SEVERAL_ROWS
 
-    async def _retry(
-        self, first: RetryableError, headers: Mapping[str, str], body: bytes, *, rows: int, alone: bool
+    async def _retry(  # noqa: PLR0913 - what `infer` was told
+        self,
+        first: RetryableError,
+        headers: Mapping[str, str],
+        body: bytes,
+        request_id: int | None,
+        *,
+        rows: int,
+        alone: bool,
     ) -> Reply:
         task = cast("asyncio.Task[Any]", asyncio.current_task())
 
         async def attempt(number: int) -> Reply:
             self._backing_off.discard(task)
             try:
-                return await self._attempt(number, headers, body)
+                return await self._attempt(number, headers, body, request_id)
             except RetryableError as error:
                 error.attempts = number
                 if not self._is_worth_retrying(error, number, rows=rows, alone=alone):
-                    raise _final(error) from error
+                    raise self._given_up(error) from error
                 self._backing_off.add(task)
                 raise
 
@@ -204,7 +235,7 @@ class TritonClient:
         finally:
             self._backing_off.discard(task)
 
-    async def _attempt(self, number: int, headers: Mapping[str, str], body: bytes) -> Reply:
+    async def _attempt(self, number: int, headers: Mapping[str, str], body: bytes, request_id: int | None) -> Reply:
         if self.resume_at:
             await self._turn()
         if self.stopping:
@@ -226,6 +257,13 @@ class TritonClient:
                 *(self._infer_url, number, len(body), reply.status, len(reply.content), milliseconds),
             )
         if reply.status == _OK:
+            answered = _ID.match(reply.content) if request_id is not None else None
+            if answered is not None and int(answered[1]) != request_id:
+                self._transport.close_idle()  # one of them is the connection that is out of step
+                text = f"Triton at {self.options.endpoint} sent the answer to another request"
+                if self._executed_is_final:
+                    raise InferenceError(text, attempts=number)
+                raise RetryableError(text, Reason.UNAVAILABLE)
             return reply
         raise self._failed_answer(reply, number)
 

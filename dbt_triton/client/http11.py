@@ -25,10 +25,16 @@ _HEADER_LENGTH = HEADER_LENGTH.lower().encode()
 _INFORMATIONAL = range(100, 200)
 _NO_BODY = frozenset({204, 304})
 _CLOSE_SECONDS = 1.0
+#: OpenSSL's codes for a certificate of a CA that is not trusted, or of itself.
+_UNKNOWN_CA = frozenset({18, 19, 20, 21})
 #: How often overdue answers are looked for; more often where the timeout itself is short.
 _SWEEP_SECONDS = 0.1
 #: A longer body is written by itself, rather than copied behind its head.
 _COPIED_BYTES = 65_536
+
+
+class StaleConnectionError(httpx.ReadError):
+    """A kept connection ended before a byte of an answer: the server most likely had closed it while it was idle."""
 
 
 class Connection(asyncio.Protocol):
@@ -39,6 +45,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._answer: asyncio.Future[Reply] | None = None
         self._deadline = 0.0
+        self._was_used = False
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # It goes on from one answer to the next by itself.
         self._parser = httptools.HttpResponseParser(self)
@@ -67,6 +74,7 @@ class Connection(asyncio.Protocol):
             deadline: on the loop's clock, when the answer must be whole.
 
         Raises:
+            StaleConnectionError: the connection carried a request before, and broke before an answer to this one.
             httpx.TransportError: the connection broke, the answer is not HTTP, or the time is over.
         """
         if self._transport is None:
@@ -125,7 +133,8 @@ class Connection(asyncio.Protocol):
             self._complete()
         else:
             what = "in the middle of its answer" if self._started else "without an answer"
-            self._fail(httpx.ReadError(f"the server closed the connection {what}" + (f" ({exc})" if exc else "")))
+            kind = StaleConnectionError if self._was_used and not self._started else httpx.ReadError
+            self._fail(kind(f"the server closed the connection {what}" + (f" ({exc})" if exc else "")))
         if not self.closed.done():
             self.closed.set_result(None)
 
@@ -161,7 +170,8 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """Hand the answer over; called by the parser."""
         if self._parser.get_status_code() in _INFORMATIONAL:
-            self._has_length = False  # another answer follows
+            self._reset()  # another answer follows
+            self._started = True
             return
         self._complete()
 
@@ -176,8 +186,11 @@ class Connection(asyncio.Protocol):
             answer.set_exception(error)
             return
         answer.set_result(Reply(parser.get_status_code(), memoryview(content), self._header_length, self._retry_after))
-        if transport is None or not parser.should_keep_alive() or transport.get_write_buffer_size():
+        if transport is not None and transport.get_write_buffer_size():
+            self.abort()  # the server answered before it read the body, and may never read the rest of it
+        elif not parser.should_keep_alive():
             self.close()
+        self._was_used = True
         self._reset()
 
     def _fail(self, error: httpx.TransportError) -> None:
@@ -191,21 +204,27 @@ class Http11Transport(httpx.AsyncBaseTransport):
     Args:
         base_url: scheme, host and port of the server.
         timeout: seconds for one request as a whole, from the connection to the end of the answer.
-        ssl_context: for https.
+        ssl_context: for https; by default what the system trusts.
+        may_repeat: whether a POST that meets a stale connection may be sent once more, though the server may, in rare
+            cases, have received it.
     """
 
-    def __init__(self, base_url: str, *, timeout: float, ssl_context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, base_url: str, *, timeout: float, ssl_context: ssl.SSLContext | None = None, may_repeat: bool = True
+    ) -> None:
         parts = urlsplit(base_url)
         self._secure = parts.scheme == "https"
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if self._secure else 80)
         self._authority = parts.netloc
-        self._ssl = ssl_context if self._secure else None
+        self._ssl = (ssl_context or ssl.create_default_context()) if self._secure else None
+        self._may_repeat = may_repeat
         self._timeout = timeout
         self._sweep_seconds = min(timeout / 10, _SWEEP_SECONDS)
         self._idle: list[Connection] = []
         self._connections: set[Connection] = set()
         self._clock: asyncio.TimerHandle | None = None
+        self._closed = False
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """Send one POST and return its whole answer.
@@ -225,28 +244,50 @@ class Http11Transport(httpx.AsyncBaseTransport):
         given = {} if reply.retry_after is None else {"Retry-After": reply.retry_after}
         return httpx.Response(reply.status, headers=given, content=bytes(reply.content))
 
+    def close_idle(self) -> None:
+        """Close the connections that carry no request."""
+        for connection in list(self._idle):
+            connection.abort()
+        self._idle.clear()
+
     async def aclose(self) -> None:
         """Close every connection, and wait until the server can see it."""
+        self._closed = True
         if self._clock is not None:
             self._clock.cancel()
-        connections = list(self._connections)
-        for connection in connections:
-            connection.close()
-        if connections:
-            await asyncio.wait([connection.closed for connection in connections], timeout=_CLOSE_SECONDS)
-        for connection in connections:
-            connection.abort()
+            self._clock = None
+        for end in (Connection.close, Connection.abort):
+            connections = list(self._connections)
+            for connection in connections:
+                end(connection)
+            if connections:
+                await asyncio.wait([connection.closed for connection in connections], timeout=_CLOSE_SECONDS)
 
     async def _send(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Reply:
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
         length = f"Content-Length: {len(body)}\r\n" if body or method == "POST" else ""
         head = f"{method} {target} HTTP/1.1\r\nHost: {self._authority}\r\n{lines}{length}\r\n"
         deadline = asyncio.get_running_loop().time() + self._timeout
-        connection = self._idle.pop() if self._idle else await self._connect()
-        reply = await connection.request(head.encode(), body, deadline)
+        connection = self._kept() or await self._connect(deadline)
+        try:
+            reply = await connection.request(head.encode(), body, deadline)
+        except StaleConnectionError:
+            if self._closed or (method == "POST" and not self._may_repeat):
+                raise
+            # As RFC 9112, 9.3.1 allows; a new connection cannot be stale, so this happens once.
+            connection = await self._connect(deadline)
+            reply = await connection.request(head.encode(), body, deadline)
         if connection.usable:
             self._idle.append(connection)
         return reply
+
+    def _kept(self) -> Connection | None:
+        """Return an idle connection, if there is one."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.usable:
+                return connection
+        return None
 
     def _sweep(self) -> None:
         """Let answers that are overdue fail: one timer for all of them costs less than one for each."""
@@ -256,26 +297,39 @@ class Http11Transport(httpx.AsyncBaseTransport):
             connection.expire(now)
         self._clock = loop.call_later(self._sweep_seconds, self._sweep)
 
-    async def _connect(self) -> Connection:
+    async def _connect(self, deadline: float) -> Connection:
         loop = asyncio.get_running_loop()
+        self._check_open()
         if self._clock is None:
             self._sweep()
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout_at(deadline):
                 _, connection = await loop.create_connection(
                     lambda: Connection(self._idle), self._host, self._port, ssl=self._ssl
                 )
         except TimeoutError as error:
             raise httpx.ConnectTimeout("the time of the attempt is over") from error
-        except (OSError, ssl.SSLError) as error:
+        except (OSError, UnicodeError) as error:  # a host name that cannot be one is a UnicodeError
             raise httpx.ConnectError(_innermost(error)) from error
         self._connections.add(connection)
         connection.closed.add_done_callback(lambda _: self._connections.discard(connection))
+        try:
+            self._check_open()
+        except httpx.ConnectError:
+            connection.abort()
+            raise
         return connection
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise httpx.ConnectError("the client is closed")
 
 
 def _innermost(error: Exception) -> str:
     """Say why a connection failed in the words of the system; asyncio adds addresses and its own words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        hint = "; tls-ca names the CA to trust" if error.verify_code in _UNKNOWN_CA else ""
+        return f"its certificate is not trusted: {error.verify_message}{hint}"
     if isinstance(error, ssl.SSLError):
         return str(error)
     found = re.search(r"\[Errno (\d+)\]", str(error))

@@ -22,12 +22,19 @@ from dbt_triton.client.reply import HEADER_LENGTH, Reply
 from dbt_triton.errors import ConfigurationError
 from dbt_triton.options import Options
 
+#: How many requests are in flight is the engine's business: one that waited for a connection would time out.
+_NO_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+
 
 class Transport(Protocol):
     """What the client needs for inference: one POST that returns the whole answer, and a close."""
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """Send one request; raises ``httpx.RequestError`` when no answer came."""
+        ...
+
+    def close_idle(self) -> None:
+        """Close the connections that carry no request: one of them is out of step."""
         ...
 
     async def aclose(self) -> None:
@@ -57,6 +64,9 @@ class HttpxTransportAdapter:
             response.headers.get("Retry-After"),
         )
 
+    def close_idle(self) -> None:
+        """Leave it to httpx, which closes a connection on which more comes than was asked for."""
+
     async def aclose(self) -> None:
         """Close every connection."""
         await self._client.aclose()
@@ -69,14 +79,24 @@ def open_transport(options: Options) -> tuple[httpx.AsyncBaseTransport, Transpor
     transport is used, which can talk to one.
 
     Raises:
-        ConfigurationError: a TLS file cannot be read, or holds no usable certificate or key.
+        ConfigurationError: a TLS file cannot be read, or holds no usable certificate or key; or the proxy is of a
+            kind that httpx does not know.
     """
     context = _ssl_context(options) if options.endpoint.startswith("https:") else None
     proxy = _proxy_of(options.endpoint)
     if proxy is not None:
-        through = httpx.AsyncHTTPTransport(proxy=proxy, verify=context or True)
+        try:
+            through = httpx.AsyncHTTPTransport(proxy=proxy, verify=context or True, limits=_NO_LIMITS)
+        except (ValueError, ImportError, httpx.InvalidURL):  # whose texts may hold parts of a password
+            problem = "the proxy of the environment cannot be used; write http://host:port, or use NO_PROXY"
+            raise ConfigurationError([problem], options.endpoint) from None
         return through, HttpxTransportAdapter(through, options)
-    own = Http11Transport(options.endpoint, timeout=options.timeout / 1000, ssl_context=context)
+    own = Http11Transport(
+        options.endpoint,
+        timeout=options.timeout / 1000,
+        ssl_context=context,
+        may_repeat=options.sequence_id is None,
+    )
     return own, own
 
 

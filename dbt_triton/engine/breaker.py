@@ -36,6 +36,7 @@ class Breaker:
         self._clock = clock
         self._failures = 0
         self._gone_since: float | None = None
+        self._not_before = 0.0
         self._recovered = asyncio.Event()
         self._recovered.set()
         self._stopped = asyncio.Event()
@@ -51,6 +52,7 @@ class Breaker:
     def alive(self) -> None:
         """Note that the server looked at a request, whatever it said of it."""
         self._gone_since = None
+        self._not_before = 0.0
         self._prober = None
         self._delay = PROBE_INITIAL_SECONDS
         self._recovered.set()
@@ -89,13 +91,15 @@ class Breaker:
         Args:
             error: what came of it.
             request: who asks; the one that probes goes on probing.
-            not_before: on the clock, a moment up to which the server asked us to wait.
+            not_before: on the clock, a moment up to which the server asked us to wait (``Retry-After``). The run does
+                not end before it; but a server that then asks for more than `patience` in all has had its chance.
 
         Returns:
             The error that ends the run, if the server stayed away for too long; else None.
         """
-        fatal = self._gone(error, self._patience, not_before)
-        if fatal is not None:
+        fatal = self._gone(error, self._patience)
+        self._not_before = max(self._not_before, not_before)
+        if fatal is not None or self._stopped.is_set():
             return fatal
         self._recovered.clear()
         if self._prober is not None and self._prober is not request:
@@ -107,14 +111,14 @@ class Breaker:
             await asyncio.wait_for(self._stopped.wait(), delay * random.uniform(0.75, 1.25))  # noqa: S311 - jitter
         return None
 
-    def _gone(self, error: InferenceError, patience: float, not_before: float = 0.0) -> InferenceError | None:
+    def _gone(self, error: InferenceError, patience: float) -> InferenceError | None:
         now = self._clock()
         if self._gone_since is None:
             self._gone_since = now
-        seconds = now - max(self._gone_since, not_before)
-        if seconds < patience:
+        seconds = now - self._gone_since
+        if seconds < patience or now < self._not_before:
             return None
-        return _ended(f"no request succeeded for {now - self._gone_since:.0f} s", error)
+        return _ended(f"no request succeeded for {seconds:.0f} s", error)
 
 
 def _ended(why: str, error: InferenceError) -> InferenceError:

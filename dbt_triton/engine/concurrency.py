@@ -17,9 +17,12 @@ MAX = 256
 #: A window is judged after this many times its limit in answers, and at least this many seconds.
 _WINDOW_ANSWERS = 2
 _WINDOW_SECONDS = 0.1
-#: Doubling the requests in flight must bring a tenth more rows a second, one step a fiftieth.
+#: Doubling the requests in flight must bring a tenth more rows a second. After that so many are added at a time (as
+#: many as there are, below that), which must bring a third of what they would bring if nothing waited. A step of one
+#: could not be told from noise: it brings a hundredth where a hundred are in flight.
 _WORTH_DOUBLING = 1.10
-_WORTH_A_STEP = 1.02
+_STEP = 8
+_WORTH_A_STEP = 1 / 3
 _DECREASE = 0.5
 #: Windows to wait before another increase is tried: after one that was in vain, twice as many as the last time.
 _HOLD, _HOLD_MAX = 8, 64
@@ -79,7 +82,8 @@ class ConcurrencyLimit:
         if self._before is not None:
             limit, rate = self._before
             self._before = None
-            if throughput < rate * (_WORTH_DOUBLING if self._doubling else _WORTH_A_STEP):
+            worth = _WORTH_DOUBLING if self._doubling else 1 + _WORTH_A_STEP * (self.current / limit - 1)
+            if throughput < rate * worth:
                 # In vain: the requests only wait longer.
                 self.current = limit
                 self._doubling = False
@@ -93,4 +97,4 @@ class ConcurrencyLimit:
             self._hold -= 1
         elif self.current < MAX:
             self._before = (self.current, self._throughput)
-            self.current = min(MAX, self.current * 2 if self._doubling else self.current + 1)
+            self.current = min(MAX, self.current + (self.current if self._doubling else min(self.current, _STEP)))

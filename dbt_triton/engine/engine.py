@@ -12,6 +12,7 @@ the server is gone is sent again when the server is back.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import time
 from collections import deque
@@ -133,6 +134,7 @@ class Engine:
         self._suspects: deque[Request] = deque()
         self._workers: set[asyncio.Task[None]] = set()
         self._in_flight = 0
+        self._ids = itertools.count(1)
         self._chunk = _Chunk()
         self._behind: deque[asyncio.Future[list[tuple[Request, AnswerError]]]] = deque()
         self._stats = RunStats()
@@ -161,6 +163,7 @@ class Engine:
                     clock.cancel()
                 self._client.stop()
                 await source.close()
+                await asyncio.gather(*self._behind, return_exceptions=True)
         if self._interrupt is not None:
             raise self._interrupt
         if self._failure is not None:
@@ -173,8 +176,16 @@ class Engine:
 
     async def _round(self, source: Source, writer: ThreadPoolExecutor) -> bool:
         """Send until there are no more rows or too many suspects, then isolate. Returns whether all is done."""
+        self._start_workers(source, writer)
+        await self._until_workers_are_done()
+        await self._drain(writer)
+        self._workers.add(asyncio.create_task(self._isolate_suspects(writer)))
+        await self._until_workers_are_done()
+        await self._drain(writer)
+        return self._failure is not None or source.exhausted
+
+    async def _until_workers_are_done(self) -> None:
         try:
-            self._start_workers(source, writer)
             while self._workers:
                 done, _ = await asyncio.wait(self._workers, return_when=asyncio.FIRST_COMPLETED)
                 self._workers -= done
@@ -186,10 +197,6 @@ class Engine:
                 worker.cancel()
             await asyncio.gather(*self._workers, return_exceptions=True)
             self._workers.clear()
-        await self._drain(writer)
-        await self._isolate_suspects(writer)
-        await self._drain(writer)
-        return self._failure is not None or source.exhausted
 
     def _start_workers(self, source: Source, writer: ThreadPoolExecutor) -> None:
         while len(self._workers) < self._limit.current:
@@ -298,7 +305,9 @@ class Engine:
         body, header_length = request.encoded.body(request.start, request.end, request.parameters)
         self._in_flight += 1
         try:
-            reply = await self._client.infer(body, header_length, rows=request.rows, alone=alone)
+            reply = await self._client.infer(
+                body, header_length, rows=request.rows, alone=alone, request_id=next(self._ids)
+            )
         finally:
             self._in_flight -= 1
         answer = parse_answer(
@@ -334,13 +343,13 @@ class Engine:
 
     async def _wait_for_writer(self, behind: int) -> None:
         while len(self._behind) > behind:
-            # Shielded: a worker that is cancelled meanwhile must not take the chunk with it.
+            # Not awaited itself: a worker that is cancelled meanwhile must take neither the chunk nor its error along.
             first = self._behind[0]
-            undecodable = await asyncio.shield(first)
+            await asyncio.wait([first])
             if first not in self._behind:
                 continue  # another worker waited for it, too
             self._behind.remove(first)
-            for request, error in undecodable:
+            for request, error in first.result():
                 self._stats.rows -= request.rows
                 self._suspects.extend(self._failed(request, error, alone=True))
 

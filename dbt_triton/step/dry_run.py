@@ -51,7 +51,8 @@ class DryRun:
         """One line for the console."""
         text = (
             f"ML_PREDICT dry run: {self.rows:,} rows, {self.nulls:,} of them NULL, {self.distinct:,} distinct inputs, "
-            f"{self.cached:,} in the store, {self.to_send:,} to send in {self.requests:,} requests, "
+            f"{self.cached:,} in the store, {self.to_send:,} to send in {self.requests:,} "
+            f"request{'' if self.requests == 1 else 's'}, "
             f"{self.bytes:,} bytes"
         )
         text += f", {self.stubs} call(s) stubbed" if self.stubs else ""

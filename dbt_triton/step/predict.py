@@ -22,7 +22,7 @@ from dbt_triton.step.plan import Plan, PlannedCall, unused_name
 from dbt_triton.step.progress import reporter
 from dbt_triton.step.report import ended_early, failed_rows
 from dbt_triton.step.rewrite import Source, joined, sampled, stubbed
-from dbt_triton.store import KEY_COLUMNS, PredictionStore, key_halves
+from dbt_triton.store import KEY_COLUMNS, Part, PredictionStore, key_halves, parts
 from dbt_triton.tensors import RequestFormat
 from dbt_triton.warehouse import DuckDBWarehouse, TableWriter, WarehouseError, quote
 
@@ -89,7 +89,7 @@ class _Run:
             self.replacements[planned.call.span] = stubbed(planned, query)
             return
         source = self._source(number, planned)
-        rows = self._rows_to_send(planned, source)
+        rows, size = _measure(planned, source, self._warehouse)
         if not rows:
             # Nothing to send: no server is needed (dbt's --empty, an empty table).
             self.replacements[planned.call.span] = planned.check_form(source.rows)
@@ -99,27 +99,17 @@ class _Run:
         store = PredictionStore(planned.store, planned.model, binding.fingerprint)
         with self._warehouse.writer() as writer:
             anything_known = self._prepare(store, planned, writer)
-            query = _inputs_query(planned, source, store, anything_known=anything_known)
+            queries = _inputs_queries(planned, source, store, parts(rows, size), anything_known=anything_known)
             try:
-                self.stats += asyncio.run(self._send(planned, binding, _StoreSink(store, writer), query, rows))
+                sent = asyncio.run(self._send(planned, binding, _StoreSink(store, writer), queries, rows))
             except RunError as error:
                 raise DbtTritonError(ended_early(error, planned, source, self._warehouse)) from error
-        logger.debug("%s: %s", planned.model.name, self.stats)
+        logger.debug("%s: %s", planned.model.name, sent)
+        self.stats += sent
+        if anything_known:
+            self.rows_reused += rows - sent.rows - sent.rows_failed
         self._judge_failures(planned, source, store)
         self.replacements[planned.call.span] = joined(planned, source, store)
-
-    def _rows_to_send(self, planned: PlannedCall, source: Source) -> int:
-        """Count the rows that have no NULL among their inputs; each input is cast here for the first time."""
-        filled = " and ".join(f"{value} is not null" for value in planned.values)
-        try:
-            return int(self._warehouse.rows(f"select count(*) as n from {source.relation} where {filled}")[0]["n"])
-        except WarehouseError as error:
-            declared = ", ".join(f"{column.name} {column.sql_type}" for column in planned.model.inputs)
-            raise DbtTritonError(
-                f"line {planned.call.line}: the DESCRIPTOR columns do not fit INPUT ({declared}) of "
-                f"{planned.model.name}: {str(error).splitlines()[0]}. Cast them in the query that is the TABLE; "
-                "try_cast() makes NULL of what cannot be cast"
-            ) from error
 
     def give_up(self) -> None:
         """Free what a failed run has put into the session, and what it must not leave behind."""
@@ -129,12 +119,11 @@ class _Run:
     def _prepare(self, store: PredictionStore, planned: PlannedCall, writer: TableWriter) -> bool:
         """Make the store ready. Returns whether it has rows that need not be sent again."""
         options = planned.model.options
-        known, rows = store.prepare(self._warehouse, writer, retry_errors=options.retry_errors)
+        rows = store.prepare(self._warehouse, writer, retry_errors=options.retry_errors)
         # The steps of a sequence belong together: it starts again.
         if self._full_refresh or planned.in_order or options.cache == "off":
             store.clear(writer)
-            known = rows = 0
-        self.rows_reused += known
+            rows = 0
         drop = f"drop table if exists {planned.store}"
         self.clean_up.append(store.forget_others if options.cache == "persistent" else drop)
         if options.cache == "off":
@@ -160,12 +149,14 @@ class _Run:
         filled = " and ".join(f"{value} is not null" for value in planned.values)
         return Source(table, f"case when {filled} then cast({quote(hidden)} as uhugeint) end", hidden)
 
-    async def _send(self, planned: PlannedCall, binding: Binding, sink: _StoreSink, query: str, rows: int) -> RunStats:
+    async def _send(
+        self, planned: PlannedCall, binding: Binding, sink: _StoreSink, queries: Sequence[str], rows: int
+    ) -> RunStats:
         options = planned.model.options
         with (
             reporter(self._name, rows) as progress,
             self._warehouse.interrupts() as interrupts,
-            closing(self._warehouse.read(query)) as batches,
+            closing(self._warehouse.read(queries)) as batches,
         ):
             async with TritonClient(options, _headers(planned)) as client:
                 engine = Engine(
@@ -199,12 +190,43 @@ class _Run:
         raise DbtTritonError(text)
 
 
-def _inputs_query(planned: PlannedCall, source: Source, store: PredictionStore, *, anything_known: bool) -> str:
-    """Return the query for what is to be sent: the key's halves, then the values of INPUT."""
+def _measure(planned: PlannedCall, source: Source, warehouse: DuckDBWarehouse) -> tuple[int, int]:
+    """Count the rows that have all their values, and the bytes of these, about.
+
+    Each value is cast to its type of INPUT here for the first time.
+    """
+    filled = " and ".join(f"{value} is not null" for value in planned.values)
+    sizes = [
+        f"sum(octet_length(encode({value})))" if column.duckdb_type == "VARCHAR" else f"sum(octet_length({value}))"
+        for value, column in zip(planned.values, planned.model.inputs, strict=True)
+        if column.duckdb_type in {"VARCHAR", "BLOB"}
+    ]
+    total = " + ".join(sizes) or "0"
+    try:
+        found = warehouse.rows(
+            f"select count(*) as n, coalesce({total}, 0) as size from {source.relation} where {filled}"
+        )
+    except WarehouseError as error:
+        declared = ", ".join(f"{column.name} {column.sql_type}" for column in planned.model.inputs)
+        raise DbtTritonError(
+            f"line {planned.call.line}: the DESCRIPTOR columns do not fit INPUT ({declared}) of {planned.model.name}: "
+            f"{str(error).splitlines()[0]}. Cast them in the query that is the TABLE; try_cast() makes NULL of what "
+            "cannot be cast"
+        ) from error
+    return int(found[0]["n"]), int(found[0]["size"])
+
+
+def _inputs_queries(
+    planned: PlannedCall, source: Source, store: PredictionStore, cut: Sequence[Part], *, anything_known: bool
+) -> list[str]:
+    """Return the queries for what is to be sent: the key's halves, then the values of INPUT."""
     if not planned.in_order:
-        return store.pending_query(source.relation, planned.values, source.key, anything_known=anything_known)
+        return [
+            store.pending_query(source.relation, planned.values, source.key, anything_known=anything_known, part=part)
+            for part in cut
+        ]
     values = ", ".join(planned.values)
-    return f"select {key_halves(source.key)}, {values} from {source.relation} where {source.key} is not null"
+    return [f"select {key_halves(source.key)}, {values} from {source.relation} where {source.key} is not null"]
 
 
 class _StoreSink:

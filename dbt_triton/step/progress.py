@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
@@ -46,7 +47,7 @@ def reporter(name: str, rows: int) -> Reporter:
         rows: at most so many are sent; equal inputs are sent once.
     """
     wanted = os.environ.get(VARIABLE, "auto").strip().lower()
-    if wanted == "auto":
+    if wanted not in {"bar", "plain", "off"}:
         wanted = "bar" if sys.stderr.isatty() else "plain"
     if wanted == "bar":
         return BarReporter(name, rows)
@@ -91,7 +92,8 @@ class PlainReporter:
             f"{progress.rows_failed:,} errors",
             *([] if left is None else [f"{left:,.0f} s left"]),
         ]
-        print(f"ML_PREDICT {self._name}: {', '.join(parts)}", file=sys.stderr, flush=True)  # noqa: T201
+        with suppress(OSError, ValueError):  # nobody reads standard error any more: no reason to end a run
+            print(f"ML_PREDICT {self._name}: {', '.join(parts)}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 class BarReporter:

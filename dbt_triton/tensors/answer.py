@@ -248,15 +248,15 @@ def _walk_by_doubling(
     """Find the starts where there are few parts of many elements.
 
     A chain "start, then 4 + length further on" cannot be followed by vector operations alone, but its links are
-    rare: the upper bytes of a length are zero wherever elements are shorter than the buffer. So every place that
-    could be a start is a candidate, each candidate knows the next start, and the chain is followed by doubling.
+    rare: no element is longer than its part, so the upper bytes of a length are small. So every place that could be a
+    start is a candidate, each candidate knows the next start, and the chain is followed by doubling.
     """
     longest = max(part_size for part_size, _ in parts)
-    upper = (data[3:] == 0) | (longest >= 2**24)
+    upper = data[3:] <= min(longest >> 24, 255)
+    if longest < 2**24:
+        upper &= data[2:-1] <= longest >> 16
     if longest < 2**16:
-        upper = upper & (data[2:-1] == 0)
-    if longest < 2**8:
-        upper = upper & (data[1:-2] == 0)
+        upper &= data[1:-2] <= longest >> 8
     candidates = np.flatnonzero(upper)
     lengths = sum(data[candidates + byte].astype(np.int64) << (8 * byte) for byte in range(4))
     following = candidates + 4 + lengths

@@ -2,7 +2,8 @@
 {% macro run_hooks_before_step() -%}
   {{ run_hooks(pre_hooks, inside_transaction=False) }}
   {{ run_hooks(pre_hooks, inside_transaction=True) }}
-  {% do adapter.commit() %}
+  {#- Without such a hook no transaction is open, and dbt-duckdb 1.10 logs a commit of nothing as an error. -#}
+  {%- if pre_hooks | selectattr('transaction', 'equalto', true) | list -%}{%- do adapter.commit() -%}{%- endif -%}
 {%- endmacro %}
 
 

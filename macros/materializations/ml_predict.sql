@@ -42,7 +42,7 @@
 
   {%- set built = dbt_triton.build_table(result.build_sql, clean_up=result.clean_up) -%}
   {%- set figures = result.figures -%}
-  {%- set message = 'ML_PREDICT ' ~ '{:,}'.format(built.rows) ~ ' rows, ' ~ '{:,}'.format(figures.requests) ~ ' requests, '
+  {%- set message = 'ML_PREDICT ' ~ '{:,}'.format(built.rows) ~ ' rows, ' ~ '{:,}'.format(figures.requests) ~ (' request, ' if figures.requests == 1 else ' requests, ')
     ~ '{:,}'.format(figures.retries) ~ ' retries, ' ~ '{:.1f}'.format(figures.seconds) ~ ' s'
     ~ (', ' ~ '{:,}'.format(figures.rows_failed) ~ ' rows failed' if figures.rows_failed else '') -%}
   {{ store_raw_result('main', message=message, code=tojson(figures), rows_affected=built.rows) }}

@@ -8,7 +8,9 @@
   {%- if model is defined and model.resource_type == 'unit_test' -%}
     {%- set select_sql = dbt_triton.stub_calls(select_sql) -%}
   {%- endif -%}
-  {{- return(dbt.duckdb__get_empty_subquery_sql(select_sql, select_sql_header)) -}}
+  {#- dbt-duckdb 1.10 has none of its own. -#}
+  {%- set of_dbt = dbt.duckdb__get_empty_subquery_sql if dbt.duckdb__get_empty_subquery_sql is defined else dbt.default__get_empty_subquery_sql -%}
+  {{- return(of_dbt(select_sql, select_sql_header)) -}}
 {%- endmacro %}
 
 

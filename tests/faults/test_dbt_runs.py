@@ -49,7 +49,7 @@ def ended(dbt: subprocess.Popen[str], sign: int) -> str:
 def finish(reviews: DbtPipeline, server: MortalServer) -> None:
     """Build to the end, and check that only what the store did not hold was sent."""
     kept, before = reviews.kept(), server.settled()
-    built = reviews.project.build("-s", "classified")
+    built = reviews.project.build()
     assert reviews.check() == set()
     assert built.figures("classified")["rows_reused"] == kept
     assert server.rows() - before == ROWS - kept
@@ -101,9 +101,10 @@ def test_a_server_that_is_killed_and_comes_back_is_waited_for(reviews: DbtPipeli
 
 def test_a_disk_that_fills_up_ends_the_run_with_one_message(reviews: DbtPipeline, server: MortalServer) -> None:
     """No room for the warehouse in mid-run: the old table stays, the message says why, and the next run finishes."""
+    reviews.project.build("-s", "faulty")
     reviews.write("create table classified as select 'the old table' as said")
     size = reviews.project.database.stat().st_size
-    command, environment = reviews.project.command("build", "-s", "classified")
+    command, environment = reviews.project.command("build")
     done = subprocess.run(
         command,
         cwd=reviews.project.root,
@@ -133,7 +134,7 @@ def test_a_warehouse_that_cannot_be_written_to_costs_nothing(
     text = (reviews.project.root / "profiles.yml").read_text()
     options = '"config_options": {"access_mode": "read_only"}, "threads"'
     (profiles / "profiles.yml").write_text(text.replace('"threads"', options))
-    failed = reviews.project.fails("-s", "classified", DBT_PROFILES_DIR=str(profiles))
+    failed = reviews.project.fails(DBT_PROFILES_DIR=str(profiles))
     assert "read-only" in failed.printed
     assert "Traceback" not in failed.printed
     assert server.rows() == 0

@@ -11,7 +11,7 @@ from dbt_triton.client import retries
 from dbt_triton.server import TritonServer
 from faults import faults
 from faults.conftest import MakePipeline
-from faults.faults import at, first, status
+from faults.faults import at, every, first, status
 from faults.proxy import Exchange, Fault, FaultProxy
 from faults.server import rows_run
 
@@ -22,7 +22,6 @@ PASSING = [
     faults.RESET_WITHIN_ANSWER,
     faults.CLOSE_UNANSWERED,
     faults.TRUNCATED,
-    faults.ANSWERED_TWICE,
     status(408),
     status(429),
     status(500, "a failure that passes"),
@@ -71,6 +70,19 @@ def test_a_fault_that_passes_costs_no_row(
     assert proxy.ledger.faults == {fault.name: 4}
     again = rows_run(triton) - before - ROWS
     assert again <= proxy.ledger.rows_lost <= reviews.in_flight
+
+
+def test_an_answer_that_comes_twice_is_not_taken_for_the_next_one(
+    triton: TritonServer, proxy: FaultProxy, pipeline: MakePipeline
+) -> None:
+    """A gateway that repeats an answer puts its connection out of step: no row gets the prediction of another."""
+    reviews = pipeline(ROWS)
+    proxy.plan = every(5, faults.ANSWERED_TWICE)
+    before = rows_run(triton)
+    assert reviews.run().right == ROWS
+    # Each repeated answer costs, at most, the request that it met.
+    repeated = proxy.ledger.faults[faults.ANSWERED_TWICE.name]
+    assert rows_run(triton) - before - ROWS <= repeated * reviews.batch_size
 
 
 @pytest.mark.parametrize("fault", [faults.RESET_BEFORE_BODY, faults.RESET_WITHIN_BODY], ids=lambda fault: fault.name)

@@ -1,4 +1,4 @@
-"""A small project of every kind of model on older versions of DuckDB; the other tests run on the installed one."""
+"""A small project of every kind of model on older versions of DuckDB and dbt; the other tests run on the installed."""
 
 from __future__ import annotations
 
@@ -29,11 +29,15 @@ UNIT_TEST = {
 }
 
 
-@pytest.mark.parametrize("version", ["1.4.4", "1.5.5"])
+@pytest.mark.parametrize(
+    ("version", "others"),
+    [("1.4.4", ()), ("1.5.5", ()), ("1.5.5", ("dbt-core==1.10.23", "dbt-duckdb==1.10.1"))],
+    ids=["DuckDB 1.4", "DuckDB 1.5", "dbt 1.10"],
+)
 def test_every_kind_of_model_builds(
-    version: str, triton: Triton, serve: Callable[[str], str], project: DbtProject
+    version: str, others: tuple[str, ...], triton: Triton, serve: Callable[[str], str], project: DbtProject
 ) -> None:
-    """On this version of DuckDB, doors 1 and 3, the stub, incremental, stores and unit tests do what they do on 2.0."""
+    """On these versions doors 1 and 3, the stub, incremental models, stores and unit tests work as elsewhere."""
     order = {"macro_namespace": "dbt", "search_order": ["shop", "dbt_triton", "dbt"]}
     settings = {"name": "shop", "version": "1.0.0", "profile": "shop", "dispatch": [order]}
     project.write("dbt_project.yml", json.dumps(settings))
@@ -54,10 +58,12 @@ def test_every_kind_of_model_builds(
         project.model(name, f"{head} ML_PREDICT({operands})")
     project.write("models/in_python.py", PYTHON_MODEL)
     project.write("models/models.yml", json.dumps({"unit_tests": [UNIT_TEST]}))
-    path = python_path(duckdb_folder(version))
+    path = python_path(duckdb_folder(version, others=others))
     first = project.build(PYTHONPATH=path)
     again = project.build(PYTHONPATH=path)
     assert "PASS predicted::with_fixture" in first.output
+    assert ("Running with dbt=1.10.23" in first.output) == bool(others)
+    assert "Commit failed" not in first.output + again.output
     assert {str(row[0]) for row in project.query("select on_version from reviews")} == {f"v{version}"}
     loud = [(1, "FINE"), (2, "DULL"), (3, None)]
     assert project.query("select * from predicted order by id") == loud

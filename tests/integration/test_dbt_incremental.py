@@ -83,7 +83,7 @@ def test_first_build_makes_the_table(incremental: Incremental) -> None:
 def test_append_adds_the_new_rows_and_predicts_no_others(incremental: Incremental) -> None:
     """`append` keeps what is there; only the rows that is_incremental() lets through are sent."""
     assert incremental.rows["2"]["appended"] == DAY_1 + DAY_2
-    assert incremental.days["2"].message("appended").startswith("ML_PREDICT 3 rows, 1 requests")
+    assert incremental.days["2"].message("appended").startswith("ML_PREDICT 3 rows, 1 request,")
     assert incremental.days["2"].results["appended"]["adapter_response"]["rows_affected"] == 3
     # Five incremental models send three rows each; the rebuilt table has five distinct inputs.
     assert incremental.counted["2"].rows == 5 * 3 + 4
@@ -117,7 +117,7 @@ def test_dry_run_says_what_a_build_would_send_and_sends_nothing(incremental: Inc
     """With `dbt_triton_dry_run: true` the console and run_results have rows, distinct inputs, requests and bytes."""
     figures = incremental.dry.figures("rebuilt")
     assert incremental.dry.message("rebuilt").startswith(
-        "ML_PREDICT dry run: 6 rows, 1 of them NULL, 4 distinct inputs, 0 in the store, 4 to send in 1 requests, "
+        "ML_PREDICT dry run: 6 rows, 1 of them NULL, 4 distinct inputs, 0 in the store, 4 to send in 1 request, "
     )
     built = incremental.days["2"].figures("rebuilt")
     assert (figures["to_send"], figures["requests"], figures["bytes"]) == (

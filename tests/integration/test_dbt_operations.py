@@ -63,6 +63,22 @@ def test_describe_model_prints_its_metadata(project: DbtProject) -> None:
     assert "no model called uper is materialized as inference_model; there are: later, spare, upper" in failed.printed
 
 
+def test_dry_run_says_what_the_store_saves(project: DbtProject) -> None:
+    """With persistent predictions a dry run has nothing to send, and leaves the table and the store as they were."""
+    project.model("spare_reviews", "select 5 as id, 'new' as review union all from {{ ref('reviews') }}")
+    project.model(
+        "predicted_more",
+        "{{ config(materialized='ml_predict') }} select * from "
+        "{{ dbt_triton.ml_predict(ref('spare_reviews'), ref('upper'), 'review') }}",
+    )
+    dry = project.build("--select", "spare_reviews predicted predicted_more", "--vars", "{dbt_triton_dry_run: true}")
+    figures = dry.figures("predicted")
+    assert (figures["rows"], figures["nulls"], figures["distinct"], figures["cached"]) == (4, 1, 2, 2)
+    assert (figures["to_send"], figures["requests"], figures["bytes"]) == (0, 0, 0)
+    assert dry.figures("predicted_more")["to_send"] == 3
+    assert "predicted_more" not in project.relations()
+
+
 def test_predictions_are_counted_and_cleared(project: DbtProject) -> None:
     """`predictions_status` counts rows and stored predictions; `clear_predictions` drops the stores, and says so."""
     assert _row(_run(project, "predictions_status"), "predicted") == ["predicted", "4", "0", "2", "0", "1"]

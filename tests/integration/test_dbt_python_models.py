@@ -69,6 +69,14 @@ WRONG = """
 """
 
 
+LITERAL = """
+    import dbt_triton
+
+    def model(dbt, session):
+        return dbt_triton.ml_predict(dbt, session, dbt.ref("reviews"), dbt.ref("secret"), "review")
+"""
+
+
 @dataclass
 class Built:
     """The builds of this file, and what the server counted for the second."""
@@ -88,6 +96,7 @@ def built(triton: Triton, serve: Callable[[str], str], tmp_path_factory: pytest.
     project.model("reviews", REVIEWS)
     project.inference_model("upper", triton.url, upper)
     project.inference_model("counted", triton.url, alone)
+    project.inference_model("secret", triton.url, upper, auth_token="s3cret-token")  # noqa: S106 - of nothing
     for name, text in {"as_table": TABLE, "increment": INCREMENTAL, "frame": FRAME, "batched": BATCHED}.items():
         project.write(f"models/{name}.py", text)
     project.write("models/models.yml", json.dumps({"models": [{"name": "reviews", "config": {"event_time": "day"}}]}))
@@ -106,7 +115,9 @@ def built(triton: Triton, serve: Callable[[str], str], tmp_path_factory: pytest.
         )
     counted = triton.counters(alone) - before
     project.write("models/wrong.py", WRONG)
-    return Built(project, second, project.fails("--select", "wrong"), counted, rows)
+    project.write("models/with_secret.py", LITERAL)
+    wrong = project.fails("--select", "wrong with_secret")
+    return Built(project, second, wrong, counted, rows)
 
 
 def test_table_has_the_input_columns_and_then_the_outputs(built: Built) -> None:
@@ -148,6 +159,12 @@ def test_microbatch_works_behind_door_3(built: Built) -> None:
 def test_mistake_is_said_as_in_sql(built: Built) -> None:
     """A column that is not there is named, with those that are."""
     assert "the input has no column revue; it has id, review, output, day, big" in built.wrong.message("wrong")
+
+
+def test_literal_token_is_refused_and_the_way_that_works_is_named(built: Built) -> None:
+    """A literal auth-token is nowhere that a Python model could read it; the message says so, without the token."""
+    assert "write ${NAME}, which is read from the environment" in built.wrong.message("with_secret")
+    assert "s3cret-token" not in built.wrong.printed
 
 
 def test_import_is_light_and_cannot_raise() -> None:

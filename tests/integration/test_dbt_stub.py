@@ -166,6 +166,15 @@ def test_sample_takes_the_first_rows_only(stubbed: Stubbed) -> None:
     assert _rows(stubbed, "select count(*) from few") == [(2,)]
 
 
+def test_variables_make_stubs_and_samples_of_any_target(stubbed: Stubbed) -> None:
+    """`dbt_triton_provider: stub` and `dbt_triton_sample`, a number or one for each target, hold for one run."""
+    variables = {"dbt_triton_provider": "stub", "dbt_triton_sample": {"dev": 1, "ci": 3}}
+    project = stubbed.project
+    project.build("--select", "reviews typed predicted", "--vars", json.dumps(variables))
+    assert project.query("select provider from typed") == [("stub",)]
+    assert project.query("select count(*) from predicted") == [(1,)]
+
+
 def test_show_previews_what_is_built_where_the_dispatch_line_is(stubbed: Stubbed) -> None:
     """`dbt show` of a predicting model shows the built table."""
     shown = stubbed.project.dbt("show", "--target", "ci", "--select", "few", "--output", "json")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pytest
 from support.dbt import DbtProject, DbtResult
-from support.proxy import RecordingProxy
+from support.proxy import RecordingProxy, answer_message
 from support.triton import Triton
 
 SECRETS = {
@@ -125,12 +126,18 @@ def test_debug_log_shows_requests(runs: Runs, which: str) -> None:
     assert f"closed the connections to {runs.proxies['sql'].url}" in printed
 
 
-def test_log_is_quiet_by_default(runs: Runs, tmp_path: object) -> None:
-    """Without being asked, no request is logged; a variable that is not set is named, and nothing is sent."""
+@pytest.mark.slow
+def test_errors_show_no_secret(runs: Runs) -> None:
+    """A variable that is not set is named; what a server says is shown without the token; no request is logged."""
     before = len(runs.proxies["env"].exchanges)
-    result = runs.project.dbt("run", "-s", "p_env", "p_sql", SHOP_KEY="set")
-    assert result.code != 0, tmp_path
+    token = SECRETS["yaml"][0]
+    words = json.dumps({"error": f"the token {token} is not known here"}).encode()
+    runs.proxies["yaml"].hook = lambda _: answer_message(401, words)
+    result = runs.project.dbt("run", "-s", "p_env", "p_sql", "p_yaml", SHOP_KEY="set")
+    assert result.code != 0
     assert "auth-token needs the environment variable SHOP_TOKEN, which is not set" in result.message("p_env")
     assert len(runs.proxies["env"].exchanges) == before
     assert result.status("p_sql") == "success"
     assert "POST" not in result.printed
+    assert "is not known here" in result.message("p_yaml")
+    assert token not in result.printed

@@ -76,8 +76,8 @@ def store(
     triton: Triton, serve: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
 ) -> Generator[Store, None, None]:
     """Run the three builds."""
-    shared = serve("upper")
-    models = dict.fromkeys(ON_BAD_ROWS, shared)
+    # A model each: the server batches requests of all who ask, and an exception fails the whole batch.
+    models = {case: serve("upper") for case in ON_BAD_ROWS}
     models |= {case: serve("upper_plain") for case in CASES if case not in [*ON_BAD_ROWS, "new_version"]}
     models["new_version"] = serve("versioned")
     with ExitStack() as stack:

@@ -8,17 +8,23 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 _TESTS = Path(__file__).parents[1]
 
 
-def duckdb_folder(version: str, *extensions: str) -> Path:
+def duckdb_folder(version: str, *extensions: str, others: Sequence[str] = ()) -> Path:
     """Return a folder with a version of DuckDB, and extensions of the same version, from the package registry.
 
     It is kept for the next run, and made by one worker only.
+
+    Args:
+        version: of DuckDB.
+        extensions: of DuckDB.
+        others: more packages with their versions, such as ``dbt-core==1.10.23``, without what they need.
     """
-    name = "-".join(["dbt-triton-tests-duckdb", version, *extensions, str(os.geteuid())])
+    name = "-".join(["dbt-triton-tests-duckdb", version, *extensions, *others, str(os.geteuid())])
     folder = Path(tempfile.gettempdir()) / name
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -38,6 +44,7 @@ def duckdb_folder(version: str, *extensions: str) -> Path:
                             "--no-deps",
                         ),
                         *("--target", str(made), *(f"{package}=={version}" for package in wanted)),
+                        *others,
                     ],
                     check=True,
                     capture_output=True,

@@ -1,0 +1,46 @@
+"""What a build costs when there is little new, and how time and memory grow with the rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.dbt_build import DbtProject
+from harness.workload import Case
+
+#: With these DuckDB keeps its own memory small; without a limit it takes what the machine has, by design.
+MEMORY_LIMIT = "128MB"
+NO_LIMIT = "16GB"
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Seconds of the whole node, and megabytes at the peak of the whole dbt process, by number of rows."""
+
+    seconds: dict[int, float]
+    megabytes: dict[int, float]
+
+    def time_ratio(self, more: int, fewer: int) -> float:
+        """How many times longer more rows take."""
+        return self.seconds[more] / self.seconds[fewer]
+
+    def memory_ratio(self, more: int, fewer: int) -> float:
+        """How many times more memory more rows take."""
+        return self.megabytes[more] / self.megabytes[fewer]
+
+
+def measure_nothing_new(project: DbtProject, case: Case) -> tuple[float, float]:
+    """Build twice with a persistent cache. Returns the seconds of the first build and of the second."""
+    project.forget()
+    first = project.build(case, CACHE="persistent")
+    again = project.build(case, sent=0, CACHE="persistent")
+    project.forget()
+    return first.seconds, again.seconds
+
+
+def measure_growth(project: DbtProject, row_counts: list[int], *, memory_limit: str) -> Growth:
+    """Build tables of several sizes, 256 rows a request."""
+    seconds, megabytes = {}, {}
+    for rows in row_counts:
+        built = project.build(Case(256, 32, rows), MEMORY_LIMIT=memory_limit)
+        seconds[rows], megabytes[rows] = built.seconds, built.peak_megabytes
+    return Growth(seconds, megabytes)

@@ -1,0 +1,36 @@
+"""The files that docs/dbt.md shows, built as they stand, with the stub."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from support.dbt import REPOSITORY, DbtProject
+
+_SHOWN = re.compile(
+    r"^```(?:sql|yaml|python)\n(?:--|#) ((?:models/|dbt_project)\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL
+)
+
+
+def test_files_of_the_dbt_page_work_as_shown(project: DbtProject) -> None:
+    """Every file of docs/dbt.md builds with `--target ci`, twice, and its unit tests pass."""
+    shown = dict(_SHOWN.findall((REPOSITORY / "docs" / "dbt.md").read_text(encoding="utf-8")))
+    assert len(shown) == 7
+    for path, text in shown.items():
+        project.write(path, text)
+    target = {"type": "duckdb", "path": str(project.database), "threads": 4}
+    project.write("profiles.yml", json.dumps({"reviews": {"target": "ci", "outputs": {"ci": target}}}))
+    project.write("reviews.csv", "id,user_review\n1,Great\n")
+    project.model("movie_reviews", "select * from (values (1, 'Great'), (2, 'Dull'), (3, null)) t(id, user_review)")
+    first, second = project.build(), project.build()
+    assert first.output.count("PASS classified_reviews::") == 2
+    moods = [row[0] for row in project.query("select sentiment from classified_reviews order by id")]
+    assert set(moods[:2]) <= {"positive", "neutral", "negative"}
+    assert moods[2] is None
+    assert second.message("classified_incrementally").startswith("ML_PREDICT 0 rows")
+    assert project.query(
+        "select count(*) from classified_in_python union all select count(*) from classified_files"
+    ) == [
+        (3,),
+        (1,),
+    ]
