@@ -132,11 +132,11 @@ def _measure(planned: PlannedCall, binding: Binding, warehouse: DuckDBWarehouse,
         query += f" group by {KEY}"
     form, size = request_format(planned, binding), binding.batch_size
     requests = sent = 0
-    with closing(warehouse.read(query)) as batches:
+    with closing(warehouse.read([query])) as batches:
         for batch in exact_batches(batches, max(_ENCODED_ROWS // size, 1) * size):
             encoded = form.encode(batch.columns)
             for start in range(0, batch.num_rows, size):
                 body, _ = encoded.body(start, min(start + size, batch.num_rows), None)
                 requests += 1
-                sent += len(body)
+                sent += len(body) + len(f'"id":"{requests}",')  # which the client puts in
     return requests, sent
