@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 from support.dbt import REPOSITORY
@@ -30,7 +31,8 @@ def environments_folder() -> Path:
 def programs_of(name: str) -> Path:
     """Make the environment of an orchestrator, or use it as it is. Returns the folder of its programs."""
     constraints = _HERE / f"constraints-{name}.txt"
-    made_of = constraints.read_bytes() + (REPOSITORY / "pyproject.toml").read_bytes() + str(REPOSITORY).encode()
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    made_of = constraints.read_bytes() + repr((str(REPOSITORY), project["dependencies"])).encode()
     wanted = hashlib.sha256(made_of).hexdigest()
     folder = environments_folder() / name
     folder.parent.mkdir(parents=True, exist_ok=True)
