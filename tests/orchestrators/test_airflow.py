@@ -11,7 +11,11 @@ import pytest
 from .conftest import Example
 from .environments import programs_of
 
-DAG_FILE = "orchestration/airflow_dag.py"
+
+def _dags_test(example: Example, **environment: str) -> CompletedProcess[str]:
+    """Run the DAG with one task."""
+    dag_file = str(example.root / "orchestration" / "airflow_dag.py")
+    return _airflow(example, "airflow", "dags", "test", "movie_reviews", "--dagfile-path", dag_file, **environment)
 
 
 def _airflow(example: Example, *command: str, **environment: str) -> CompletedProcess[str]:
@@ -26,6 +30,7 @@ def _airflow(example: Example, *command: str, **environment: str) -> CompletedPr
         AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT="300",
         AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{home}/airflow.db",
         AIRFLOW__COSMOS__ENABLE_TELEMETRY="false",
+        AIRFLOW__COSMOS__CACHE_DIR=str(home / "cosmos"),
         **environment,
     )
 
@@ -42,7 +47,7 @@ def deployed(example: Example) -> Example:
 
 def test_dag_builds_the_project(deployed: Example) -> None:
     """`airflow dags test` ends well, though a row failed that may, and the tables are in the warehouse."""
-    done = _airflow(deployed, "airflow", "dags", "test", "movie_reviews", "--dagfile-path", DAG_FILE)
+    done = _dags_test(deployed)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
     assert deployed.query("select count(*), count(predicted_sentiment) from classified_snippets") == [(10605, 10605)]
     assert deployed.query("select count(*) from guarded where ml_error is not null") == [(1,)]
@@ -50,7 +55,7 @@ def test_dag_builds_the_project(deployed: Example) -> None:
 
 def test_failed_row_fails_the_task_where_the_model_says_so(deployed: Example) -> None:
     """With on-error = fail the run of the DAG fails, and the log has our message."""
-    done = _airflow(deployed, "airflow", "dags", "test", "movie_reviews", "--dagfile-path", DAG_FILE, STRICT="yes")
+    done = _dags_test(deployed, STRICT="yes")
     assert "the model refuses REFUSE this" in done.stdout + done.stderr
     assert done.returncode != 0
 
