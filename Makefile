@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/.installed
 export DBT_SEND_ANONYMOUS_USAGE_STATS = false
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint test-unit test-integration bench clean
+.PHONY: help install demo test lint docs test-unit test-integration test-orchestrators bench clean
 
 help: ## List the recipes, one line each.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "%-18s %s\n", $$1, $$2}'
@@ -19,18 +19,21 @@ install: $(INSTALLED) ## Make the virtual environment .venv from constraints.txt
 $(INSTALLED): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "The demo and the tests need Python 3.11 or 3.12; set PYTHON=…"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[server,example,dev,bench]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[server,example,dev,docs,bench]'
 	@touch $@
 
 demo: $(INSTALLED) ## Classify real movie reviews: a real Triton, dbt build, the classified table. TRITON_URL uses your server.
 	@$(BIN)/python example_project/demo.py
 
-test: lint test-unit test-integration ## Run every check and test.
+test: lint docs test-unit test-integration test-orchestrators ## Run every check and test.
 
 lint: $(INSTALLED) ## Check format (ruff), lint (ruff) and types (mypy --strict).
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: $(INSTALLED) ## Build the documentation into site/; a broken link is an error.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 test-unit: $(INSTALLED) ## Run the tests that need no server.
 	$(BIN)/python -m pytest tests/unit -n auto -q
@@ -38,9 +41,12 @@ test-unit: $(INSTALLED) ## Run the tests that need no server.
 test-integration: $(INSTALLED) ## Run the tests with a real Triton and a real dbt.
 	$(BIN)/python -m pytest tests/integration -n auto -q
 
+test-orchestrators: $(INSTALLED) ## Run the examples in a real Airflow, Dagster and Prefect, each in an environment of its own.
+	$(BIN)/python -m pytest tests/orchestrators -n 2 -q
+
 bench: $(INSTALLED) ## Measure, side by side in one run, and write benchmarks/results.md (wrk is used where it is installed).
 	$(BIN)/python benchmarks/bench.py
 
 clean: ## Remove what the recipes made.
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) .venv-orchestrators site .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
 	rm -rf example_project/target example_project/dbt_packages example_project/logs example_project/*.duckdb*

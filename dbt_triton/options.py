@@ -46,6 +46,15 @@ _OWN_HEADERS = {
 }
 
 
+# How pydantic's sentences begin, and how ours do.
+_ADVICE = (
+    ("Input should be greater", "write a number greater"),
+    ("Input should be less", "write a number less"),
+    ("Input should be a valid", "write a"),
+    ("Input should be", "write"),
+)
+
+
 def _milliseconds(value: object) -> object:
     """Read a duration: a bare number is milliseconds, ``10s`` has a unit."""
     match = _DURATION.match(str(value))
@@ -423,5 +432,13 @@ def _sentences(error: ValidationError) -> list[str]:
             sentences.extend(text.split("\n"))
         else:
             ours = item["type"] == "value_error"
-            sentences.append(f"{key}: {text}" if ours else f"{key}: {text[0].lower()}{text[1:]}")
+            sentences.append(f"{key}: {text if ours else _as_advice(text)}")
     return sentences
+
+
+def _as_advice(text: str) -> str:
+    """Say what to write, where pydantic says what its input should have been."""
+    for begin, words in _ADVICE:
+        if text.startswith(begin):
+            return words + text.removeprefix(begin)
+    return f"{text[0].lower()}{text[1:]}"

@@ -315,7 +315,9 @@ class TritonClient:
         except RetryableError as error:
             raise _final(error) from error
         if response.is_success:
-            return _json_object(response.content, path) if not path.endswith("/ready") else {}
+            return (
+                _json_object(response.content, f"{self.options.endpoint}{path}") if not path.endswith("/ready") else {}
+            )
         words = self._words(response.content)
         raise InferenceError(f"Triton at {self.options.endpoint} says: {words}", status=response.status_code)
 
@@ -364,13 +366,13 @@ def server_words(content: bytes) -> str:
     return (text[:_ERROR_TEXT_LENGTH] + "…") if len(text) > _ERROR_TEXT_LENGTH else text or "(an empty answer)"
 
 
-def _json_object(content: bytes, path: str) -> dict[str, Any]:
+def _json_object(content: bytes, url: str) -> dict[str, Any]:
     try:
         answer = orjson.loads(content)
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
         raise InferenceError(
-            f"the answer to {path} is not JSON; is this a Triton server? It says: {server_words(content)}"
+            f"the answer to {url} is not JSON; is this a Triton server? It says: {server_words(content)}"
         )
     return answer

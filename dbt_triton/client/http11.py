@@ -335,4 +335,4 @@ def _innermost(error: Exception) -> str:
     found = re.search(r"\[Errno (\d+)\]", str(error))
     if isinstance(error, OSError) and (error.errno or found) and "Connect call failed" in str(error):
         return os.strerror(error.errno or int(found[1] if found else 0)).lower()
-    return str(error)
+    return str(error) or "it was closed at once"

@@ -14,6 +14,8 @@ from dbt_triton.ddl.tokens import Tokens
 from dbt_triton.errors import SqlSyntaxError
 
 _POSITIONAL = ("INPUT", "MODEL", "ARGS", "CONFIG")
+#: What is written for an argument without a name.
+_WRITTEN = {"INPUT": "TABLE …", "MODEL": "MODEL …", "ARGS": "DESCRIPTOR(…)"}
 
 
 @dataclass(frozen=True)
@@ -213,7 +215,7 @@ class _Scanner:
             if not tokens.accept_type(TokenType.COMMA):
                 raise tokens.error("expected , or ) in ML_PREDICT")
         if operand is None or model is None or descriptor is None:
-            wanted = [name for name in _POSITIONAL[:3] if name not in seen]
+            wanted = [_WRITTEN[name] for name in _POSITIONAL[:3] if name not in seen]
             raise SqlSyntaxError("ML_PREDICT needs TABLE, MODEL and DESCRIPTOR; missing: " + ", ".join(wanted), line)
         span = Span(start, tokens.previous_end)
         return Call(span, line, operand[0], operand[1], model, descriptor, config, scopes)
@@ -252,7 +254,7 @@ class _Scanner:
             hidden = len(parts) == 1 and self._is_cte(parts[0], start, scopes)
             return Span(start, tokens.previous_end), None if hidden else tuple(parts)
         else:
-            raise tokens.error("expected TABLE and a relation, or a query in parentheses")
+            raise tokens.error("expected TABLE and a relation, or TABLE and a query in parentheses")
         return Span(start, tokens.previous_end), None
 
     @staticmethod

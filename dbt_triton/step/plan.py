@@ -24,6 +24,7 @@ from dbt_triton.warehouse import DuckDBWarehouse, WarehouseError, literal, quote
 #: Aliases within the rewritten call; no name of the user's SQL can be seen there.
 INPUT_ALIAS = "input_rows"
 STORE_ALIAS = "predictions"
+_WRITE_REF = "write MODEL {{ ref('…') }}, of a model with materialized='inference_model'"
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ class _Planner:
         """Plan one call; what is wrong with it goes to the problems."""
         where = f"line {call.line}"
         try:
-            model = self._model(call, where)
+            model = self._model(call)
         except ConfigurationError as error:
             self.problems += [f"{where}, {error.subject}: {problem}" for problem in error.problems]
             model = None
@@ -192,24 +193,23 @@ class _Planner:
         identifier = store["identifier"] + (f"_{number}" if number > 1 else "")
         return ".".join(quote(part) for part in (store["database"], store["schema"], identifier) if part)
 
-    def _model(self, call: Call, where: str) -> InferenceModel:
+    def _model(self, call: Call) -> InferenceModel:
         node = self._node(call)
         relation = call.model
         if node is not None and "." not in call.model:
             relation = node.relations[0]
         try:
-            rows = self._warehouse.rows(f"select * from {relation}")
+            rows = self._warehouse.rows(f"select * from {relation} limit 2")
         except WarehouseError as error:
-            named = node.name if node else call.model
-            raise ConfigurationError(
-                [f"it is not built in {relation}: run `dbt build -s {named}`, or use --defer ({error})"],
-                f'inference model "{named}"',
-            ) from error
+            raise _not_built(node, call, relation, error) from error
         if len(rows) != 1:
-            raise ConfigurationError([f"its relation has {len(rows)} rows, not one"], f"MODEL {call.model}")
+            raise ConfigurationError(
+                [f"it has {'more than one row' if rows else 'no row'}, so it is no inference model; {_WRITE_REF}"],
+                f"MODEL {call.model}",
+            )
         overrides = self._runtime_options(call)
         model = model_from_row(rows[0] | {}, self._secrets(node, rows[0], overrides))
-        return model.with_options(overrides, f'inference model "{model.name}" as called in {where}')
+        return model.with_options(overrides, f'inference model "{model.name}" with the options of this call')
 
     def _runtime_options(self, call: Call) -> dict[str, Any]:
         """Return what wins over the row: the endpoint variable, the predicting model's meta, MAP, other variables."""
@@ -271,6 +271,19 @@ class _Planner:
 def project_endpoint(args: Mapping[str, Any]) -> dict[str, Any]:
     """Return the endpoint that the project variable names for every model."""
     return {"endpoint": args["endpoint"]} if args.get("endpoint") else {}
+
+
+def _not_built(node: _Node | None, call: Call, relation: str, error: WarehouseError) -> ConfigurationError:
+    """Say which model is to be built first. DuckDB's guess at another table is no help, and is left out."""
+    words = str(error).splitlines()[0]
+    if node is None:
+        return ConfigurationError(
+            [f"it cannot be read: {words} To build it first, {_WRITE_REF}"], f'inference model "{call.model}"'
+        )
+    return ConfigurationError(
+        [f"it is not built in {relation}: run `dbt build -s {node.name}`, or use --defer ({words})"],
+        f'inference model "{node.name}"',
+    )
 
 
 def unused_name(name: str, columns: Sequence[str]) -> str:

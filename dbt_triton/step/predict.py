@@ -18,13 +18,14 @@ from dbt_triton.ddl.ml_predict import Span
 from dbt_triton.engine import Engine, FailedRows, RunError, RunStats, SequenceEngine
 from dbt_triton.errors import ConfigurationError, DbtTritonError, InferenceError
 from dbt_triton.inference_model import Binding, bind
+from dbt_triton.step.advice import with_advice
 from dbt_triton.step.plan import Plan, PlannedCall, unused_name
 from dbt_triton.step.progress import reporter
 from dbt_triton.step.report import ended_early, failed_rows
 from dbt_triton.step.rewrite import Source, joined, sampled, stubbed
 from dbt_triton.store import KEY_COLUMNS, Part, PredictionStore, key_halves, parts
 from dbt_triton.tensors import RequestFormat
-from dbt_triton.warehouse import DuckDBWarehouse, TableWriter, quote
+from dbt_triton.warehouse import DuckDBWarehouse, TableWriter, WarehouseError, quote
 
 logger = logging.getLogger("dbt_triton.step")
 
@@ -194,7 +195,10 @@ class _Run:
 
 
 def _measure(planned: PlannedCall, source: Source, warehouse: DuckDBWarehouse) -> tuple[int, int]:
-    """Count the rows that have all their values, and the bytes of these, about."""
+    """Count the rows that have all their values, and the bytes of these, about.
+
+    Each value is cast to its type of INPUT here for the first time.
+    """
     filled = " and ".join(f"{value} is not null" for value in planned.key_values)
     sizes = [
         f"sum(octet_length(encode({value})))" if column.duckdb_type == "VARCHAR" else f"sum(octet_length({value}))"
@@ -202,7 +206,17 @@ def _measure(planned: PlannedCall, source: Source, warehouse: DuckDBWarehouse) -
         if column.duckdb_type in {"VARCHAR", "BLOB"}
     ]
     total = " + ".join(sizes) or "0"
-    found = warehouse.rows(f"select count(*) as n, coalesce({total}, 0) as size from {source.relation} where {filled}")
+    try:
+        found = warehouse.rows(
+            f"select count(*) as n, coalesce({total}, 0) as size from {source.relation} where {filled}"
+        )
+    except WarehouseError as error:
+        declared = ", ".join(f"{column.name} {column.sql_type}" for column in planned.model.inputs)
+        raise DbtTritonError(
+            f"line {planned.call.line}: the DESCRIPTOR columns do not fit INPUT ({declared}) of {planned.model.name}: "
+            f"{str(error).splitlines()[0]}. Cast them in the query that is the TABLE; try_cast() makes NULL of what "
+            "cannot be cast"
+        ) from error
     return int(found[0]["n"]), int(found[0]["size"])
 
 
@@ -270,7 +284,7 @@ def preflight(plan: Plan) -> dict[int, Binding]:
         except ConfigurationError as error:
             problems += [f"{error.subject}: {problem}" for problem in error.problems]
         except InferenceError as error:
-            problems.append(f'inference model "{planned.model.name}": {error}')
+            problems.append(f'inference model "{planned.model.name}": {with_advice(error, planned.model.options)}')
     if problems:
         raise ConfigurationError(list(dict.fromkeys(problems)), "ML_PREDICT, before any row was sent")
     return bindings

@@ -16,9 +16,10 @@ from dbt_triton.client.served import ServedModel
 from dbt_triton.credentials import request_headers
 from dbt_triton.ddl import ModelDefinition, parse_create_model
 from dbt_triton.ddl.create_model import definition_from_yaml
-from dbt_triton.errors import ConfigurationError, DbtTritonError, SqlSyntaxError
+from dbt_triton.errors import ConfigurationError, DbtTritonError, InferenceError, SqlSyntaxError
 from dbt_triton.inference_model import InferenceModel, bind, description, metadata_row
 from dbt_triton.inference_model.row import COLUMNS
+from dbt_triton.step.advice import with_advice
 from dbt_triton.step.dry_run import dry_run as count_dry_run
 from dbt_triton.step.plan import make_plan, project_endpoint
 from dbt_triton.step.predict import run_plan
@@ -151,10 +152,17 @@ def _schema(definition: ModelDefinition) -> list[tuple[str, str]]:
 
 
 async def served_model(model: InferenceModel) -> ServedModel:
-    """Ask the server of an inference model what it serves."""
+    """Ask the server of an inference model what it serves.
+
+    Raises:
+        DbtTritonError: it says nothing usable; with what to do.
+    """
     headers = request_headers(model.options, f'inference model "{model.name}"')
-    async with TritonClient(model.options, headers) as client:
-        return await client.served_model()
+    try:
+        async with TritonClient(model.options, headers) as client:
+            return await client.served_model()
+    except InferenceError as error:
+        raise DbtTritonError(with_advice(error, model.options)) from error
 
 
 def _check_versions(package_version: str) -> None:

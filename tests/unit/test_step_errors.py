@@ -137,3 +137,15 @@ def test_plan_columns(session: duckdb.DuckDBPyConnection) -> None:
             ("output", "VARCHAR"),
             ("output0", "VARCHAR"),
         ]
+
+
+def test_proxy_is_named(session: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When nothing answers and the environment leads through a proxy, the error says so, and the way around."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    sql = MODEL.replace("127.0.0.1:9", "triton.example.com").replace("'preflight' = 'false'", "'max-retries' = '0'")
+    error = _build(session, sql)["error"]
+    assert "cannot connect to Triton at http://triton.example.com" in error
+    assert "HTTP_PROXY of the environment" in error
+    assert "NO_PROXY=triton.example.com" in error
