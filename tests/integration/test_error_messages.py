@@ -197,7 +197,8 @@ def test_page_of_errors_quotes_what_is_said() -> None:
     page = (REPOSITORY / "docs" / "errors.md").read_text(encoding="utf-8")
     said = SNAPSHOT.read_text(encoding="utf-8")
     cells = re.findall(r"^\| (`.+?`) \| ", page, re.MULTILINE)
-    quoted = [part.strip(" ?,") for cell in cells for span in re.findall(r"`([^`]+)`", cell) for part in span.split("…")]
+    spans = [span for cell in cells for span in re.findall(r"`([^`]+)`", cell)]
+    quoted = [part.strip(" ?,") for span in spans for part in span.split("…")]
     assert len(quoted) > FEWEST
     unknown = {part for part in quoted if len(part) > len("is")} - PROVOKED_ELSEWHERE
     assert {part for part in unknown if part not in said} == set()
