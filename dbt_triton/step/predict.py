@@ -25,7 +25,7 @@ from dbt_triton.step.report import ended_early, failed_rows
 from dbt_triton.step.rewrite import Source, joined, sampled, stubbed
 from dbt_triton.store import KEY_COLUMNS, Part, PredictionStore, key_halves, parts
 from dbt_triton.tensors import RequestFormat
-from dbt_triton.warehouse import DuckDBWarehouse, TableWriter, WarehouseError, quote
+from dbt_triton.warehouse import DuckDBWarehouse, TableWriter, quote
 
 logger = logging.getLogger("dbt_triton.step")
 
@@ -195,10 +195,7 @@ class _Run:
 
 
 def _measure(planned: PlannedCall, source: Source, warehouse: DuckDBWarehouse) -> tuple[int, int]:
-    """Count the rows that have all their values, and the bytes of these, about.
-
-    Each value is cast to its type of INPUT here for the first time.
-    """
+    """Count the rows that have all their values, and the bytes of these, about."""
     filled = " and ".join(f"{value} is not null" for value in planned.key_values)
     sizes = [
         f"sum(octet_length(encode({value})))" if column.duckdb_type == "VARCHAR" else f"sum(octet_length({value}))"
@@ -206,17 +203,7 @@ def _measure(planned: PlannedCall, source: Source, warehouse: DuckDBWarehouse) -
         if column.duckdb_type in {"VARCHAR", "BLOB"}
     ]
     total = " + ".join(sizes) or "0"
-    try:
-        found = warehouse.rows(
-            f"select count(*) as n, coalesce({total}, 0) as size from {source.relation} where {filled}"
-        )
-    except WarehouseError as error:
-        declared = ", ".join(f"{column.name} {column.sql_type}" for column in planned.model.inputs)
-        raise DbtTritonError(
-            f"line {planned.call.line}: the DESCRIPTOR columns do not fit INPUT ({declared}) of {planned.model.name}: "
-            f"{str(error).splitlines()[0]}. Cast them in the query that is the TABLE; try_cast() makes NULL of what "
-            "cannot be cast"
-        ) from error
+    found = warehouse.rows(f"select count(*) as n, coalesce({total}, 0) as size from {source.relation} where {filled}")
     return int(found[0]["n"]), int(found[0]["size"])
 
 

@@ -18,6 +18,9 @@ from support.triton import MODELS
 from dbt_triton.server import TritonServer
 
 _TIMEOUT_SECONDS = 500
+_MADE = ("dbt_packages", "target", "logs", "*.duckdb*", "__pycache__")
+#: An orchestrator is the same to every kind of model: text is enough, and sooner loaded.
+_OTHER_KINDS = ("kinds", "*kinds*", "assert_state*", "wines.csv", "digit-*", "review-embedding", "running-*", "wine-*")
 _MODELS = {
     "shouting": """
         {{ config(materialized='inference_model') }}
@@ -101,8 +104,8 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Generator[Example, None
     """The example project, its server running."""
     folder = tmp_path_factory.mktemp("example")
     root = folder / "example_project"
-    made = shutil.ignore_patterns("dbt_packages", "target", "logs", "*.duckdb*", "__pycache__")
-    shutil.copytree(REPOSITORY / "example_project", root, ignore=made)
+    left_out = shutil.ignore_patterns(*_MADE, *_OTHER_KINDS)
+    shutil.copytree(REPOSITORY / "example_project", root, ignore=left_out)
     (root / "dbt_packages").mkdir()
     (root / "dbt_packages" / "dbt_triton").symlink_to(REPOSITORY, target_is_directory=True)
     (root / "packages.yml").write_text(json.dumps({"packages": [{"local": str(REPOSITORY)}]}))
