@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from dbt_triton.errors import ConfigurationError
-from dbt_triton.options import NOT_IN_HEADERS, Options
+from dbt_triton.option_values import NOT_IN_HEADERS
+from dbt_triton.options import Options
 
 MASK = "***"
 SECRET_KEYS = ("auth-token", "custom-headers")

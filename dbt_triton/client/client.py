@@ -6,16 +6,14 @@ import asyncio
 import logging
 import re
 import time
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, cast
 
 import httpx
-import orjson
 
-from dbt_triton.client.reply import HEADER_LENGTH, Reply
+from dbt_triton.client.reply import HEADER_LENGTH, Reply, compressed, json_object, server_words
 from dbt_triton.client.retries import (
     OVERLOAD_STATUSES,
     RetryableError,
@@ -34,9 +32,6 @@ from dbt_triton.options import Options
 
 logger = logging.getLogger("dbt_triton.client")
 
-_COMPRESSION_LEVEL = 1
-_GZIP_WINDOW_BITS = 31
-_ERROR_TEXT_LENGTH = 500
 #: A shorter header value is no secret, and hiding it would hide parts of other words.
 _SECRET_LENGTH = 8
 #: Triton writes the id first (2.51, measured).
@@ -179,7 +174,7 @@ class TritonClient:
             length = str(header_length + len(start) - 1)
             headers = {**headers, "Content-Type": "application/octet-stream", HEADER_LENGTH: length}
         if self.options.compression != "none":
-            body = self._compressed(body)
+            body = compressed(body, self.options.compression)
         try:
             return await self._attempt(1, headers, body, request_id)
         except RetryableError as error:
@@ -316,7 +311,7 @@ class TritonClient:
             raise _final(error) from error
         if response.is_success:
             return (
-                _json_object(response.content, f"{self.options.endpoint}{path}") if not path.endswith("/ready") else {}
+                json_object(response.content, f"{self.options.endpoint}{path}") if not path.endswith("/ready") else {}
             )
         words = self._words(response.content)
         raise InferenceError(f"Triton at {self.options.endpoint} says: {words}", status=response.status_code)
@@ -327,14 +322,6 @@ class TritonClient:
         for secret in self._secrets:
             text = text.replace(secret, MASK)
         return text
-
-    def _compressed(self, body: bytes) -> bytes:
-        if self.options.compression == "gzip":
-            compressor = zlib.compressobj(_COMPRESSION_LEVEL, wbits=_GZIP_WINDOW_BITS)
-            return compressor.compress(body) + compressor.flush()
-        if self.options.compression == "deflate":
-            return zlib.compress(body, _COMPRESSION_LEVEL)  # with zlib's frame: Triton reads raw deflate as empty
-        return body
 
     def _connection_words(self, error: Exception) -> str:
         endpoint = self.options.endpoint
@@ -351,28 +338,3 @@ def _nothing() -> None:
 
 def _final(error: RetryableError) -> InferenceError:
     return InferenceError(error.text, reason=error.reason, status=error.status, attempts=error.attempts)
-
-
-def server_words(content: bytes) -> str:
-    """Return what a server said in an error: the text of ``{"error": …}``, or the beginning of anything else."""
-    try:
-        answer = orjson.loads(content)
-    except ValueError:
-        answer = None
-    if isinstance(answer, dict) and isinstance(answer.get("error"), str):
-        return cast("str", answer["error"]).strip()
-    text = re.sub(r"<[^>]*>", " ", content[: 8 * _ERROR_TEXT_LENGTH].decode(errors="replace"))
-    text = " ".join(text.split())
-    return (text[:_ERROR_TEXT_LENGTH] + "…") if len(text) > _ERROR_TEXT_LENGTH else text or "(an empty answer)"
-
-
-def _json_object(content: bytes, url: str) -> dict[str, Any]:
-    try:
-        answer = orjson.loads(content)
-    except ValueError:
-        answer = None
-    if not isinstance(answer, dict):
-        raise InferenceError(
-            f"the answer to {url} is not JSON; is this a Triton server? It says: {server_words(content)}"
-        )
-    return answer

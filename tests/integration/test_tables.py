@@ -186,7 +186,7 @@ def test_output_stands_beside_the_input(tables: Tables, name: str) -> None:
 def test_equal_inputs_are_sent_once(tables: Tables) -> None:
     """Three different reviews in five rows are three rows on the wire, and NULL is none."""
     assert tables.first.figures("p_plain")["rows_predicted"] == 3
-    assert "ML_PREDICT 5 rows, 1 requests" in tables.first.message("p_plain")
+    assert "ML_PREDICT 5 rows, 1 request," in tables.first.message("p_plain")
 
 
 @pytest.mark.parametrize(("name", "rows"), [("p_empty", []), ("p_only_null", [(1, None, None)])])

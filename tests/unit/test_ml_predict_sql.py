@@ -230,8 +230,8 @@ def test_trailing_semicolon(end: str) -> None:
 @pytest.mark.parametrize(
     ("sql", "line", "message"),
     [
-        ("select 1\nfrom ml_predict(table t, model m)", 2, "needs TABLE, MODEL and DESCRIPTOR; missing: ARGS"),
-        ("from ml_predict(args => descriptor(c))", 1, "missing: INPUT, MODEL"),
+        ("select 1\nfrom ml_predict(table t, model m)", 2, "needs TABLE, MODEL and DESCRIPTOR; missing: DESCRIPTOR"),
+        ("from ml_predict(args => descriptor(c))", 1, "missing: TABLE …, MODEL …"),
         ("from ml_predict(\nt, model m, descriptor(c))", 2, "expected TABLE and a relation, .* found 't'"),
         ("from ml_predict()", 1, "expected TABLE and a relation, .* found '\\)'"),
         ("from ml_predict(table range(3) r, model m, descriptor(c))", 1, r"expected , or \) in ML_PREDICT, found 'r'"),

@@ -1,0 +1,194 @@
+"""Reading the values of options as users write them: texts of SQL, or YAML's own types."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+_DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|sec|m|min|h)?\s*$", re.IGNORECASE)
+_MILLISECONDS = {"ms": 1, "s": 1000, "sec": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000}
+# Triton does not decode %-escapes (measured), so a name is sent as it is: RFC 3986's pchar without "%".
+_PATH_SEGMENT = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:@]+")
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+#: What the value of a header cannot carry (RFC 9110, 5.5: anything but ASCII is history, and clients refuse it).
+NOT_IN_HEADERS = re.compile(r"[^\t\x20-\x7e]")
+_OWN_HEADERS = {
+    "accept-encoding",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "host",
+    "inference-header-content-length",
+    "transfer-encoding",
+}
+
+
+def milliseconds(value: object) -> object:
+    """Read a duration: a bare number is milliseconds, ``10s`` has a unit."""
+    match = _DURATION.match(str(value))
+    if isinstance(value, bool) or not match:
+        raise ValueError("write a duration such as 10000 (milliseconds), 500ms, 10s or 2min")
+    return float(match[1]) * _MILLISECONDS[(match[2] or "ms").lower()]
+
+
+def boolean(value: object) -> object:
+    """Read a boolean, as YAML's own or as SQL text; no 1, 0, yes or no, as in Flink."""
+    if isinstance(value, str) and value.strip().lower() in {"true", "false"}:
+        return value.strip().lower() == "true"
+    if isinstance(value, bool):
+        return value
+    raise ValueError("write true or false")
+
+
+def text_value(value: object) -> object:
+    """Let YAML's numbers stand where a text is wanted (``model-version: 1``)."""
+    if value == "":
+        raise ValueError("it is empty")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    return value
+
+
+def lower(value: object) -> object:
+    """Read a word, whatever its case."""
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def auto_or_integer(value: object) -> object:
+    """Read ``auto`` as None."""
+    if isinstance(value, str) and value.strip().lower() == "auto":
+        return None
+    return integer(value)
+
+
+def integer(value: object) -> object:
+    """Read a whole number."""
+    if isinstance(value, bool) or not re.fullmatch(r"\s*[+-]?\d+\s*", str(value)):
+        raise ValueError("write a whole number")
+    return int(str(value))
+
+
+def none_is_null(value: object) -> object:
+    """Read YAML's bare ``null`` as the word."""
+    return "null" if value is None else value
+
+
+def off(value: object) -> object:
+    """Read YAML's bare ``off``, which is false there."""
+    return "off" if value is False else value
+
+
+def ratio(value: object) -> object:
+    """Read a number; its range is checked elsewhere."""
+    try:
+        return float(str(value))
+    except ValueError:
+        raise ValueError("write a number from 0 to 1") from None
+
+
+def scalar_text(value: object) -> object:
+    """Write YAML's booleans as SQL does; the text, perhaps empty, is cast to the type of the OUTPUT column."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value if value == "" else text_value(value)
+
+
+def stub_values(value: object) -> object:
+    """Read the values that a stub chooses from: one, a JSON array, or YAML's own list."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise ValueError(f"write one value, or a JSON array of values ({error})") from None
+    values = value if isinstance(value, list) else [value]
+    if not values:
+        raise ValueError("write at least one value")
+    return [item if isinstance(item, str) else json.dumps(item) for item in values]
+
+
+def columns(value: object) -> object:
+    """Read column names: a text with commas, or YAML's list. ``a desc`` orders the other way round."""
+    names = value if isinstance(value, list | tuple) else str(value).split(",")
+    columns = [str(name).strip() for name in names]
+    if not all(columns):
+        raise ValueError("write a column, or several with commas between them")
+    return columns
+
+
+def base_url(value: object) -> object:
+    """Reduce an endpoint to what stands before ``/v2``."""
+    text = str(value).strip()
+    parts = urlsplit(text)
+    if parts.scheme.lower() not in {"http", "https"} or not parts.hostname:
+        raise ValueError("write http(s)://host[:port], with or without /v2 or /v2/models")
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f"the port is not usable: {error}") from None
+    if port == 0:
+        raise ValueError("the port must be between 1 and 65535")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("a user name or password does not belong here; use auth-token or custom-headers")
+    if parts.query or parts.fragment:
+        raise ValueError("a query or fragment does not belong here")
+    path = re.sub(r"/v2(/models)?$", "", parts.path.rstrip("/"))
+    if "/v2/models/" in parts.path.rstrip("/") + "/" and path.count("/v2/models"):
+        raise ValueError("name the server only; the model goes into model-name")
+    return f"{parts.scheme.lower()}://{parts.netloc}{path}"
+
+
+def model_name(value: object) -> object:
+    """Refuse a name that a URL path cannot carry, or that would leave the path."""
+    text = str(value)
+    if not _PATH_SEGMENT.fullmatch(text) or text in {".", ".."}:
+        raise ValueError(
+            "Triton reads the name from the URL and does not decode %-escapes, so it may hold only letters, "
+            "digits and -._~!$&'()*+,;=:@"
+        )
+    return text
+
+
+def model_version(value: object) -> object:
+    """Read ``latest`` or a version number, as Triton numbers them."""
+    text = str(value).strip().lower()
+    if text == "latest":
+        return text
+    if isinstance(value, bool) or not re.fullmatch(r"\d+", text) or int(text) == 0:
+        raise ValueError("write latest, or a version number from 1")
+    return str(int(text))
+
+
+def headers(value: object) -> object:
+    """Read headers: a JSON object, or a YAML map."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise ValueError(f"write a JSON object of names and values ({error})") from None
+    if not isinstance(value, Mapping):
+        raise ValueError('write a JSON object such as {"X-Team": "reviews"}, or a YAML map')  # noqa: TRY004
+    headers = {}
+    for name, content in value.items():
+        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is not a header name")
+        if name.lower() in _OWN_HEADERS:
+            raise ValueError(f"{name} is set by dbt-triton itself")
+        if isinstance(content, bool | list | dict) or content is None:
+            raise ValueError(f"the value of {name} must be a text")
+        if NOT_IN_HEADERS.search(str(content)):
+            raise ValueError(f"the value of {name} holds a control character, or one that is not ASCII")
+        headers[name] = str(content)
+    return headers
+
+
+def auth_token(value: object) -> object:
+    """Drop ``Bearer``: it is added once, however the token was written."""
+    text = re.sub(r"^bearer(\s+|$)", "", str(value).strip(), flags=re.IGNORECASE)
+    if not text:
+        raise ValueError("the token is empty")
+    if re.search(r"[^\x21-\x7e]", text):
+        raise ValueError("the token holds white space, a control character, or one that is not ASCII")
+    return text
