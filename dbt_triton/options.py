@@ -27,12 +27,6 @@ MAX_UINT64 = 2**64 - 1
 #: Triton answers 501 to a longer one (triton 2.51, measured).
 MAX_SEQUENCE_ID_LENGTH = 128
 
-# Of the contract, and not built yet: refused by name, so that nobody believes that they work.
-_PLANNED = {
-    "sequence-by",
-    "order-by",
-    "classification",
-}
 _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|sec|m|min|h)?\s*$", re.IGNORECASE)
 _MILLISECONDS = {"ms": 1, "s": 1000, "sec": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000}
 # Triton does not decode %-escapes (measured), so a name is sent as it is: RFC 3986's pchar without "%".
@@ -132,6 +126,15 @@ def _stub_values(value: object) -> object:
     return [item if isinstance(item, str) else json.dumps(item) for item in values]
 
 
+def _columns(value: object) -> object:
+    """Read column names: a text with commas, or YAML's list. ``a desc`` orders the other way round."""
+    names = value if isinstance(value, list | tuple) else str(value).split(",")
+    columns = [str(name).strip() for name in names]
+    if not all(columns):
+        raise ValueError("write a column, or several with commas between them")
+    return columns
+
+
 def _base_url(value: object) -> object:
     """Reduce an endpoint to what stands before ``/v2``."""
     text = str(value).strip()
@@ -208,6 +211,7 @@ def _auth_token(value: object) -> object:
 Milliseconds = Annotated[float, BeforeValidator(_milliseconds), Field(ge=1, le=86_400_000)]
 Flag = Annotated[bool, BeforeValidator(_boolean)]
 Text = Annotated[str, BeforeValidator(_text)]
+Columns = Annotated[tuple[str, ...], BeforeValidator(_columns)]
 AutoOrCount = Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(_auto_or_integer)]
 
 
@@ -236,6 +240,8 @@ class Options(BaseModel):
     sequence_id: Text | None = None
     sequence_start: Flag = False
     sequence_end: Flag = False
+    sequence_by: Columns = ()
+    order_by: Columns = ()
     binary_data: Annotated[bool | None, BeforeValidator(lambda v: None if _lower(v) == "auto" else _boolean(v))] = None
     compression: Annotated[Literal["none", "gzip", "deflate"], BeforeValidator(_lower)] = "none"
     # Whatever prints options, a log or a traceback, prints no secret.
@@ -249,6 +255,9 @@ class Options(BaseModel):
     circuit_breaker_timeout: Milliseconds = 60_000
     run_timeout: Milliseconds | None = None
     cache: Annotated[Literal["run", "persistent", "off"], BeforeValidator(_off), BeforeValidator(_lower)] = "run"
+    pad: Annotated[str | None, BeforeValidator(_scalar_text)] = None
+    batch_dim: Flag = False
+    classification: Annotated[int, BeforeValidator(_integer), Field(ge=1)] | None = None
     tls_ca: Text | None = None
     tls_cert: Text | None = None
     tls_key: Text | None = None
@@ -287,6 +296,23 @@ class Options(BaseModel):
                 "sequence-id, where it is a number, must be between 1 and 2^64-1",
             ),
             (
+                sequence is not None and bool(self.sequence_by),
+                "sequence-id and sequence-by contradict each other: the rows are one sequence, or one for each key",
+            ),
+            (bool(self.order_by) and not self.sequence_by, "order-by needs a sequence-by"),
+            (
+                bool(self.sequence_by) and (self.sequence_start or self.sequence_end),
+                "sequence-start and sequence-end must be left alone with sequence-by, which sets them for each key",
+            ),
+            (
+                bool(self.sequence_by) and (self.batch_size or 1) > 1,
+                "batch-size must be 1 with sequence-by: Triton's sequence batcher takes one row a request",
+            ),
+            (
+                bool(self.sequence_by) and self.cache == "persistent",
+                "cache must be left alone with sequence-by: a sequence is whole or it is nothing",
+            ),
+            (
                 self.default_value is not None and self.on_error != "null",
                 "default-value needs 'on-error' = 'null'",
             ),
@@ -308,6 +334,11 @@ class Options(BaseModel):
                 "tls-ca, tls-cert and tls-key need an https endpoint",
             ),
         ]
+
+    @property
+    def in_sequence(self) -> bool:
+        """Whether rows are the steps of one sequence, or of one for each key."""
+        return self.sequence_id is not None or bool(self.sequence_by)
 
     @property
     def wire_sequence_id(self) -> int | str | None:
@@ -361,8 +392,6 @@ def parse_options(raw: Mapping[str, Any], subject: str) -> Options:
 
 
 def _unknown_key(key: str) -> str:
-    if key in _PLANNED:
-        return f"{key} is not in this version of dbt-triton yet"
     near = difflib.get_close_matches(key.lower().replace("_", "-"), KEYS, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]}?" if near else f"; known options are {', '.join(KEYS)}"
     return f"unknown option {key}{hint}"

@@ -195,8 +195,15 @@ class PredictionStore:
         with self._lock:
             writer.append(f"insert into {self.relation} select {selected} from {_ARROW_VIEW}", _ARROW_VIEW, table)
 
-    def pending_query(
-        self, source: str, values: Sequence[str], key: str, *, anything_known: bool, part: Part = Part(0, 1)
+    def pending_query(  # noqa: PLR0913 - what is looked for, and where
+        self,
+        source: str,
+        values: Sequence[str],
+        key: str,
+        *,
+        anything_known: bool,
+        part: Part = Part(0, 1),
+        has_rowid: bool = True,
     ) -> str:
         """Return the query for the distinct inputs that have no prediction yet: the key's halves, then the values.
 
@@ -206,9 +213,12 @@ class PredictionStore:
             key: the SQL of the key.
             anything_known: whether the store has rows of this fingerprint.
             part: which of the inputs. Finding the distinct ones takes memory for all that are looked at.
+            has_rowid: whether the input has DuckDB's own ``rowid``, and no column of that name.
         """
         within = part.condition(values)
-        if not anything_known and [column.duckdb_type for column in self._model.inputs] == ["VARCHAR"]:
+        types = [column.duckdb_type for column in self._model.inputs]
+        # A key of something else than the value is that of a value which is none of its type, and must be told so.
+        if not anything_known and types == ["VARCHAR"] and key == key_expression(values):
             return _distinct_texts(source, values[0], within)
         columns = ", ".join(f"{value} as value_{position}" for position, value in enumerate(values))
         firsts = ", ".join(f"any_value(value_{position})" for position in range(len(values)))
@@ -216,12 +226,29 @@ class PredictionStore:
             f" and not exists (select 1 from {self.relation} as known "
             f"where known.{self._ours} and known.{KEY} = pending.{KEY})"
         )
+        if has_rowid and any(column.type.dims for column in self._model.inputs):
+            return _first_rows(source, values, key, within, unknown if anything_known else "")
         return (
             f"select {key_halves(f'pending.{KEY}')}, {firsts} "
             f"from (select {key} as {KEY}, {columns} from {source} where {within}) as pending "
             f"where pending.{KEY} is not null{unknown if anything_known else ''} "
             f"group by pending.{KEY}"
         )
+
+
+def _first_rows(source: str, values: Sequence[str], key: str, within: str, unknown: str) -> str:
+    """Return the query for distinct inputs that leaves arrays where they are.
+
+    An aggregate would copy them, and turns -0.0 within an array into 0.0 (DuckDB 2.0: any_value and first compare
+    nested values by their sort key).
+    """
+    return (
+        f"select {key_halves(f'first_rows.{KEY}')}, {', '.join(values)} from {source} join "
+        f"(select pending.{KEY}, min(pending.dbt_triton_row) as dbt_triton_row "
+        f"from (select {key} as {KEY}, rowid as dbt_triton_row from {source} where {within}) as pending "
+        f"where pending.{KEY} is not null{unknown} group by pending.{KEY}) as first_rows "
+        "on rowid = first_rows.dbt_triton_row"
+    )
 
 
 def _distinct_texts(source: str, value: str, within: str) -> str:

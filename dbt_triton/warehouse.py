@@ -7,7 +7,7 @@ tables. The store is written on a second cursor, whose commits do not touch the 
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -82,7 +82,7 @@ class DuckDBWarehouse:
         clauses.append("database_name in (select database_name from duckdb_databases() where type = 'duckdb')")
         return bool(self._fetch(f"select 1 from duckdb_tables() where {' and '.join(clauses)} limit 1"))
 
-    def read(self, queries: Iterable[str]) -> Generator[pa.RecordBatch, None, None]:
+    def read(self, *queries: str) -> Generator[pa.RecordBatch, None, None]:
         """Stream queries, one after the other, as record batches; close it before the session is used again."""
         try:
             for query in queries:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import duckdb
 from train import train
+from train_kinds import prepare
 
 from dbt_triton.errors import ServeError
 from dbt_triton.server import TritonServer
@@ -41,6 +42,35 @@ select
 from classified_snippets
 where held_out and id % 2000 = 0
 order by id
+"""
+NEAREST_REVIEWS = """
+select
+    id,
+    user_review[:40] as user_review,
+    nearest_review[:40] as nearest_review,
+    cast(similarity as decimal(3, 2)) as similarity
+from nearest_reviews
+order by similarity desc
+limit 3
+"""
+KINDS = """
+select 'tabular' as kind, 'classified_wines' as model, percent || ' % of ' || total || ' held-out wines' as outcome
+from (
+    select round(100 * avg(cast(predicted_cultivar = cultivar as int)), 1) as percent, count(*) as total
+    from classified_wines where id % 5 = 0
+)
+union all
+select 'image', 'read_digits', percent || ' % of ' || total || ' held-out images'
+from (
+    select round(100 * avg(cast(predicted_digit = actual_digit as int)), 1) as percent, count(*) as total
+    from read_digits
+)
+union all
+select 'embedding', 'embedded_reviews', count(*) || ' reviews as ' || any_value(typeof(embedding))
+from embedded_reviews
+union all
+select 'stateful', 'smoothed_temperatures', count(*) || ' readings of ' || count(distinct sensor) || ' sensors'
+from smoothed_temperatures
 """
 HELD_OUT_ACCURACY = "select accuracy, row_count from review_accuracy where held_out"
 
@@ -65,6 +95,8 @@ def main() -> int:
 
 def find_or_start_triton(stack: ExitStack) -> str:
     """Return the endpoint of a server with the example's models; the stack stops one that is started here."""
+    if made := prepare(PROJECT):
+        print(f"Trained {', '.join(made)}.")
     if given := os.environ.get("TRITON_URL"):
         return given.rstrip("/")
     if trained := train(PROJECT):
@@ -92,6 +124,7 @@ def build(endpoint: str) -> int:
     environment = os.environ | {
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         "DBT_TRITON_DEMO_DB": str(DATABASE),
+        "DBT_TRITON_DEMO_IMAGES": str(PROJECT / "images"),
         "TRITON_URL": endpoint,
     }
     arguments = []
@@ -125,6 +158,8 @@ def report() -> None:
     with duckdb.connect(str(DATABASE), read_only=True) as warehouse:
         print_table("classified_reviews: the example of the Flink page", warehouse.sql(CLASSIFIED_REVIEWS))
         print_table("classified_snippets: five held-out reviews", warehouse.sql(CLASSIFIED_SNIPPETS))
+        print_table("one model of each kind", warehouse.sql(KINDS))
+        print_table("nearest_reviews: the nearest of all held-out reviews", warehouse.sql(NEAREST_REVIEWS))
         for accuracy, row_count in warehouse.sql(HELD_OUT_ACCURACY).fetchall():
             print(f"\nreview_accuracy: {accuracy:.1%} of {row_count:,} held-out reviews classified correctly")
 

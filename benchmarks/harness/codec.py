@@ -40,9 +40,9 @@ def measure_bytes() -> CodecFigures:
     wire = [serialize_byte_tensor(array[start : start + ROWS_A_REQUEST]).item() for start in starts]
 
     def ours() -> list[str]:
-        encoded = request_format.encode([column])
+        encoded = request_format.encode([column]).groups[0][1].columns[0]
         for start in starts:
-            encoded.columns[0].rows(start, min(start + ROWS_A_REQUEST, TEXTS))
+            encoded.rows(start, min(start + ROWS_A_REQUEST, TEXTS))
         answers = [
             Answer(min(ROWS_A_REQUEST, TEXTS - start), [memoryview(data)], "1")
             for start, data in zip(starts, wire, strict=True)

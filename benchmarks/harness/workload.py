@@ -64,7 +64,7 @@ def request_format(*, binary: bool) -> RequestFormat:
 
 def make_request(rows: int, *, binary: bool) -> Request:
     """Make one request with so many rows."""
-    return Request(*request_format(binary=binary).encode([pa.array(reviews(rows))]).body(0, rows))
+    return Request(*request_format(binary=binary).encode([pa.array(reviews(rows))]).groups[0][1].body(0, rows))
 
 
 def tensor(name: str) -> TensorSpec:

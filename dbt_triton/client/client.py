@@ -98,7 +98,7 @@ class TritonClient:
             timeout=httpx.Timeout(options.timeout / 1000),
         )
         # A repeated sequence step would count a row twice, unless the server surely did not run it.
-        self._executed_is_final = options.sequence_id is not None
+        self._executed_is_final = options.in_sequence
         self._secrets = [
             value
             for header in (headers or {}).values()

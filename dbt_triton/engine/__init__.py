@@ -2,5 +2,6 @@
 
 from dbt_triton.engine.engine import Engine, Progress, RunStats
 from dbt_triton.engine.outcomes import FailedRows, RunError, Sink
+from dbt_triton.engine.sequences import SequenceEngine
 
-__all__ = ["Engine", "FailedRows", "Progress", "RunError", "RunStats", "Sink"]
+__all__ = ["Engine", "FailedRows", "Progress", "RunError", "RunStats", "SequenceEngine", "Sink"]

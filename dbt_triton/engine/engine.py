@@ -27,7 +27,7 @@ from dbt_triton.client import TritonClient
 from dbt_triton.engine.breaker import Breaker
 from dbt_triton.engine.concurrency import ConcurrencyLimit
 from dbt_triton.engine.outcomes import FailedRows, RunError, Sink, is_about_rows
-from dbt_triton.engine.source import Request, SequenceMarker, Source, exact_batches
+from dbt_triton.engine.source import Request, SequenceMarker, Source, exact_batches, taken
 from dbt_triton.errors import AnswerError, DbtTritonError, InferenceError, Reason
 from dbt_triton.tensors import Answer, RequestFormat, decode_outputs, parse_answer
 
@@ -136,6 +136,8 @@ class Engine:
         self._in_flight = 0
         self._ids = itertools.count(1)
         self._chunk = _Chunk()
+        # Rows that no request can hold; the reader finds them.
+        self._refused: deque[FailedRows] = deque()
         self._behind: deque[asyncio.Future[list[tuple[Request, AnswerError]]]] = deque()
         self._stats = RunStats()
 
@@ -330,6 +332,9 @@ class Engine:
 
     async def _hand_over(self, writer: ThreadPoolExecutor) -> None:
         chunk, self._chunk = self._chunk, _Chunk()
+        while self._refused:
+            chunk.failed.append(self._refused.popleft())
+            self._stats.rows_failed += len(chunk.failed[-1].keys[0])
         if not chunk.rows and not chunk.failed:
             return
         loop = asyncio.get_running_loop()
@@ -377,9 +382,19 @@ class Engine:
         return undecodable
 
     def _requests_of(self, batch: pa.RecordBatch, *, last: bool) -> list[Request]:
-        encoded = self._format.encode(batch.columns[self._key_columns :])
         keys, size = batch.columns[: self._key_columns], self._batch_size
-        requests = [
-            Request(encoded, keys, start, min(start + size, batch.num_rows)) for start in range(0, batch.num_rows, size)
-        ]
+        encoded = self._format.encode(batch.columns[self._key_columns :], size, in_order=self._marker is not None)
+        for refused in encoded.refused:
+            error = InferenceError(refused.why, reason=Reason.REFUSED, attempts=0)
+            if self._marker:
+                raise RunError(error, taken(keys, refused.places))  # a sequence lacks no step
+            self._refused.append(FailedRows(taken(keys, refused.places), error))
+        requests: list[Request] = []
+        for places, rows_of_one_shape in encoded.groups:
+            group_keys = keys if places is None else taken(keys, places)
+            count = len(group_keys[0])
+            requests += [
+                Request(rows_of_one_shape, group_keys, start, min(start + size, count))
+                for start in range(0, count, size)
+            ]
         return self._marker.mark(requests, last=last) if self._marker else requests

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from dbt_triton.options import Options
@@ -168,6 +169,11 @@ def exact_batches(batches: Iterable[pa.RecordBatch], batch_size: int) -> Iterato
         waiting, count = ([whole.slice(cut)], count - cut) if cut < count else ([], 0)
     if count:
         yield pa.concat_batches(waiting)
+
+
+def taken(keys: list[pa.Array], places: np.ndarray[Any, np.dtype[np.int64]]) -> list[pa.Array]:
+    """Return the keys of the rows at these places."""
+    return [column.take(pa.array(places)) for column in keys]
 
 
 def _encoded_rows(batch: pa.RecordBatch, batch_size: int) -> int:

@@ -9,8 +9,7 @@ from typing import Any, Self
 from dbt_triton.ddl import Column, ModelDefinition
 from dbt_triton.errors import ConfigurationError
 from dbt_triton.options import STUB, STUB_PREFIX, TENSOR_PREFIX, Options, parse_options
-from dbt_triton.tensors import Datatype, datatype_of_sql
-from dbt_triton.tensors.datatypes import supported_sql_types
+from dbt_triton.tensors import Datatype, SqlType, datatype_of_sql, parse_sql_type
 
 #: The store's own columns; an OUTPUT of that name would collide with them.
 RESERVED_OUTPUTS = frozenset({"ml_key", "ml_fingerprint", "ml_error", "ml_reason", "ml_http_status", "ml_attempts"})
@@ -18,12 +17,21 @@ RESERVED_OUTPUTS = frozenset({"ml_key", "ml_fingerprint", "ml_error", "ml_reason
 
 @dataclass(frozen=True)
 class TypedColumn:
-    """One column of INPUT or OUTPUT with its type in DuckDB and as a tensor."""
+    """One column of INPUT or OUTPUT.
+
+    Args:
+        name: as it was declared.
+        sql_type: its type as it was declared.
+        duckdb_type: DuckDB's name of the type.
+        datatype: the tensor datatype that is the type's own.
+        type: the type as it was understood.
+    """
 
     name: str
     sql_type: str
     duckdb_type: str
     datatype: Datatype
+    type: SqlType
 
 
 @dataclass(frozen=True)
@@ -96,12 +104,10 @@ class InferenceModel:
 def _typed(columns: tuple[Column, ...], side: str, problems: list[str]) -> tuple[TypedColumn, ...]:
     typed = []
     for column in columns:
+        parsed = parse_sql_type(column.type)
         found = datatype_of_sql(column.type)
-        if found is None:
-            problems.append(
-                f"{side} column {column.name}: the type {column.type} is not supported in this version; "
-                f"supported are {', '.join(supported_sql_types())}"
-            )
+        if isinstance(parsed, str) or found is None:
+            problems.append(f"{side} column {column.name}: {parsed}")
         else:
-            typed.append(TypedColumn(column.name, column.type, found[1], found[0]))
+            typed.append(TypedColumn(column.name, column.type, parsed.duckdb, found[0], parsed))
     return tuple(typed)

@@ -17,8 +17,6 @@ from dbt_triton.store import ERROR, FINGERPRINT, KEY
 from dbt_triton.warehouse import DuckDBWarehouse, WarehouseError
 
 _INPUT = "dbt_triton_dry_run_input"
-#: About so many rows are encoded at once, to count their bytes.
-_ENCODED_ROWS = 16_384
 
 
 @dataclass
@@ -132,11 +130,12 @@ def _measure(planned: PlannedCall, binding: Binding, warehouse: DuckDBWarehouse,
         query += f" group by {KEY}"
     form, size = request_format(planned, binding), binding.batch_size
     requests = sent = 0
-    with closing(warehouse.read([query])) as batches:
-        for batch in exact_batches(batches, max(_ENCODED_ROWS // size, 1) * size):
-            encoded = form.encode(batch.columns)
-            for start in range(0, batch.num_rows, size):
-                body, _ = encoded.body(start, min(start + size, batch.num_rows), None)
-                requests += 1
-                sent += len(body) + len(f'"id":"{requests}",')  # which the client puts in
+    with closing(warehouse.read(query)) as batches:
+        for batch in exact_batches(batches, size):
+            for places, rows in form.encode(batch.columns, size, in_order=planned.in_order).groups:
+                count = batch.num_rows if places is None else len(places)
+                for start in range(0, count, size):
+                    body, _ = rows.body(start, min(start + size, count), None)
+                    requests += 1
+                    sent += len(body) + len(f'"id":"{requests}",')  # which the client puts in
     return requests, sent

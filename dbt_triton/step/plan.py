@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from dbt_triton.errors import ConfigurationError, DbtTritonError
 from dbt_triton.inference_model import InferenceModel, model_from_row
 from dbt_triton.options import STUB_PREFIX
 from dbt_triton.step.stub import stub_values
+from dbt_triton.step.values import value_of
 from dbt_triton.store import ERROR, key_expression
 from dbt_triton.warehouse import DuckDBWarehouse, WarehouseError, literal, quote
 
@@ -32,31 +34,37 @@ class PlannedCall:
         call: as it was parsed.
         model: the inference model, with the call's own options.
         columns: the input's columns.
-        values: the DESCRIPTOR columns as SQL, cast to the types of INPUT.
+        values: the DESCRIPTOR columns as SQL, in the types of INPUT; NULL too where a value is none of its type.
+        key_values: what the key is made of: NULL only where a column is NULL.
         output_names: the names of the OUTPUT columns in the result.
         error_name: the name of the column that says why a row failed, with ``on-error`` = ``null``.
         is_table: whether the input is a table that can be read twice.
         store: the quoted relation of the prediction store.
+        sequence_by: the columns whose values are the keys of sequences, as SQL.
+        order_by: the order of the rows of a sequence, as SQL.
     """
 
     call: Call
     model: InferenceModel
     columns: list[str]
     values: list[str]
+    key_values: list[str]
     output_names: list[str]
     error_name: str | None
     is_table: bool
     store: str
+    sequence_by: tuple[str, ...] = ()
+    order_by: tuple[str, ...] = ()
 
     @property
     def in_order(self) -> bool:
         """Whether the rows are the steps of a sequence."""
-        return self.model.options.sequence_id is not None
+        return self.model.options.in_sequence
 
     @property
     def key(self) -> str:
         """The SQL of a row's key."""
-        return key_expression(self.values)
+        return key_expression(self.key_values)
 
     def check_form(self, source: str) -> str:
         """Return what stands for the call where no prediction is needed: NULLs of the right types."""
@@ -140,8 +148,9 @@ class _Planner:
             raise ConfigurationError(self.problems, "ML_PREDICT")
         names = [name for name, _ in columns]
         chosen = self._descriptor(call, model, names, where)
+        types = dict(columns)
         values = [
-            f"cast({quote(name)} as {column.duckdb_type})" for name, column in zip(chosen, model.inputs, strict=False)
+            value_of(name, types.get(name, ""), column.type) for name, column in zip(chosen, model.inputs, strict=False)
         ]
         added = [column.name for column in model.outputs]
         routed = model.options.on_error == "null"
@@ -151,7 +160,8 @@ class _Planner:
             call=call,
             model=model,
             columns=names,
-            values=values,
+            values=[value.sql for value in values],
+            key_values=[value.key for value in values],
             output_names=outputs[: len(added)],
             error_name=outputs[-1] if routed else None,
             # The first rows of a table are not the same however often it is read.
@@ -159,6 +169,8 @@ class _Planner:
             and model.options.sample is None
             and self._warehouse.is_table(call.relation),
             store=self._store(number),
+            sequence_by=tuple(self._named("sequence-by", model.options.sequence_by, names, where)),
+            order_by=tuple(self._named("order-by", model.options.order_by, names, where)),
         )
         self.calls.append(planned)
         self.check_forms[call.span] = planned.check_form(source)
@@ -233,17 +245,27 @@ class _Planner:
                 f"{where}: DESCRIPTOR has {len(call.descriptor)} columns, but INPUT of {model.name} has "
                 f"{len(model.inputs)} ({declared})"
             )
+        return [self._column(column, names, where) for column in call.descriptor]
+
+    def _named(self, option: str, columns: Sequence[str], names: Sequence[str], where: str) -> list[str]:
+        """Return the columns that an option names, as SQL; ``a desc`` keeps its direction."""
+        named = []
+        for column in columns:
+            match = re.fullmatch(r"(.*\S)\s+(asc|desc)", column, flags=re.IGNORECASE)
+            known = column.lower() in map(str.lower, names)
+            name, direction = (match[1], f" {match[2]}") if match and not known else (column, "")
+            named.append(quote(self._column(name.strip('"`'), names, f"{where}, {option}")) + direction)
+        return named
+
+    def _column(self, column: str, names: Sequence[str], where: str) -> str:
+        """Return a column of the input as it is written there; one that is not there goes to the problems."""
         by_name = {name.lower(): name for name in names}
-        chosen = []
-        for column in call.descriptor:
-            if column.lower() in by_name:
-                chosen.append(by_name[column.lower()])
-                continue
-            near = difflib.get_close_matches(column.lower(), by_name, n=1, cutoff=0.5)
-            hint = f"; did you mean {by_name[near[0]]}?" if near else ""
-            self.problems.append(f"{where}: the input has no column {column}{hint} It has {', '.join(names)}")
-            chosen.append(column)
-        return chosen
+        if column.lower() in by_name:
+            return by_name[column.lower()]
+        near = difflib.get_close_matches(column.lower(), by_name, n=1, cutoff=0.5)
+        hint = f"; did you mean {by_name[near[0]]}?" if near else ""
+        self.problems.append(f"{where}: the input has no column {column}{hint} It has {', '.join(names)}")
+        return column
 
 
 def project_endpoint(args: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +15,7 @@ import pyarrow as pa
 from dbt_triton.client import TritonClient
 from dbt_triton.credentials import request_headers
 from dbt_triton.ddl.ml_predict import Span
-from dbt_triton.engine import Engine, FailedRows, RunError, RunStats
+from dbt_triton.engine import Engine, FailedRows, RunError, RunStats, SequenceEngine
 from dbt_triton.errors import ConfigurationError, DbtTritonError, InferenceError
 from dbt_triton.inference_model import Binding, bind
 from dbt_triton.step.plan import Plan, PlannedCall, unused_name
@@ -145,7 +146,7 @@ class _Run:
         if hidden is None:
             return Source(table, planned.key)
         # Each row of a sequence is a step of its own, so its place is its key.
-        filled = " and ".join(f"{value} is not null" for value in planned.values)
+        filled = " and ".join(f"{value} is not null" for value in planned.key_values)
         return Source(table, f"case when {filled} then cast({quote(hidden)} as uhugeint) end", hidden)
 
     async def _send(
@@ -155,10 +156,11 @@ class _Run:
         with (
             reporter(self._name, rows) as progress,
             self._warehouse.interrupts() as interrupts,
-            closing(self._warehouse.read(queries)) as batches,
+            closing(self._warehouse.read(*queries)) as batches,
         ):
             async with TritonClient(options, _headers(planned)) as client:
-                engine = Engine(
+                kind = partial(SequenceEngine, correlation_id=binding.correlation_id) if options.sequence_by else Engine
+                engine = kind(
                     client,
                     request_format(planned, binding),
                     batch_size=binding.batch_size,
@@ -191,7 +193,7 @@ class _Run:
 
 def _measure(planned: PlannedCall, source: Source, warehouse: DuckDBWarehouse) -> tuple[int, int]:
     """Count the rows that have all their values, and the bytes of these, about."""
-    filled = " and ".join(f"{value} is not null" for value in planned.values)
+    filled = " and ".join(f"{value} is not null" for value in planned.key_values)
     sizes = [
         f"sum(octet_length(encode({value})))" if column.duckdb_type == "VARCHAR" else f"sum(octet_length({value}))"
         for value, column in zip(planned.values, planned.model.inputs, strict=True)
@@ -207,12 +209,25 @@ def _inputs_queries(
 ) -> list[str]:
     """Return the queries for what is to be sent: the key's halves, then the values of INPUT."""
     if not planned.in_order:
+        has_rowid = "rowid" not in map(str.lower, planned.columns)
         return [
-            store.pending_query(source.relation, planned.values, source.key, anything_known=anything_known, part=part)
+            store.pending_query(
+                source.relation,
+                planned.values,
+                source.key,
+                anything_known=anything_known,
+                part=part,
+                has_rowid=has_rowid,
+            )
             for part in cut
         ]
-    values = ", ".join(planned.values)
-    return [f"select {key_halves(source.key)}, {values} from {source.relation} where {source.key} is not null"]
+    columns, order = [key_halves(source.key), *planned.values], [quote(str(source.hidden))]
+    if planned.sequence_by:
+        keys = ", ".join(planned.sequence_by)
+        columns.insert(1, f"dense_rank() over (order by {keys})")
+        order = [*planned.sequence_by, *planned.order_by, *order]
+    selected, ordered = ", ".join(columns), ", ".join(order)
+    return [f"select {selected} from {source.relation} where {source.key} is not null order by {ordered}"]
 
 
 class _StoreSink:

@@ -164,7 +164,7 @@ def _store(dbt: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
 def _hand_over(here: DuckDBWarehouse, cursor: Any, query: str, table: str) -> None:  # noqa: ANN401 - as above
     """Copy a query's rows into a temporary table of another cursor."""
     described = here.describe(query)
-    with closing(here.read([query])) as batches:
+    with closing(here.read(query)) as batches:
         _load(cursor, batches, table, described)
 
 
@@ -175,7 +175,7 @@ def _bring_back(there: DuckDBWarehouse, session: Any, query: str, mark: str, inp
     columns = [f"{quote(described[0][0])} as {_ROW}"]
     columns += [f"{quote(name)} as output_{position}" for position, (name, _) in enumerate(outputs)]
     named = [(_ROW, "BIGINT"), *((f"output_{position}", kind) for position, (_, kind) in enumerate(outputs))]
-    with closing(there.read([f"select {', '.join(columns)} from ({query})"])) as batches:
+    with closing(there.read(f"select {', '.join(columns)} from ({query})")) as batches:
         _load(session, batches, f"{mark}_predicted", named)
 
 

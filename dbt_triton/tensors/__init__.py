@@ -1,17 +1,25 @@
 """Arrow on one side, KServe v2 tensors on the other: datatypes, request bodies and answers."""
 
 from dbt_triton.tensors.answer import Answer, decode_outputs, parse_answer
-from dbt_triton.tensors.datatypes import Datatype, datatype_of_sql, datatype_of_tensor
-from dbt_triton.tensors.request import EncodedRows, RequestFormat, TensorSpec
+from dbt_triton.tensors.datatypes import Datatype, datatype_of_sql, datatype_of_tensor, fits
+from dbt_triton.tensors.request import Encoded, EncodedRows, RequestFormat
+from dbt_triton.tensors.rows import Refused
+from dbt_triton.tensors.spec import TensorSpec
+from dbt_triton.tensors.sql_types import SqlType, parse_sql_type
 
 __all__ = [
     "Answer",
     "Datatype",
+    "Encoded",
     "EncodedRows",
+    "Refused",
     "RequestFormat",
+    "SqlType",
     "TensorSpec",
     "datatype_of_sql",
     "datatype_of_tensor",
     "decode_outputs",
+    "fits",
     "parse_answer",
+    "parse_sql_type",
 ]

@@ -7,6 +7,7 @@ answer is believed before its names, datatypes, shapes and sizes were checked.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,19 +17,32 @@ import orjson
 import pyarrow as pa
 
 from dbt_triton.errors import AnswerError
-from dbt_triton.tensors.request import TensorSpec
+from dbt_triton.tensors.arrays import nest
+from dbt_triton.tensors.bytes_elements import PADDING, decode_bytes
+from dbt_triton.tensors.classes import decode_classes
+from dbt_triton.tensors.elements import from_tensor
+from dbt_triton.tensors.spec import TensorSpec
 
-#: Walking in step is quicker where the longest part has no more elements than this many times the number of parts.
-_LOCKSTEP_PARTS = 8
+Payload = memoryview | list[Any]
+#: One answer's data of one output, its rows, and the shape of one of them.
+Part = tuple[Payload, int, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The checked answer to one request: ``payloads`` holds each output's raw bytes (binary) or values (JSON)."""
+    """The checked answer to one request.
+
+    Args:
+        rows: how many rows it has.
+        payloads: each output's raw bytes (binary) or values (JSON).
+        model_version: which version answered.
+        row_shapes: the shape of one row of each output; left out where it is as declared.
+    """
 
     rows: int
-    payloads: list[memoryview | list[Any]]
+    payloads: list[Payload]
     model_version: str | None
+    row_shapes: Sequence[tuple[int, ...]] = ()
 
 
 def parse_answer(
@@ -55,26 +69,32 @@ def parse_answer(
     header = _header(view if header_length is None else view[:header_length])
     payload = view[header_length:] if header_length is not None else view[:0]
     found = _by_name(header, payload)
-    payloads: list[memoryview | list[Any]] = []
+    payloads: list[Payload] = []
+    row_shapes: list[tuple[int, ...]] = []
     for spec in outputs:
         if spec.name not in found:
             raise AnswerError(f"the answer has no output {spec.name}; it has {sorted(found) or 'none'}")
         output, data = found[spec.name]
-        _check(spec, output, rows, batched=batched)
-        _check_size(spec, data, rows)
+        row_shape = _check(spec, output, rows, batched=batched)
+        _check_size(spec, data, rows * math.prod(row_shape))
         payloads.append(data)
+        row_shapes.append(row_shape)
     version = header.get("model_version")
-    return Answer(rows, payloads, None if version is None else str(version))
+    return Answer(rows, payloads, None if version is None else str(version), row_shapes)
 
 
 def decode_outputs(answers: Sequence[Answer], outputs: Sequence[TensorSpec]) -> list[pa.Array]:
     """Decode the outputs of several answers, one Arrow array an output, rows in the order of the answers.
 
     Raises:
-        AnswerError: the lengths within BYTES data do not add up, or a text is not UTF-8.
+        AnswerError: the lengths within BYTES data do not add up, or a value is none of its column's type.
     """
+    shapes = [spec.row_shape for spec in outputs]
     return [
-        _decode([(answer.payloads[position], answer.rows) for answer in answers], spec)
+        _decode(
+            [(answer.payloads[position], answer.rows, (answer.row_shapes or shapes)[position]) for answer in answers],
+            spec,
+        )
         for position, spec in enumerate(outputs)
     ]
 
@@ -83,21 +103,32 @@ def _header(text: memoryview) -> dict[str, Any]:
     try:
         header = orjson.loads(text)
     except ValueError as error:
-        raise AnswerError(f"the answer is not valid JSON: {error}") from None
+        raise AnswerError(f"the answer is not valid JSON{_likely_cause(text)}: {error}") from None
     if not isinstance(header, dict) or not isinstance(header.get("outputs"), list):
         raise AnswerError("the answer is not an inference answer: it has no outputs")
     return header
 
 
-def _by_name(header: dict[str, Any], payload: memoryview) -> dict[str, tuple[dict[str, Any], memoryview | list[Any]]]:
-    found: dict[str, tuple[dict[str, Any], memoryview | list[Any]]] = {}
+def _likely_cause(text: memoryview) -> str:
+    """Say what Triton writes that no JSON parser reads."""
+    if re.search(rb"[\[,]\s*-?(NaN|Inf)", text):
+        return " (it holds NaN or Infinity, which have no JSON form; use 'binary-data' = 'true')"
+    try:
+        str(text, "utf-8")
+    except UnicodeDecodeError:
+        return " (it holds bytes that are not UTF-8; use 'binary-data' = 'true')"
+    return ""
+
+
+def _by_name(header: dict[str, Any], payload: memoryview) -> dict[str, tuple[dict[str, Any], Payload]]:
+    found: dict[str, tuple[dict[str, Any], Payload]] = {}
     position = 0
     for output in header["outputs"]:
         if not isinstance(output, dict) or not isinstance(output.get("name"), str):
             raise AnswerError("the answer is not an inference answer: an output has no name")
         size = (output.get("parameters") or {}).get("binary_data_size")
         if isinstance(size, int):
-            data: memoryview | list[Any] = payload[position : position + size]
+            data: Payload = payload[position : position + size]
             if len(data) != size:
                 raise AnswerError("the answer is truncated: it has less binary data than it says")
             position += size
@@ -111,7 +142,8 @@ def _by_name(header: dict[str, Any], payload: memoryview) -> dict[str, tuple[dic
     return found
 
 
-def _check(spec: TensorSpec, output: dict[str, Any], rows: int, *, batched: bool) -> None:
+def _check(spec: TensorSpec, output: dict[str, Any], rows: int, *, batched: bool) -> tuple[int, ...]:
+    """Check an output's datatype and shape. Returns the shape of one row."""
     if output.get("datatype") != spec.datatype.name:
         raise AnswerError(
             f"output {spec.name} has datatype {output.get('datatype')}, expected {spec.datatype.name}",
@@ -123,176 +155,91 @@ def _check(spec: TensorSpec, output: dict[str, Any], rows: int, *, batched: bool
     if answered != rows:
         raise AnswerError(f"output {spec.name} has {answered} rows, but {rows} were sent")
     row_shape = shape[1:] if batched else shape
-    if len(row_shape) != len(spec.row_shape) or math.prod(row_shape) != 1:
-        raise AnswerError(
-            f"output {spec.name} has the shape {shape}; one value a row was expected, as {list(spec.row_shape)}",
-        )
+    if not _fits(row_shape, spec):
+        one = "" if spec.axes or spec.raw else "one value a row, "
+        raise AnswerError(f"output {spec.name} has the shape {shape}; expected is {one}as {list(spec.row_shape)}")
+    return tuple(row_shape)
 
 
-def _check_size(spec: TensorSpec, data: memoryview | list[Any], rows: int) -> None:
+def _fits(row_shape: Sequence[int], spec: TensorSpec) -> bool:
+    """Tell whether a row has the shape of its tensor; -1 takes any length on the axes of an array."""
+    return len(row_shape) == len(spec.row_shape) and all(
+        size == max(wanted, 1) or (wanted == -1 and (spec.raw or axis in spec.axes))
+        for axis, (wanted, size) in enumerate(zip(spec.row_shape, row_shape, strict=True))
+    )
+
+
+def _check_size(spec: TensorSpec, data: memoryview | list[Any], elements: int) -> None:
     if isinstance(data, list):
-        size, expected = len(data), rows
+        size, expected = len(data), elements
     elif spec.datatype.numpy is None:
-        size, expected = len(data), max(len(data), 4 * rows)
+        size, expected = len(data), max(len(data), 4 * elements)
     else:
-        size, expected = len(data), rows * np.dtype(spec.datatype.numpy).itemsize
+        size, expected = len(data), elements * np.dtype(spec.datatype.numpy).itemsize
     if size != expected:
         raise AnswerError(f"output {spec.name} has data of size {size}, but its shape needs {expected}")
 
 
-def _decode(parts: Sequence[tuple[memoryview | list[Any], int]], spec: TensorSpec) -> pa.Array:
-    if any(isinstance(data, list) for data, _ in parts):
-        return _decode_mixed(parts, spec)
-    buffer = b"".join(data for data, _ in parts if not isinstance(data, list))
-    rows = sum(count for _, count in parts)
+def _decode(parts: Sequence[Part], spec: TensorSpec) -> pa.Array:
+    elements = _elements(parts, spec)
+    if spec.part is not None:
+        elements = decode_classes(elements, spec)
+    elif spec.raw:
+        return _raw_bytes(elements, parts)
+    else:
+        elements = from_tensor(elements, spec.sql, spec.name)
+    if not spec.sql.dims:
+        return elements
+    return nest(elements, spec, [(rows, tuple(shape[axis] for axis in spec.axes)) for _, rows, shape in parts])
+
+
+def _elements(parts: Sequence[Part], spec: TensorSpec) -> pa.Array:
+    """Decode the elements of an output, of all parts in order: numbers, or large_binary for BYTES."""
+    if any(isinstance(data, list) for data, _, _ in parts):
+        return _json_elements(parts, spec)
+    padding = PADDING if spec.datatype.numpy is None else b""
+    buffer = b"".join([*(data for data, _, _ in parts if not isinstance(data, list)), padding])
     if spec.datatype.numpy is None:
-        return _decode_bytes(buffer, [(len(data), count) for data, count in parts], rows, spec)
-    values = np.frombuffer(buffer, dtype=spec.datatype.numpy)
-    if pa.types.is_boolean(spec.datatype.arrow):
+        counts = [rows * math.prod(shape) for _, rows, shape in parts]
+        sizes = [(len(data), count) for (data, _, _), count in zip(parts, counts, strict=True)]
+        elements = decode_bytes(buffer, sizes, sum(counts))
+        if elements is None:
+            raise AnswerError(f"the lengths within output {spec.name} do not add up to its size")
+        return elements
+    if spec.datatype.name == "BOOL":
         return pa.array(np.frombuffer(buffer, dtype=np.uint8) != 0)
-    return pa.array(values)
+    values = np.frombuffer(buffer, dtype=spec.datatype.numpy)
+    if spec.datatype.name == "BF16":
+        values = (values.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return pa.array(values.astype(np.float32) if spec.datatype.name == "FP16" else values)
 
 
-def _decode_mixed(parts: Sequence[tuple[memoryview | list[Any], int]], spec: TensorSpec) -> pa.Array:
+def _json_elements(parts: Sequence[Part], spec: TensorSpec) -> pa.Array:
     """Decode JSON answers, among which a server may have put binary ones."""
+    kind = pa.large_string() if spec.datatype.numpy is None else spec.datatype.arrow
     arrays = []
-    for data, count in parts:
+    for part in parts:
+        data, _, _ = part
         if not isinstance(data, list):
-            arrays.append(_decode([(data, count)], spec))
+            arrays.append(_elements([part], spec))
             continue
         if pa.types.is_integer(spec.datatype.arrow) and any(isinstance(value, float) for value in data):
             # Arrow would cut off the fraction without a word.
             raise AnswerError(f"output {spec.name} holds a value that is not {spec.datatype.name}: a fraction")
         try:
-            arrays.append(pa.array(data, type=spec.datatype.arrow, from_pandas=False))
+            array = pa.array(data, type=kind, from_pandas=False)
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
             raise AnswerError(f"output {spec.name} holds a value that is not {spec.datatype.name}: {error}") from None
-    joined: pa.Array = pa.concat_arrays(arrays)
-    if joined.null_count:
-        raise AnswerError(f"output {spec.name} holds null")
-    return joined
+        if array.null_count:
+            raise AnswerError(f"output {spec.name} holds null")
+        arrays.append(array.cast(pa.large_binary()) if spec.datatype.numpy is None else array)
+    return pa.concat_arrays(arrays)
 
 
-def _decode_bytes(buffer: bytes, parts: Sequence[tuple[int, int]], rows: int, spec: TensorSpec) -> pa.Array:
-    """Decode BYTES elements, each a little-endian uint32 length and then that many bytes."""
-    starts = _element_starts(buffer, parts)
-    if starts is None:
-        raise AnswerError(f"the lengths within output {spec.name} do not add up to its size")
-    data = np.frombuffer(buffer, dtype=np.uint8)
-    is_content = np.ones(len(data), dtype=bool)
-    for byte in range(4):
-        is_content[starts + byte] = False
-    lengths = np.diff(np.append(starts, len(data))) - 4
-    offsets = np.zeros(rows + 1, dtype=np.int64)
-    np.cumsum(lengths, out=offsets[1:])
-    kind = pa.large_binary()
-    array = pa.Array.from_buffers(kind, rows, [None, pa.py_buffer(offsets), pa.py_buffer(data[is_content])])
-    target = pa.large_string() if pa.types.is_string(spec.datatype.arrow) else kind
-    try:
-        return array.cast(target)
-    except pa.ArrowInvalid:
-        raise AnswerError(f"output {spec.name} holds bytes that are not UTF-8; declare it as BYTES") from None
-
-
-def _element_starts(buffer: bytes, parts: Sequence[tuple[int, int]]) -> np.ndarray[Any, np.dtype[np.int64]] | None:
-    """Find where each element starts, without walking them one by one in Python.
-
-    Args:
-        buffer: the elements of all parts, one after the other.
-        parts: the size in bytes and the number of elements of each part.
-
-    Returns:
-        The starts, or None where the lengths do not fit the parts.
-    """
-    if any(part_size < 4 * count for part_size, count in parts):
-        return None
-    if len(buffer) == 0:
-        return np.zeros(0, dtype=np.int64)
-    data = np.frombuffer(buffer, dtype=np.uint8)
-    longest = max(count for _, count in parts)
-    if longest <= _LOCKSTEP_PARTS * len(parts):
-        return _walk_in_step(data, parts, longest)
-    starts = _walk_by_doubling(data, parts)
-    return starts if starts is not None and _fits(starts, parts) else None
-
-
-def _walk_in_step(
-    data: np.ndarray[Any, np.dtype[np.uint8]], parts: Sequence[tuple[int, int]], longest: int
-) -> np.ndarray[Any, np.dtype[np.int64]] | None:
-    """Walk all parts at once, one element of each at a step: quick where there are many parts of a few elements."""
-    sizes = np.array([size for size, _ in parts], dtype=np.int64)
-    counts = np.array([count for _, count in parts], dtype=np.int64)
-    ends = np.cumsum(sizes)
-    place = ends - sizes
-    firsts = np.cumsum(counts) - counts
-    starts = np.empty(int(counts.sum()), dtype=np.int64)
-    # The length at every place of the buffer, as a view: no place is read that is not a start.
-    lengths = np.lib.stride_tricks.as_strided(data.view(), shape=(max(len(data) - 3, 0), 4), strides=(1, 1))
-    for step in range(longest):
-        unfinished = counts > step
-        if not unfinished.all():
-            place, ends, firsts, counts = place[unfinished], ends[unfinished], firsts[unfinished], counts[unfinished]
-        if (place > ends - 4).any():
-            return None
-        starts[firsts + step] = place
-        place = place + 4 + np.ascontiguousarray(lengths[place]).view("<u4")[:, 0]
-        last = counts == step + 1
-        if not np.array_equal(place[last], ends[last]):
-            return None
-    return starts
-
-
-def _walk_by_doubling(
-    data: np.ndarray[Any, np.dtype[np.uint8]], parts: Sequence[tuple[int, int]]
-) -> np.ndarray[Any, np.dtype[np.int64]] | None:
-    """Find the starts where there are few parts of many elements.
-
-    A chain "start, then 4 + length further on" cannot be followed by vector operations alone, but its links are
-    rare: no element is longer than its part, so the upper bytes of a length are small. So every place that could be a
-    start is a candidate, each candidate knows the next start, and the chain is followed by doubling.
-    """
-    longest = max(part_size for part_size, _ in parts)
-    upper = data[3:] <= min(longest >> 24, 255)
-    if longest < 2**24:
-        upper &= data[2:-1] <= longest >> 16
-    if longest < 2**16:
-        upper &= data[1:-2] <= longest >> 8
-    candidates = np.flatnonzero(upper)
-    lengths = sum(data[candidates + byte].astype(np.int64) << (8 * byte) for byte in range(4))
-    following = candidates + 4 + lengths
-    return _follow(candidates, following, len(data), sum(count for _, count in parts))
-
-
-def _follow(
-    candidates: np.ndarray[Any, np.dtype[np.int64]],
-    following: np.ndarray[Any, np.dtype[np.int64]],
-    size: int,
-    rows: int,
-) -> np.ndarray[Any, np.dtype[np.int64]] | None:
-    """Follow the chain from place 0 to the end of the buffer in ``log2(rows)`` steps."""
-    if len(candidates) == 0 or candidates[0] != 0:
-        return None
-    if len(candidates) == rows and following[-1] == size and np.array_equal(following[:-1], candidates[1:]):
-        return candidates  # no candidate but the starts: usual for text
-    end = len(candidates)  # the state behind the last element
-    jump = np.searchsorted(candidates, following)
-    known = np.append(candidates, size)[np.minimum(jump, end)] == following
-    broken = end + 1  # the state of a chain that leaves the candidates
-    jump = np.append(np.where(known, jump, broken), [end, broken])
-    chain = np.zeros(1, dtype=np.int64)
-    while len(chain) < rows:
-        chain = np.concatenate([chain, jump[chain]])
-        jump = jump[jump]
-    chain = chain[:rows]
-    if chain.max() >= end or following[chain[-1]] != size:
-        return None
-    return candidates[chain]
-
-
-def _fits(starts: np.ndarray[Any, np.dtype[np.int64]], parts: Sequence[tuple[int, int]]) -> bool:
-    """Tell whether every part begins with an element and holds the number of elements that it should."""
-    sizes = np.array([size for size, _ in parts], dtype=np.int64)
-    counts = np.array([count for _, count in parts], dtype=np.int64)
-    begins = np.cumsum(sizes) - sizes
-    firsts = np.cumsum(counts) - counts
-    return bool(np.array_equal(starts[firsts], begins))
+def _raw_bytes(pixels: pa.Array, parts: Sequence[Part]) -> pa.Array:
+    """Return each row of a UINT8 output as its bytes."""
+    sizes = np.repeat([math.prod(shape) for _, _, shape in parts], [rows for _, rows, _ in parts])
+    offsets = np.zeros(len(sizes) + 1, dtype=np.int64)
+    np.cumsum(sizes, out=offsets[1:])
+    data = np.ascontiguousarray(pixels.to_numpy(zero_copy_only=False))
+    return pa.Array.from_buffers(pa.large_binary(), len(sizes), [None, pa.py_buffer(offsets), pa.py_buffer(data)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -79,9 +80,13 @@ class MortalServer:
 
     def terminate(self) -> None:
         """Send SIGTERM and wait for the end; there may be none while clients keep their connections."""
-        assert self._server.pid is not None
-        os.kill(self._server.pid, signal.SIGTERM)
+        group = self._server.pid
+        assert group is not None
+        os.kill(group, signal.SIGTERM)
         self._server.wait()
+        # A server whose exit-timeout is over leaves its models' processes behind.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
         self._server.stop()
 
     def kill(self) -> None:

@@ -122,8 +122,14 @@ def test_retry_after_holds_back_the_whole_client(
     """One request is told to come back later: no request at all is sent until then, and each row is right."""
     reviews = pipeline(ROWS, max_concurrent_operations=2)
     moment = {"date": 3, "a past date": -3600}.get(form, 0)
-    text = {"seconds": "2", "nonsense": "soon"}.get(form, formatdate(time.time() + moment, usegmt=True))
-    proxy.plan = at(5, status(code, retry_after=text))
+
+    def plan(exchange: Exchange) -> Fault | None:
+        if exchange.number != 5:
+            return None
+        date = formatdate(time.time() + moment, usegmt=True)
+        return status(code, retry_after={"seconds": "2", "nonsense": "soon"}.get(form, date))
+
+    proxy.plan = plan
     before = rows_run(triton)
     assert reviews.run().right == ROWS
     assert rows_run(triton) - before == ROWS

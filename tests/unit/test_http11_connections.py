@@ -76,7 +76,7 @@ def test_timeout_of_a_kept_connection_is_not_sent_again() -> None:
             await post(transport)
         assert len(server.peers) == 1
 
-    with_transport(handle, use, timeout=0.3)
+    with_transport(handle, use, timeout=1)
 
 
 def test_connect_timeout() -> None:
@@ -85,7 +85,7 @@ def test_connect_timeout() -> None:
     async def run() -> None:
         async with serving(hang) as server:
             url = server.url.replace("http:", "https:")
-            transport = Http11Transport(url, timeout=0.3, ssl_context=ssl.create_default_context())
+            transport = Http11Transport(url, timeout=1, ssl_context=ssl.create_default_context())
             with pytest.raises(httpx.ConnectTimeout):
                 await post(transport)
             await server.peers[0].has_ended()

@@ -18,13 +18,15 @@ class TritonPythonModel:
         responses = []
         for request in requests:
             sequence = request.correlation_id()
-            start, end, amount = (
+            start, end, ready, amount = (
                 int(pb_utils.get_input_tensor_by_name(request, name).as_numpy().ravel()[0])
-                for name in ("START", "END", "AMOUNT")
+                for name in ("START", "END", "READY", "AMOUNT")
             )
-            total = amount + (0 if start else self.totals[sequence])
-            self.totals[sequence] = total
-            if end:
+            # The direct strategy fills the slots of a batch that have no request, with sequence 0.
+            total = amount + (0 if start or not ready else self.totals[sequence])
+            if ready:
+                self.totals[sequence] = total
+            if ready and end:
                 del self.totals[sequence]
             output = np.array([[total]], dtype=np.int64)
             responses.append(pb_utils.InferenceResponse([pb_utils.Tensor("TOTAL", output)]))

@@ -1,0 +1,197 @@
+"""Which column is which tensor: by name, by position where there is one, or as the options say."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from dbt_triton.client.served import ServedModel, ServedTensor
+from dbt_triton.inference_model.model import InferenceModel, TypedColumn
+from dbt_triton.tensors import TensorSpec, datatype_of_tensor, fits
+from dbt_triton.tensors.arrays import pad_value
+from dbt_triton.tensors.classes import PART_OF_KIND
+from dbt_triton.tensors.datatypes import Datatype, natural_sql_type
+from dbt_triton.tensors.shapes import bind_shape, example
+
+_BYTES = Datatype("BYTES", pa.string(), None)
+#: Triton answers 400 to classification of another datatype, and ends for BYTES (triton 2.51, measured).
+_CLASSIFIABLE = {
+    *("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"),
+    *("FP32", "FP64"),
+}
+
+
+class Binder:
+    """Binds the columns of one side after the other, and collects what does not fit.
+
+    Args:
+        model: the definition.
+        served: what the server says.
+        batched: whether the first axis of every tensor is the batch.
+        problems: takes a sentence on each column that does not fit.
+    """
+
+    def __init__(self, model: InferenceModel, served: ServedModel, *, batched: bool, problems: list[str]) -> None:
+        self._explicit = {column.lower(): name for column, name in model.options.tensors.items()}
+        self._inputs = {column.name.lower() for column in model.inputs}
+        self._outputs = {column.name.lower() for column in model.outputs}
+        self._options = model.options
+        self._served = served
+        self._batched = batched
+        self._problems = problems
+
+    def inputs(self, columns: Sequence[TypedColumn]) -> tuple[TensorSpec, ...]:
+        """Bind INPUT; a column that does not fit is left out and said among the problems."""
+        specs = self._bind("INPUT", columns, self._served.inputs)
+        self._refuse_twice("INPUT", specs)
+        return specs
+
+    def outputs(self, columns: Sequence[TypedColumn]) -> tuple[TensorSpec, ...]:
+        """Bind OUTPUT, in the same way."""
+        specs = self._bind("OUTPUT", columns, self._served.outputs)
+        if not self._options.classification:
+            self._refuse_twice("OUTPUT", specs)
+        return specs
+
+    def _bind(
+        self, side: str, columns: Sequence[TypedColumn], tensors: Sequence[ServedTensor]
+    ) -> tuple[TensorSpec, ...]:
+        specs = []
+        classified = side == "OUTPUT" and self._options.classification
+        for column in columns:
+            explicit = self._explicit_tensor(side, column)
+            # Of a classified output, the columns are the parts.
+            alone = len(columns) == 1 or bool(classified)
+            tensor = _tensor_of(column, tensors, explicit, alone=alone)
+            if tensor is None:
+                bound: TensorSpec | str = _no_tensor(side, column, tensors, explicit)
+            elif classified:
+                bound = self._class_column(column, tensor)
+            else:
+                bound = self._column(side, column, tensor)
+            if isinstance(bound, str):
+                self._problems.append(bound)
+            else:
+                specs.append(bound)
+        return tuple(specs)
+
+    def _explicit_tensor(self, side: str, column: TypedColumn) -> str | None:
+        """Return what ``tensor.<column>`` names, unless that is for a column of the same name on the other side."""
+        explicit = self._explicit.get(column.name.lower())
+        sides = {"INPUT": (self._inputs, self._served.inputs), "OUTPUT": (self._outputs, self._served.outputs)}
+        columns, tensors = sides["OUTPUT" if side == "INPUT" else "INPUT"]
+        theirs = column.name.lower() in columns and explicit in {tensor.name for tensor in tensors}
+        ours = explicit in {tensor.name for tensor in sides[side][1]}
+        return None if theirs and not ours else explicit
+
+    def _column(self, side: str, column: TypedColumn, tensor: ServedTensor) -> TensorSpec | str:
+        output = side == "OUTPUT"
+        declared = f"{side} column {column.name} is declared {column.sql_type} ({column.datatype.name})"
+        serves = f"the server's {_shown(tensor)}"
+        datatype = datatype_of_tensor(tensor.datatype)
+        if datatype is None:
+            return f"{declared}, but {serves}, a datatype that this version does not support"
+        dims = tensor.shape[1:] if self._batched else tensor.shape
+        if not fits(column.type, datatype, output=output):
+            return f"{declared}, but {serves}{_advice(column, datatype, dims, output=output)}"
+        shape = bind_shape(column.type, datatype, dims, output=output)
+        if isinstance(shape, str):
+            return f"{declared}, but {serves}: {shape}"
+        pad = None if output else self._options.pad
+        spec = TensorSpec(column.name, tensor.name, datatype, *shape[:1], column.type, shape[1], pad)
+        if pad is not None and spec.axes:
+            try:
+                pad_value(spec, column.type.arrow_element)
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+                return f"pad is {pad!r}, which is no {column.type.element.duckdb} ({side} column {column.name})"
+        return spec
+
+    def _class_column(self, column: TypedColumn, tensor: ServedTensor) -> TensorSpec | str:
+        """Bind a column to its part of the best classes of an output."""
+        count = self._options.classification or 0
+        name = f"OUTPUT column {column.name}"
+        serves = f"the server's {_shown(tensor)}"
+        dims = tensor.shape[1:] if self._batched else tensor.shape
+        part = PART_OF_KIND.get(column.type.kind)
+        declared = f"{name} is declared {column.sql_type}"
+        one_or_more = [(), (None,), (1,)] if count == 1 else [(None,), (count,)]
+        wanted = column.type.element.duckdb + ("" if count == 1 else f"[{count}]")
+        problems = [
+            (
+                tensor.datatype not in _CLASSIFIABLE,
+                f"{name}: classification is for outputs of numbers, but {serves}; asking for it can end the server",
+            ),
+            (
+                any(size < 1 for size in dims),
+                f"{name}: classification needs a fixed number of classes, but {serves}; an empty row ends the server",
+            ),
+            (
+                count > math.prod(dims),
+                f"{name}: classification is {count}, but {serves}, which is {math.prod(dims)} class(es)",
+            ),
+            (
+                part is None,
+                f"{declared}; a class has a STRING (its label), a FLOAT or DOUBLE (score) and an INT or BIGINT (index)",
+            ),
+            (
+                part == "label" and not tensor.labels,
+                f"{name}: {serves} without label_filename, so its classes have no labels; declare INT, the index",
+            ),
+            (column.type.dims not in one_or_more, f"{declared}, but classification is {count}; declare {wanted}"),
+        ]
+        found = [text for wrong, text in problems if wrong]
+        if found:
+            return found[0]
+        axes = (0,) if column.type.dims else ()
+        return TensorSpec(column.name, tensor.name, _BYTES, (count,), column.type, axes, None, count, part)
+
+    def _refuse_twice(self, side: str, specs: Sequence[TensorSpec]) -> None:
+        names = [spec.name for spec in specs]
+        self._problems += [
+            f"{side}: two columns are bound to the tensor {name}"
+            for name in sorted(set(names))
+            if names.count(name) > 1
+        ]
+
+
+def _shown(tensor: ServedTensor) -> str:
+    return f"{tensor.name} is {tensor.datatype}{list(tensor.shape)}"
+
+
+def _advice(column: TypedColumn, datatype: Datatype, dims: Sequence[int], *, output: bool) -> str:
+    """Say why a type and a datatype do not go together, and which type would."""
+    natural = natural_sql_type(datatype.name)
+    if natural == "FLOAT16" and output:
+        natural = "FLOAT"
+    declare = example(natural, dims)
+    if datatype.name == "BYTES" or column.datatype.name == "BYTES" or "BOOL" in {datatype.name, column.datatype.name}:
+        return f"; declare {declare}"
+    holder = "the column" if output else "the tensor"
+    rounded = ", which rounds to 16 bits" if natural.endswith("FLOAT16") else ""
+    return f": {holder} cannot hold every value exactly; declare {declare}{rounded}"
+
+
+def _tensor_of(
+    column: TypedColumn, tensors: Sequence[ServedTensor], explicit: str | None, *, alone: bool
+) -> ServedTensor | None:
+    if explicit is not None:
+        return next((tensor for tensor in tensors if tensor.name == explicit), None)
+    exact = [tensor for tensor in tensors if tensor.name == column.name]
+    folded = [tensor for tensor in tensors if tensor.name.lower() == column.name.lower()]
+    if exact or len(folded) == 1:
+        return (exact or folded)[0]
+    required = [tensor for tensor in tensors if not tensor.optional]
+    return required[0] if alone and len(required) == 1 else None
+
+
+def _no_tensor(side: str, column: TypedColumn, tensors: Sequence[ServedTensor], explicit: str | None) -> str:
+    wanted = explicit or column.name
+    names = [tensor.name for tensor in tensors]
+    near = difflib.get_close_matches(wanted.upper(), [name.upper() for name in names], n=1, cutoff=0.5)
+    hint = next((f"; did you mean {name}?" for name in names if near and name.upper() == near[0]), "")
+    known = ", ".join(f"{tensor.name} {tensor.datatype}{list(tensor.shape)}" for tensor in tensors)
+    advice = "" if explicit else f" (or write 'tensor.{column.name}' = 'NAME')"
+    return f"{side} column {column.name}: the model has no tensor {wanted}{hint} It serves {known}{advice}"

@@ -1,0 +1,115 @@
+"""The elements of a tensor on the wire, as binary tensor data or as JSON, with no Python object an element."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dbt_triton.tensors.datatypes import Datatype
+
+_CONTROL = [chr(code) for code in range(0x20)]
+_NEEDS_ESCAPE = r'["\\\x00-\x1f]'
+
+
+@dataclass(frozen=True)
+class EncodedColumn:
+    """One column on the wire: row ``i`` is ``data[starts[i]:starts[i + 1]]``."""
+
+    data: memoryview
+    starts: np.ndarray[Any, np.dtype[np.int64]] | None
+    width: int
+
+    def rows(self, start: int, end: int) -> memoryview:
+        """Return the bytes of rows ``start`` to ``end`` (exclusive)."""
+        if self.starts is None:
+            return self.data[start * self.width : end * self.width]
+        return self.data[self.starts[start] : self.starts[end]]
+
+    def of_arrays(self, elements: int) -> EncodedColumn:
+        """Return the same data in rows of so many elements."""
+        if elements == 0 or self.starts is None:
+            return EncodedColumn(self.data, None, self.width * elements)
+        return EncodedColumn(self.data, self.starts[::elements], 0)
+
+
+def encode_binary(array: pa.Array, datatype: Datatype) -> EncodedColumn:
+    """Encode a column without NULLs as Triton's binary tensor data.
+
+    A BYTES element is a little-endian uint32 length, then the bytes; a BOOL is one byte.
+    Source: the protocol extension "binary tensor data" of Triton.
+    """
+    if datatype.numpy is None:
+        return _lay_bytes(array)
+    if pa.types.is_boolean(array.type):
+        array = array.cast(pa.uint8())
+    values = array.to_numpy(zero_copy_only=False)
+    width = np.dtype(datatype.numpy).itemsize
+    return EncodedColumn(memoryview(np.ascontiguousarray(values).view(np.uint8).data), None, width)
+
+
+def encode_json(array: pa.Array, datatype: Datatype) -> EncodedColumn:
+    """Encode a column without NULLs as JSON values, each followed by a comma."""
+    if datatype.numpy is None:
+        quote, quote_comma = (pa.scalar(text, pa.large_string()) for text in ('"', '",'))
+        return _concatenated(quote, _escaped(array), quote_comma)
+    # Arrow prints the shortest text that reads back as the same number.
+    text = array.cast(pa.large_string())
+    if pa.types.is_floating(array.type):
+        text = _with_negative_zeros(text, array)
+    return _concatenated(text, pa.scalar(",", pa.large_string()))
+
+
+def _with_negative_zeros(text: pa.Array, numbers: pa.Array) -> pa.Array:
+    """Write -0, which a server reads as a whole number without a sign, as -0.0."""
+    values = numbers.to_numpy(zero_copy_only=False)
+    negative = np.signbit(values) & (values == 0)
+    return pc.if_else(pa.array(negative), pa.scalar("-0.0", text.type), text) if negative.any() else text
+
+
+def _as_large_binary(array: pa.Array) -> pa.Array:
+    kind = array.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        array = array.cast(pa.large_string()).cast(pa.large_binary())
+    elif not pa.types.is_large_binary(kind):
+        array = array.cast(pa.large_binary())
+    return array
+
+
+def _lay_bytes(array: pa.Array) -> EncodedColumn:
+    values = _as_large_binary(array)
+    rows = len(values)
+    lengths = pc.binary_length(values).to_numpy(zero_copy_only=False).astype("<u4")
+    places = pa.py_buffer(np.arange(0, 4 * rows + 1, 4, dtype=np.int64))
+    prefixes = pa.Array.from_buffers(pa.large_binary(), rows, [None, places, pa.py_buffer(lengths)])
+    # A length, its value, the next length, …
+    order = np.arange(2 * rows).reshape(2, rows).T.ravel()
+    laid = pa.concat_arrays([prefixes, values]).take(pa.array(order))
+    _, offsets, data = laid.buffers()
+    starts = np.frombuffer(offsets, dtype=np.int64)[: 2 * rows + 1 : 2]
+    return EncodedColumn(memoryview(data or b""), starts, 0)
+
+
+def _concatenated(*pieces: pa.Array | pa.Scalar) -> EncodedColumn:
+    """Join the pieces of each row, and the rows, in one buffer."""
+    kind = next(piece.type for piece in pieces if isinstance(piece, pa.Array))
+    joined = pc.binary_join_element_wise(*pieces, pa.scalar(b"" if kind == pa.large_binary() else "", kind))
+    _, offsets, data = joined.buffers()
+    starts = np.frombuffer(offsets, dtype=np.int64)[joined.offset : joined.offset + len(joined) + 1]
+    return EncodedColumn(memoryview(data or b""), starts, 0)
+
+
+def _escaped(array: pa.Array) -> pa.Array:
+    """Escape texts for JSON."""
+    text = _as_large_binary(array).cast(pa.large_string())
+    if not pc.any(pc.match_substring_regex(text, _NEEDS_ESCAPE)).as_py():
+        return text
+    for plain, escaped in (("\\", "\\\\"), ('"', '\\"')):
+        text = pc.replace_substring(text, plain, escaped)
+    for control in _CONTROL:
+        if pc.any(pc.match_substring(text, control)).as_py():
+            text = pc.replace_substring(text, control, f"\\u{ord(control):04x}")
+    return text

@@ -1,0 +1,174 @@
+"""Record batches as rows of tensors: which rows cannot be sent, and which go together in one request."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from dbt_triton.tensors.arrays import (
+    Integers,
+    Unnested,
+    groups_of_one_shape,
+    groups_to_pad,
+    misshapen,
+    padded,
+    row_shape,
+    unnest,
+)
+from dbt_triton.tensors.elements import Mask, Unfit, to_tensor
+from dbt_triton.tensors.encode import EncodedColumn, encode_binary, encode_json
+from dbt_triton.tensors.spec import TensorSpec
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Rows that cannot be sent: their places in the record batch, and why."""
+
+    places: Integers
+    why: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows of one shape: their places in the record batch (None for all rows), encoded."""
+
+    places: Integers | None
+    columns: list[EncodedColumn]
+    row_shapes: tuple[Shape, ...]
+
+
+class Rows:
+    """The rows of one record batch.
+
+    Args:
+        columns: the inputs; NULL stands for a value that is not one of the declared type.
+        specs: what they are bound to.
+        binary: binary tensor data, or JSON.
+        no_empty: refuse empty arrays.
+    """
+
+    def __init__(
+        self, columns: Sequence[pa.Array], specs: Sequence[TensorSpec], *, binary: bool, no_empty: bool = False
+    ) -> None:
+        self.refused: list[Refused] = []
+        self._specs = specs
+        self._binary = binary
+        self._columns = list(columns)
+        self._places: Integers | None = None
+        self._refuse_nulls()
+        self._unnested = self._unnest()
+        self._refuse([misshapen(rows.sizes, spec) for rows, spec in zip(self._unnested, specs, strict=True)])
+        if no_empty:
+            self._refuse([_empty(rows) for rows in self._unnested])
+        self._elements = self._convert()
+
+    def __len__(self) -> int:
+        return len(self._columns[0])
+
+    def groups(self, request_rows: int, *, in_order: bool) -> Iterator[Group]:
+        """Yield rows that may share requests; none without rows.
+
+        Args:
+            request_rows: the rows of one request.
+            in_order: rows keep their order.
+        """
+        if not len(self):
+            return
+        sizes = [lengths for rows in self._unnested for lengths in rows.sizes]
+        pad = any(spec.pad is not None and spec.axes for spec in self._specs)
+        places: Integers | None
+        for places in (
+            groups_to_pad(sizes, request_rows, in_order=in_order)
+            if pad
+            else groups_of_one_shape(sizes, in_order=in_order)
+        ):
+            if places is None:
+                encoded = [
+                    self._encoded(*part) for part in zip(self._elements, self._unnested, self._specs, strict=True)
+                ]
+                yield Group(self._places, [column for column, _ in encoded], tuple(shape for _, shape in encoded))
+            else:
+                original = places if self._places is None else self._places[places]
+                yield Group(original, *self._encoded_group(places))
+
+    def _encoded_group(self, places: Integers) -> tuple[list[EncodedColumn], tuple[Shape, ...]]:
+        columns, shapes = [], []
+        for column, spec in zip(self._columns, self._specs, strict=True):
+            rows = unnest(column.take(pa.array(places)), spec)
+            if spec.pad is not None and spec.axes:
+                elements, longest = padded(rows, spec)
+                rows = Unnested(elements, [np.array([size]) for size in longest], [])
+            elements, _ = to_tensor(rows.elements, spec.sql, spec.datatype, binary=self._binary)
+            encoded, shape = self._encoded(elements, rows, spec)
+            columns.append(encoded)
+            shapes.append(shape)
+        return columns, tuple(shapes)
+
+    def _encoded(self, elements: pa.Array, rows: Unnested, spec: TensorSpec) -> tuple[EncodedColumn, Shape]:
+        shape = row_shape([int(lengths[0]) for lengths in rows.sizes], spec)
+        encoded = (encode_binary if self._binary else encode_json)(elements, spec.datatype)
+        return (encoded.of_arrays(math.prod(shape)) if rows.sizes else encoded), shape
+
+    def _refuse_nulls(self) -> None:
+        unfit = []
+        for column, spec in zip(self._columns, self._specs, strict=True):
+            mask = column.is_null().to_numpy(zero_copy_only=False) if column.null_count else None
+            unfit.append([] if mask is None else [Unfit(mask, f"its value is no {spec.sql.duckdb}")])
+        self._refuse(unfit, unnested=False)
+
+    def _unnest(self) -> list[Unnested]:
+        unnested = [unnest(column, spec) for column, spec in zip(self._columns, self._specs, strict=True)]
+        self._unnested = unnested
+        self._refuse([rows.unfit for rows in unnested])
+        return self._unnested
+
+    def _convert(self) -> list[pa.Array]:
+        """Convert the elements of every column, without the rows that hold one which cannot be converted."""
+        while True:
+            elements, unfit = [], []
+            for rows, spec in zip(self._unnested, self._specs, strict=True):
+                converted, bad = to_tensor(rows.elements, spec.sql, spec.datatype, binary=self._binary)
+                elements.append(converted)
+                unfit.append([Unfit(_of_rows(one.mask, rows), one.why) for one in bad])
+            if not self._refuse(unfit):
+                return elements
+
+    def _refuse(self, unfit: Sequence[Sequence[Unfit]], *, unnested: bool = True) -> bool:
+        """Leave out rows, given what is wrong in each column. Returns whether there were any."""
+        if not any(one.mask.any() for found in unfit for one in found):
+            return False
+        bad = np.zeros(len(self), dtype=bool)
+        places = np.arange(len(self)) if self._places is None else self._places
+        for spec, found in zip(self._specs, unfit, strict=True):
+            for one in found:
+                self.refused.append(Refused(places[one.mask & ~bad], f"not sent: {spec.column}: {one.why}"))
+                bad |= one.mask
+        kept = np.flatnonzero(~bad)
+        self._places = places[kept]
+        self._columns = [column.take(pa.array(kept)) for column in self._columns]
+        if unnested:
+            self._unnested = [unnest(column, spec) for column, spec in zip(self._columns, self._specs, strict=True)]
+        return True
+
+
+def _of_rows(mask: Mask, rows: Unnested) -> Mask:
+    """Tell which rows hold one of the elements."""
+    if not rows.sizes:
+        return mask
+    counts = np.prod(np.stack(rows.sizes), axis=0)
+    bad = np.zeros(len(counts), dtype=bool)
+    bad[np.repeat(np.arange(len(counts)), counts)[mask]] = True
+    return bad
+
+
+def _empty(rows: Unnested) -> list[Unfit]:
+    if not rows.sizes:
+        return []
+    mask = np.prod(np.stack(rows.sizes), axis=0) == 0
+    return [Unfit(mask, "an empty array kills a server that is asked for classification")] if mask.any() else []

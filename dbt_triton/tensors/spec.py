@@ -1,0 +1,56 @@
+"""One tensor of a model, as a column is bound to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from dbt_triton.tensors.datatypes import Datatype, natural_sql_type
+from dbt_triton.tensors.sql_types import SqlType, parse_sql_type
+
+#: What Triton's classification extension says of a class: ``score:index[:label]``.
+ClassPart = Literal["label", "score", "index"]
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One tensor of a model as a column is bound to it.
+
+    Args:
+        column: the column of INPUT or OUTPUT.
+        name: the tensor's name.
+        datatype: its datatype.
+        row_shape: the shape of one row, without the batch dimension; -1 where rows may differ.
+        declared: the column's SQL type; by default the datatype's own, one value a row.
+        axes: which axis of ``row_shape`` each array level of the column is, the outermost first; the other axes
+            are of length 1.
+        pad: what fills rows up to the longest of their request, as text; None for requests of rows of one shape.
+        classes: how many classes to ask for (the classification extension); 0 for the tensor itself.
+        part: what the column holds of each class.
+    """
+
+    column: str
+    name: str
+    datatype: Datatype
+    row_shape: tuple[int, ...]
+    declared: SqlType | None = None
+    axes: tuple[int, ...] = ()
+    pad: str | None = None
+    classes: int = 0
+    part: ClassPart | None = None
+
+    @property
+    def sql(self) -> SqlType:
+        """The column's SQL type."""
+        if self.declared is not None:
+            return self.declared
+        parsed = parse_sql_type(
+            "BLOB" if str(self.datatype.arrow) == "binary" else natural_sql_type(self.datatype.name)
+        )
+        assert not isinstance(parsed, str)  # noqa: S101 - each is in the table
+        return parsed
+
+    @property
+    def raw(self) -> bool:
+        """Whether the column's bytes are the tensor's own: a BLOB as UINT8, such as an image's pixels."""
+        return self.datatype.name == "UINT8" and self.sql.kind == "BLOB"

@@ -1,0 +1,184 @@
+"""The SQL types that INPUT and OUTPUT may declare, in Flink's spelling and in DuckDB's."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+
+#: Whether it has a sign, and its bits.
+INTEGER_BITS = {
+    "TINYINT": (True, 8),
+    "SMALLINT": (True, 16),
+    "INTEGER": (True, 32),
+    "BIGINT": (True, 64),
+    "UTINYINT": (False, 8),
+    "USMALLINT": (False, 16),
+    "UINTEGER": (False, 32),
+    "UBIGINT": (False, 64),
+}
+#: A type as it may be written → what it is.
+_KINDS = {
+    "BOOLEAN": "BOOLEAN",
+    "BOOL": "BOOLEAN",
+    "TINYINT": "TINYINT",
+    "SMALLINT": "SMALLINT",
+    "INT": "INTEGER",
+    "INTEGER": "INTEGER",
+    "BIGINT": "BIGINT",
+    "UTINYINT": "UTINYINT",
+    "USMALLINT": "USMALLINT",
+    "UINTEGER": "UINTEGER",
+    "UBIGINT": "UBIGINT",
+    "FLOAT16": "FLOAT16",
+    "HALF": "FLOAT16",
+    "BFLOAT16": "BFLOAT16",
+    "FLOAT": "FLOAT",
+    "REAL": "FLOAT",
+    "DOUBLE": "DOUBLE",
+    "DOUBLE PRECISION": "DOUBLE",
+    "DECIMAL": "DECIMAL",
+    "NUMERIC": "DECIMAL",
+    "DEC": "DECIMAL",
+    "STRING": "VARCHAR",
+    "VARCHAR": "VARCHAR",
+    "CHAR": "VARCHAR",
+    "TEXT": "VARCHAR",
+    "JSON": "JSON",
+    "BYTES": "BLOB",
+    "BLOB": "BLOB",
+    "BYTEA": "BLOB",
+    "BINARY": "BLOB",
+    "VARBINARY": "BLOB",
+    "DATE": "DATE",
+    "TIME": "TIME",
+    "TIMESTAMP": "TIMESTAMP",
+    "DATETIME": "TIMESTAMP",
+    "TIMESTAMP WITHOUT TIME ZONE": "TIMESTAMP",
+    "TIMESTAMPTZ": "TIMESTAMPTZ",
+    "TIMESTAMP_LTZ": "TIMESTAMPTZ",
+    "TIMESTAMP WITH TIME ZONE": "TIMESTAMPTZ",
+    "TIMESTAMP WITH LOCAL TIME ZONE": "TIMESTAMPTZ",
+}
+_ARROW = {
+    "BOOLEAN": pa.bool_(),
+    "TINYINT": pa.int8(),
+    "SMALLINT": pa.int16(),
+    "INTEGER": pa.int32(),
+    "BIGINT": pa.int64(),
+    "UTINYINT": pa.uint8(),
+    "USMALLINT": pa.uint16(),
+    "UINTEGER": pa.uint32(),
+    "UBIGINT": pa.uint64(),
+    "FLOAT16": pa.float32(),
+    "BFLOAT16": pa.float32(),
+    "FLOAT": pa.float32(),
+    "DOUBLE": pa.float64(),
+    "VARCHAR": pa.large_string(),
+    "JSON": pa.large_string(),
+    "BLOB": pa.large_binary(),
+    "DATE": pa.date32(),
+    "TIME": pa.time64("us"),
+    "TIMESTAMP": pa.timestamp("us"),
+    "TIMESTAMPTZ": pa.timestamp("us", "UTC"),
+}
+# DuckDB has no 16-bit floats: each fits into a FLOAT.
+_DUCKDB = {"FLOAT16": "FLOAT", "BFLOAT16": "FLOAT", "TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE"}
+_WITH_LENGTH = {"VARCHAR", "CHAR", "BINARY", "VARBINARY"}
+_MAX_PRECISION = 38
+_MICROSECOND_DIGITS = 6
+_SUFFIX = re.compile(r"^(.*?)\s*(?:\[\s*(\d*)\s*\]|\bARRAY(?:\s*\[\s*(\d*)\s*\])?)$")
+_NULLABILITY = re.compile(r"\s+(NOT\s+)?NULL$")
+_ARGUMENTS = re.compile(r"\s*\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)")
+
+
+@dataclass(frozen=True)
+class SqlType:
+    """One declared type.
+
+    Args:
+        kind: what its elements are; DuckDB's word, but for FLOAT16, BFLOAT16 and TIMESTAMPTZ.
+        dims: the length of each array level, the outermost first; None for a level of any length. Empty for one value.
+        precision: digits of a DECIMAL.
+        scale: those behind the point.
+    """
+
+    kind: str
+    dims: tuple[int | None, ...] = ()
+    precision: int = 0
+    scale: int = 0
+
+    @property
+    def element(self) -> SqlType:
+        """The type of one element."""
+        return replace(self, dims=())
+
+    @property
+    def duckdb(self) -> str:
+        """DuckDB's name of the type."""
+        name = _DUCKDB.get(self.kind, self.kind)
+        if self.kind == "DECIMAL":
+            name = f"DECIMAL({self.precision},{self.scale})"
+        return name + "".join(f"[{'' if size is None else size}]" for size in reversed(self.dims))
+
+    @property
+    def arrow_element(self) -> pa.DataType:
+        """The Arrow type of one element."""
+        return pa.decimal128(self.precision, self.scale) if self.kind == "DECIMAL" else _ARROW[self.kind]
+
+
+def parse_sql_type(text: str) -> SqlType | str:
+    """Read a type; ``NOT NULL`` and the length of ``VARCHAR(n)`` are dropped, as DuckDB drops the length.
+
+    Returns:
+        The type, or a sentence that says why it is not supported.
+    """
+    name = _NULLABILITY.sub("", re.sub(r"\s+", " ", text.strip().upper()))
+    if array := re.fullmatch(r"ARRAY\s*<(.*)>", name):
+        return _array_of(array[1], None)
+    if (suffix := _SUFFIX.match(name)) and suffix[1]:
+        size = suffix[2] or suffix[3]
+        return _array_of(suffix[1], int(size) if size else None)
+    return _scalar(name, text)
+
+
+def _array_of(element: str, size: int | None) -> SqlType | str:
+    inner = parse_sql_type(element)
+    if isinstance(inner, str):
+        return inner
+    if size == 0:
+        return "an array of length 0 holds nothing"
+    return replace(inner, dims=(size, *inner.dims))
+
+
+def _scalar(name: str, text: str) -> SqlType | str:
+    found = _ARGUMENTS.search(name)
+    word = (name[: found.start()] + name[found.end() :]).strip() if found else name
+    kind = _KINDS.get(word)
+    if kind is None:
+        return f"the type {text} is not supported; supported are {', '.join(supported_sql_types())}, and arrays of them"
+    arguments = [int(number) for number in found.groups() if number is not None] if found else []
+    if kind == "DECIMAL":
+        return _decimal(arguments)
+    if not arguments or (len(arguments) == 1 and word in _WITH_LENGTH):
+        return SqlType(kind)
+    if kind in {"TIME", "TIMESTAMP", "TIMESTAMPTZ"} and len(arguments) == 1:
+        if arguments[0] <= _MICROSECOND_DIGITS:
+            return SqlType(kind)
+        return f"the type {text} has more than microseconds, which DuckDB's {kind} would lose"
+    return f"the type {text} is not supported: {word} takes no ({', '.join(map(str, arguments))})"
+
+
+def _decimal(arguments: list[int]) -> SqlType | str:
+    if not arguments:
+        return "write DECIMAL(precision, scale): a bare DECIMAL is (10, 0) in Flink and (18, 3) in DuckDB"
+    precision, scale = arguments[0], arguments[1] if len(arguments) > 1 else 0
+    if not 1 <= precision <= _MAX_PRECISION or scale > precision:
+        return f"DECIMAL({precision}, {scale}) does not exist: 1 to {_MAX_PRECISION} digits, the scale within them"
+    return SqlType("DECIMAL", (), precision, scale)
+
+
+def supported_sql_types() -> list[str]:
+    """Return every SQL type that INPUT and OUTPUT may declare, without arrays."""
+    return [f"{name}(p, s)" if name == "DECIMAL" else name for name in _KINDS]

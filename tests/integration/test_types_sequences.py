@@ -1,0 +1,165 @@
+"""One sequence for each key, on a real stateful model: a running total."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator
+from typing import Any
+
+import httpx
+import pytest
+from support.proxy import Exchange, Message, RecordingProxy
+from support.session import Session, StepError
+from support.triton import Triton
+
+SCHEMA = "INPUT (amount BIGINT) OUTPUT (total BIGINT)"
+SELECT = "select * from ML_PREDICT(TABLE payments, MODEL totals, DESCRIPTOR(amount)) order by id"
+WRONG = """
+    select id, total, expected from (
+        select *, sum(amount) over (partition by customer order by at_second, id) as expected from {table}
+    ) where total is distinct from expected
+"""
+
+
+@pytest.fixture
+def session() -> Generator[Session, None, None]:
+    """A warehouse with 600 payments of 40 customers, one of them unknown, in no order."""
+    with Session() as opened:
+        opened.sql(
+            "create table payments as select i as id, case when i % 40 < 39 then 'c' || (i % 40) end as customer, "
+            "hash(i) % 1000 as amount, (i * 7919) % 600 as at_second from range(600) t(i) order by hash(i)"
+        )
+        yield opened
+
+
+def _create(session: Session, url: str, model: str, **options: str) -> None:
+    session.create_model(
+        "totals",
+        SCHEMA,
+        {"endpoint": url, "model-name": model, "sequence-by": "customer", "order-by": "at_second"}
+        | {key.replace("_", "-"): value for key, value in options.items()},
+    )
+
+
+def _parameters(proxy: RecordingProxy) -> list[dict[str, Any]]:
+    return [exchange.request.json["parameters"] for exchange in proxy.inferences]
+
+
+@pytest.mark.parametrize("strategy", ["running_total", "running_total_oldest"])
+def test_each_key_is_one_sequence(
+    strategy: str, session: Session, proxy: RecordingProxy, serve: Callable[[str], str]
+) -> None:
+    """Every key has the running total of its own rows in their order, whether Triton's strategy is direct or oldest."""
+    _create(session, proxy.url, serve(strategy), max_concurrent_operations="8")
+    rows = session.build("out", SELECT, ["totals"])
+    assert len(rows) == 600
+    assert session.sql(WRONG.format(table="out")) == []
+    parameters = _parameters(proxy)
+    assert len(parameters) == 600
+    sequences: dict[int, list[tuple[bool, bool]]] = {}
+    for step in parameters:
+        sequences.setdefault(step["sequence_id"], []).append((step["sequence_start"], step["sequence_end"]))
+    assert len(sequences) == 40
+    for steps in sequences.values():
+        assert steps == [(True, False), *[(False, False)] * 13, (False, True)]
+    assert proxy.most_in_flight > 1
+
+
+def test_ids_do_not_meet_another_run(session: Session, proxy: RecordingProxy, serve: Callable[[str], str]) -> None:
+    """Two runs use no sequence id twice: a step of one would else be one of the other."""
+    _create(session, proxy.url, serve("running_total"))
+    session.build("once", SELECT, ["totals"])
+    first = {step["sequence_id"] for step in _parameters(proxy)}
+    proxy.clear()
+    session.build("twice", SELECT, ["totals"])
+    second = {step["sequence_id"] for step in _parameters(proxy)}
+    assert len(first) == len(second) == 40
+    assert not first & second
+
+
+class Losing:
+    """Loses the answers to some steps: the server runs them, and the connection breaks."""
+
+    def __init__(self, upstream: str, every: int) -> None:
+        self.upstream = upstream
+        self.every = every
+        self.steps = 0
+        self.lost = 0
+        self.lock = threading.Lock()
+
+    def __call__(self, exchange: Exchange) -> Message | bytes | None:
+        """Pass every n-th step on, and close the connection in place of an answer."""
+        if not exchange.path.endswith("/infer"):
+            return None
+        with self.lock:
+            self.steps += 1
+            if self.steps % self.every:
+                return None
+            self.lost += 1
+        headers = {name: value for name, value in exchange.request.headers if name.lower().startswith("inference-")}
+        httpx.post(self.upstream + exchange.path, content=exchange.request.body, headers=headers, trust_env=False)
+        return b""
+
+
+def test_lost_answers_count_no_row_twice(session: Session, triton: Triton, serve: Callable[[str], str]) -> None:
+    """A sequence that lost an answer starts again from its first row, so that no amount is added twice."""
+    losing = Losing(triton.url, every=97)
+    with RecordingProxy(triton.url, losing) as proxy:
+        _create(session, proxy.url, serve("running_total_oldest"), max_retries="20", max_concurrent_operations="4")
+        session.build("out", SELECT, ["totals"])
+    assert losing.lost >= 6
+    assert session.sql(WRONG.format(table="out")) == []
+    assert session.sql("select count(*), count(distinct id) from out") == [(600, 600)]
+
+
+def test_idle_sequence_starts_again(session: Session, triton: Triton, serve: Callable[[str], str]) -> None:
+    """A sequence that the server dropped, since a step came too late, starts again from its START."""
+    waited = threading.Event()
+
+    def late(exchange: Exchange) -> None:
+        if exchange.path.endswith("/infer") and not waited.is_set():
+            parameters = exchange.request.json["parameters"]
+            if not parameters["sequence_start"]:
+                waited.set()
+                time.sleep(1.5)  # the server's own clock decides that it is idle
+
+    with RecordingProxy(triton.url, late) as proxy:
+        _create(session, proxy.url, serve("running_total_forgetful"), max_concurrent_operations="1")
+        session.sql("delete from payments where id % 40 > 1")
+        session.build("out", SELECT, ["totals"])
+        answers = [exchange.status for exchange in proxy.inferences]
+    assert 400 in answers
+    assert session.sql(WRONG.format(table="out")) == []
+    assert session.sql("select count(*), count(distinct id) from out") == [(30, 30)]
+
+
+def test_one_bad_row_spoils_its_own_sequence(session: Session, triton: Triton, serve: Callable[[str], str]) -> None:
+    """With on-error = null the rows of one sequence have no total, and say why; the others are whole."""
+    session.sql("alter table payments alter amount type double")
+    session.sql("update payments set amount = 0.5 where id = 205")
+    _create(session, triton.url, serve("running_total"), on_error="null")
+    session.build("out", SELECT, ["totals"])
+    assert session.sql("select customer, count(*) from out where total is null group by 1") == [("c5", 15)]
+    assert "its value is no BIGINT" in session.sql("select ml_error from out where id = 205")[0][0]
+    assert session.sql(WRONG.format(table="(from out where customer is distinct from 'c5')")) == []
+
+
+def test_columns_of_a_sequence_are_checked(session: Session, triton: Triton, serve: Callable[[str], str]) -> None:
+    """A sequence-by or order-by that names no column is refused with the nearest one, before a row is sent."""
+    model = serve("running_total")
+    before = triton.counters(model)
+    _create(session, triton.url, model, sequence_by="custmer", order_by="at_secnd desc")
+    with pytest.raises(StepError) as raised:
+        session.build("out", SELECT, ["totals"])
+    assert "sequence-by: the input has no column custmer; did you mean customer?" in str(raised.value)
+    assert "order-by: the input has no column at_secnd; did you mean at_second?" in str(raised.value)
+    assert triton.counters(model) == before
+
+
+def test_order_may_go_down(session: Session, triton: Triton, serve: Callable[[str], str]) -> None:
+    """``order-by`` takes a direction, and several columns."""
+    _create(session, triton.url, serve("running_total"), order_by="at_second DESC, id")
+    session.build("out", SELECT, ["totals"])
+    down = WRONG.format(table="out").replace("at_second, id", "at_second desc, id")
+    assert session.sql(down) == []
