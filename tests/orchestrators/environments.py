@@ -1,4 +1,4 @@
-"""A virtual environment for each orchestrator: their requirements contradict one another, and those of the tests."""
+"""A virtual environment for each orchestrator: each brings a hundred packages, of other versions than the tests'."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+import duckdb
 from support.dbt import REPOSITORY, DbtProject
 from support.proxy import RecordingProxy
 from support.triton import Triton
@@ -88,3 +89,12 @@ def test_sigterm_loses_nothing(serve: Callable[[str], str], proxy: RecordingProx
     assert _exit_code(project) == 0
     assert len(proxy.inferences) == ROWS - kept
     assert project.query("select count(*), count(output) from classified") == [(ROWS, ROWS)]
+
+
+def test_second_process_is_refused(project: DbtProject) -> None:
+    """Why none may run a process a node: while one process has the DuckDB file, another cannot write to it."""
+    project.model("anything", "select 1 as id")
+    with duckdb.connect(str(project.database)):
+        refused = project.fails()
+    assert "Conflicting lock is held" in refused.printed
+    assert _exit_code(project) == 0
