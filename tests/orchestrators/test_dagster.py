@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.dbt import REPOSITORY
 
 from .conftest import Example
 from .environments import programs_of
@@ -38,6 +40,16 @@ def test_lineage(told: dict[str, Any]) -> None:
     """The inference model is an asset upstream of what it predicts, beside the input."""
     assert told["lineage"]["classified_reviews"] == ["movie_reviews", "triton_sentiment_classifier"]
     assert told["lineage"]["review_accuracy"] == ["classified_snippets"]
+
+
+def test_snippet_is_that_of_the_example() -> None:
+    """The lines that docs/orchestrators.md shows are lines of the example that is run here."""
+    page = (REPOSITORY / "docs" / "orchestrators.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert len(shown) == 1
+    example = (REPOSITORY / "example_project" / "orchestration" / "dagster_assets.py").read_text(encoding="utf-8")
+    lines = {line.strip() for line in example.splitlines()}
+    assert [line for line in shown[0].splitlines() if line.strip() not in lines] == []
 
 
 def test_figures(told: dict[str, Any]) -> None:

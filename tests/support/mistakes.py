@@ -142,7 +142,7 @@ CALLED = {
     "MODEL that is a name without ref": calling(model="MODEL goood"),
     "MODEL in quotes": calling(model="MODEL 'good'"),
     "no TABLE": calling(table="{{{{ ref('reviews') }}}}"),
-    "TABLE that is not there": calling(table="TABLE reviws"),
+    "TABLE that is not there": calling(table="TABLE reviws /* built before: {{{{ ref('reviews') }}}} */"),
     "no DESCRIPTOR": predicting(f"ML_PREDICT({REVIEWS}, {GOOD})"),
     "misspelt DESCRIPTOR column": calling(descriptor="(reviw)"),
     "too many DESCRIPTOR columns": calling(descriptor="(id, review)"),
