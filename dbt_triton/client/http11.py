@@ -46,7 +46,9 @@ class Connection(asyncio.Protocol):
         self._answer: asyncio.Future[Reply] | None = None
         self._deadline = 0.0
         self._was_used = False
-        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # Kept, since asking for the running loop is a system call on Python 3.11 (getpid).
+        self._loop = asyncio.get_running_loop()
+        self.closed: asyncio.Future[None] = self._loop.create_future()
         # It goes on from one answer to the next by itself.
         self._parser = httptools.HttpResponseParser(self)
         self._reset()
@@ -79,7 +81,7 @@ class Connection(asyncio.Protocol):
         """
         if self._transport is None:
             raise httpx.WriteError("the connection is closed")
-        self._answer = asyncio.get_running_loop().create_future()
+        self._answer = self._loop.create_future()
         self._deadline = deadline
         if len(body) <= _COPIED_BYTES:
             self._transport.write(head + body)
@@ -224,6 +226,7 @@ class Http11Transport(httpx.AsyncBaseTransport):
         self._idle: list[Connection] = []
         self._connections: set[Connection] = set()
         self._clock: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
@@ -267,7 +270,8 @@ class Http11Transport(httpx.AsyncBaseTransport):
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
         length = f"Content-Length: {len(body)}\r\n" if body or method == "POST" else ""
         head = f"{method} {target} HTTP/1.1\r\nHost: {self._authority}\r\n{lines}{length}\r\n"
-        deadline = asyncio.get_running_loop().time() + self._timeout
+        self._loop = self._loop or asyncio.get_running_loop()
+        deadline = self._loop.time() + self._timeout
         connection = self._kept() or await self._connect(deadline)
         try:
             reply = await connection.request(head.encode(), body, deadline)

@@ -29,7 +29,7 @@ from dbt_triton.engine.outcomes import FailedRows, RunError, Sink, is_about_rows
 from dbt_triton.engine.source import Request, SequenceMarker, Source, exact_batches, taken
 from dbt_triton.engine.stats import Progress, RunStats
 from dbt_triton.errors import AnswerError, DbtTritonError, InferenceError, Reason
-from dbt_triton.tensors import Answer, RequestFormat, parse_answer
+from dbt_triton.tensors import Answer, AnswerReader, RequestFormat
 
 logger = logging.getLogger("dbt_triton.engine")
 
@@ -67,6 +67,7 @@ class Engine:
         options = client.options
         self._client = client
         self._format = request_format
+        self._reader = AnswerReader(request_format.outputs, batched=request_format.batched)
         self._batch_size = batch_size
         self._key_columns = key_columns
         self._shared_batches = shared_batches
@@ -272,10 +273,7 @@ class Engine:
             )
         finally:
             self._in_flight -= 1
-        answer = parse_answer(
-            reply.content, reply.header_length, self._format.outputs, request.rows, batched=self._format.batched
-        )
-        return answer, len(reply.content)
+        return self._reader.read(reply.content, reply.header_length, request.rows), len(reply.content)
 
     def _requests_of(self, batch: pa.RecordBatch, *, last: bool) -> list[Request]:
         keys, size = batch.columns[: self._key_columns], self._batch_size

@@ -1,6 +1,6 @@
 """Arrow on one side, KServe v2 tensors on the other: datatypes, request bodies and answers."""
 
-from dbt_triton.tensors.answer import Answer, decode_outputs, parse_answer
+from dbt_triton.tensors.answer import Answer, AnswerReader, decode_outputs, parse_answer
 from dbt_triton.tensors.datatypes import Datatype, datatype_of_sql, datatype_of_tensor, fits
 from dbt_triton.tensors.request import Encoded, EncodedRows, RequestFormat
 from dbt_triton.tensors.rows import Refused
@@ -9,6 +9,7 @@ from dbt_triton.tensors.sql_types import SqlType, parse_sql_type
 
 __all__ = [
     "Answer",
+    "AnswerReader",
     "Datatype",
     "Encoded",
     "EncodedRows",

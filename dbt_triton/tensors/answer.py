@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -24,8 +24,14 @@ from dbt_triton.tensors.elements import from_tensor
 from dbt_triton.tensors.spec import TensorSpec
 
 Payload = memoryview | list[Any]
+#: From where to where, in bytes.
+Place = tuple[int, int]
 #: One answer's data of one output, its rows, and the shape of one of them.
 Part = tuple[Payload, int, tuple[int, ...]]
+
+# Triton repeats the id of a request first (2.51, measured).
+_ID = re.compile(rb'^\{"id":"\d+",')
+_MAX_LAYOUTS = 4096
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,57 @@ class Answer:
     payloads: list[Payload]
     model_version: str | None
     row_shapes: Sequence[tuple[int, ...]] = ()
+
+
+class AnswerReader:
+    """Checks the answers of one model, and finds their data.
+
+    Many answers have the same header, but for the id of the request: what was found out about one is kept.
+
+    Args:
+        outputs: what was asked for; outputs are read by name, since the server sends them in an order of its own.
+        batched: whether the model has a batch dimension.
+    """
+
+    def __init__(self, outputs: Sequence[TensorSpec], *, batched: bool) -> None:
+        self._outputs = list(outputs)
+        self._batched = batched
+        self._layouts: dict[tuple[bytes, int, int], _Layout] = {}
+
+    def read(self, content: bytes | memoryview, header_length: int | None, rows: int) -> Answer:
+        """Check one answer.
+
+        Args:
+            content: the body.
+            header_length: ``Inference-Header-Content-Length`` of a binary answer.
+            rows: how many rows were sent.
+
+        Raises:
+            AnswerError: the answer is not what was asked for.
+        """
+        if header_length is None:
+            return parse_answer(content, None, self._outputs, rows, batched=self._batched)
+        view = memoryview(content)
+        key = (_ID.sub(b"{", bytes(view[:header_length]), count=1), len(view) - header_length, rows)
+        layout = self._layouts.get(key)
+        if layout is not None:
+            payloads: list[Payload] = [
+                view[header_length + start : header_length + end] for start, end in layout.places
+            ]
+            return Answer(rows, payloads, layout.model_version, layout.row_shapes)
+        answer, places = _parse(view, header_length, self._outputs, rows, batched=self._batched)
+        if None not in places and len(self._layouts) < _MAX_LAYOUTS:
+            known = [place for place in places if place is not None]
+            self._layouts[key] = _Layout(known, answer.model_version, answer.row_shapes)
+        return answer
+
+
+class _Layout(NamedTuple):
+    """Where the data of each output is in the payload of an answer, and what the header says besides."""
+
+    places: list[Place]
+    model_version: str | None
+    row_shapes: Sequence[tuple[int, ...]]
 
 
 def parse_answer(
@@ -65,22 +122,30 @@ def parse_answer(
     Raises:
         AnswerError: the answer is not what was asked for.
     """
-    view = memoryview(content)
+    return _parse(memoryview(content), header_length, outputs, rows, batched=batched)[0]
+
+
+def _parse(
+    view: memoryview, header_length: int | None, outputs: Sequence[TensorSpec], rows: int, *, batched: bool
+) -> tuple[Answer, list[Place | None]]:
+    """Return an answer, and the place of each output's data in the payload, if it is there."""
     header = _header(view if header_length is None else view[:header_length])
     payload = view[header_length:] if header_length is not None else view[:0]
     found = _by_name(header, payload)
     payloads: list[Payload] = []
+    places: list[Place | None] = []
     row_shapes: list[tuple[int, ...]] = []
     for spec in outputs:
         if spec.name not in found:
             raise AnswerError(f"the answer has no output {spec.name}; it has {sorted(found) or 'none'}")
-        output, data = found[spec.name]
+        output, data, place = found[spec.name]
         row_shape = _check(spec, output, rows, batched=batched)
         _check_size(spec, data, rows * math.prod(row_shape))
         payloads.append(data)
+        places.append(place)
         row_shapes.append(row_shape)
     version = header.get("model_version")
-    return Answer(rows, payloads, None if version is None else str(version), row_shapes)
+    return Answer(rows, payloads, None if version is None else str(version), row_shapes), places
 
 
 def decode_outputs(answers: Sequence[Answer], outputs: Sequence[TensorSpec]) -> list[pa.Array]:
@@ -120,23 +185,25 @@ def _likely_cause(text: memoryview) -> str:
     return ""
 
 
-def _by_name(header: dict[str, Any], payload: memoryview) -> dict[str, tuple[dict[str, Any], Payload]]:
-    found: dict[str, tuple[dict[str, Any], Payload]] = {}
+def _by_name(header: dict[str, Any], payload: memoryview) -> dict[str, tuple[dict[str, Any], Payload, Place | None]]:
+    found: dict[str, tuple[dict[str, Any], Payload, Place | None]] = {}
     position = 0
     for output in header["outputs"]:
         if not isinstance(output, dict) or not isinstance(output.get("name"), str):
             raise AnswerError("the answer is not an inference answer: an output has no name")
+        place: Place | None = None
         size = (output.get("parameters") or {}).get("binary_data_size")
         if isinstance(size, int):
             data: Payload = payload[position : position + size]
             if len(data) != size:
                 raise AnswerError("the answer is truncated: it has less binary data than it says")
+            place = (position, position + size)
             position += size
         elif isinstance(output.get("data"), list):
             data = output["data"]
         else:
             raise AnswerError(f"output {output['name']} has no data")
-        found[output["name"]] = (output, data)
+        found[output["name"]] = (output, data, place)
     if position != len(payload):
         raise AnswerError("the answer has more binary data than its outputs account for")
     return found

@@ -82,6 +82,7 @@ class RequestFormat:
         self._parameters = dict(parameters or {})
         self._classifies = any(spec.classes for spec in outputs)
         self._json_parts = lru_cache(maxsize=64)(self._make_json_parts)
+        self._binary_header = lru_cache(maxsize=64)(self._make_binary_header)
 
     def encode(self, columns: Sequence[pa.Array], request_rows: int = 1, *, in_order: bool = False) -> Encoded:
         """Encode the columns of one record batch.
@@ -102,16 +103,11 @@ class RequestFormat:
         self, parts: list[memoryview], row_shapes: Sequence[Shape], rows: int, extra: dict[str, Any] | None
     ) -> tuple[bytes, int]:
         """Return a request's body and the length of its JSON header."""
-        inputs = [
-            {
-                "name": spec.name,
-                "shape": self._shape(row_shape, rows),
-                "datatype": spec.datatype.name,
-                "parameters": {"binary_data_size": len(part)},
-            }
-            for spec, row_shape, part in zip(self.inputs, row_shapes, parts, strict=True)
-        ]
-        header = orjson.dumps(self._header(inputs, extra))
+        template = self._binary_header(tuple(row_shapes), orjson.dumps(extra) if extra else b"")
+        numbers: list[int] = []
+        for part in parts:
+            numbers += [rows, len(part)] if self.batched else [len(part)]
+        header = template % tuple(numbers)
         return b"".join([header, *parts]), len(header)
 
     def json_body(
@@ -123,6 +119,21 @@ class RequestFormat:
         for part, after in zip(parts, fixed[1:], strict=True):
             pieces += [part[:-1], after]
         return b"".join(pieces)
+
+    def _make_binary_header(self, row_shapes: tuple[Shape, ...], extra: bytes) -> bytes:
+        """Return the JSON header with ``%d`` for the rows, where there is a batch dimension, and for input bytes."""
+        mark = "\u0000number"
+        inputs = [
+            {
+                "name": spec.name,
+                "shape": [mark, *row_shape] if self.batched else list(row_shape),
+                "datatype": spec.datatype.name,
+                "parameters": {"binary_data_size": mark},
+            }
+            for spec, row_shape in zip(self.inputs, row_shapes, strict=True)
+        ]
+        text = orjson.dumps(self._header(inputs, orjson.loads(extra) if extra else None))
+        return text.replace(b"%", b"%%").replace(orjson.dumps(mark), b"%d")
 
     def _make_json_parts(self, rows: int, row_shapes: tuple[Shape, ...], extra: bytes) -> list[bytes]:
         """Return the constant text before, between and after the data of the inputs."""
