@@ -69,7 +69,6 @@ class Example:
             "HOME": str(self.home),
             "PATH": f"{programs}:{os.environ['PATH']}",
             "PYTHONPATH": str(REPOSITORY),
-            "PYTHONDONTWRITEBYTECODE": "1",
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
             "DBT_USE_COLORS": "false",
             "DBT_TRITON_DEMO_DB": str(self.database),

@@ -44,6 +44,7 @@ def programs_of(name: str) -> Path:
             shutil.rmtree(folder, ignore_errors=True)
             _run(sys.executable, "-m", "venv", str(folder))
             pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            pip.append("--no-compile")  # what is imported is compiled then
             _run(*pip, "-c", str(constraints), *REQUIREMENTS[name], "-e", str(REPOSITORY))
             made.write_text(wanted)
             print(f"installed {name} in {time.monotonic() - started:.0f} s")  # noqa: T201 - `pytest -s` shows it
