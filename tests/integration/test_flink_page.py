@@ -67,6 +67,10 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
             said = re.search(r"ready at (\S+) \(metrics: (\S+)\)", ready)
             assert said, ready
             project = DbtProject(tmp_path_factory.mktemp("page") / "project")
+            # As the example's own: the unit test of SQL with ML_PREDICT needs the dispatch line.
+            order = {"macro_namespace": "dbt", "search_order": ["shop", "dbt_triton", "dbt"]}
+            settings = {"name": "shop", "version": "1.0.0", "profile": "shop", "dispatch": [order]}
+            project.write("dbt_project.yml", json.dumps(settings))
             shutil.copytree(PAGE, project.root / "models")
             project.write("models/twins.yml", YAML)
             project.model("classifier_of_yaml", "{{ dbt_triton.create_model() }}")
