@@ -68,11 +68,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(path: Path, host: str, port: int) -> int:
-    server = TritonServer(path, http_port=port, host=host)
+    # One model that cannot be loaded, such as one that is not trained yet, leaves the others alone.
+    lenient = ("--exit-on-error=false", "--strict-readiness=false")
+    server = TritonServer(path, http_port=port, host=host, extra_args=lenient)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         print(f"starting Triton with {server.model_repository} …", flush=True)
         server.start()
+        for name, reason in server.not_loaded().items():
+            print(f"not loaded: {name}: {reason}", flush=True)
         print(f"Triton is ready at {server.url} (metrics: {server.metrics_url}); Ctrl-C stops it", flush=True)
         code = server.wait()
         tail = server.log_tail()

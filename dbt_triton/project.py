@@ -81,7 +81,23 @@ def add_package(folder: Path, entry: str) -> tuple[Path, bool]:
     if not file.exists() and dependencies.exists() and _PACKAGES.search(dependencies.read_text("utf-8")):
         file = dependencies
     text = file.read_text("utf-8") if file.exists() else ""
+    if entry.startswith("- local:") and _lists_ours(text, folder):
+        return file, False
     return file, _write(file, text, _with_item(text, "packages", _PACKAGES, entry, file))
+
+
+def _lists_ours(text: str, folder: Path) -> bool:
+    """Tell whether a list of packages has a folder that holds the dbt package, wherever it is."""
+    listed = yaml.safe_load(text)
+    packages = listed.get("packages") if isinstance(listed, dict) else None
+    for package in packages if isinstance(packages, list) else []:
+        local = package.get("local") if isinstance(package, dict) else None
+        settings = folder / local / "dbt_project.yml" if isinstance(local, str) else None
+        if settings is not None and settings.is_file():
+            project = yaml.safe_load(settings.read_text("utf-8"))
+            if isinstance(project, dict) and project.get("name") == "dbt_triton":
+                return True
+    return False
 
 
 def add_dispatch(folder: Path) -> tuple[Path, bool]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import signal
 import socket
@@ -33,6 +34,8 @@ _DOCKER = (
 )
 _READY_POLL_SECONDS = 0.1
 _LOG_LINES_IN_ERROR = 30
+#: Python's errors within a model, and Triton's table of models.
+_TROUBLE = re.compile(r"\w(Error|Exception): |UNAVAILABLE: |failed to load")
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -156,6 +159,22 @@ class TritonServer:
             raise ServeError("the server is not running")
         return self._process.wait()
 
+    def not_loaded(self) -> dict[str, str]:
+        """Return why models of the repository are not served, by name."""
+        with httpx.Client(timeout=5.0, trust_env=False) as client:
+            models = client.post(f"{self.url}/v2/repository/index").json()
+        return {
+            str(model["name"]): str(model.get("reason", "")).split("\n\nAt:", maxsplit=1)[0].strip()
+            for model in models
+            if model.get("state") != "READY"
+        }
+
+    def trouble(self) -> str:
+        """Return what the server's log says about models that were not loaded, else its last lines."""
+        text = self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+        found = [line for line in text.splitlines() if _TROUBLE.search(line)]
+        return "\n".join(dict.fromkeys(found)) or self.log_tail()
+
     def log_tail(self, lines: int = _LOG_LINES_IN_ERROR) -> str:
         """Return the last lines of the server's log."""
         text = self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
@@ -178,8 +197,8 @@ class TritonServer:
             while time.monotonic() < deadline:
                 if self._process is None or self._process.poll() is not None:
                     raise ServeError(
-                        f"tritonserver stopped while loading {self.model_repository}; its log ends with:\n"
-                        f"{self.log_tail()}"
+                        f"tritonserver stopped while loading {self.model_repository}:\n{self.trouble()}\n"
+                        "A model's own packages must be in this environment, and its files in its folder"
                     )
                 try:
                     if client.get(f"{self.url}/v2/health/ready").is_success:

@@ -54,12 +54,13 @@ def failed_rows(
     for row in shown:
         why, status = row.pop(_WHY), row.pop(_STATUS)
         lines.append(f"    {_shown(row)}: {f'status {status}: ' if status else ''}{why}")
+    bear = "a larger 'max-error-ratio'" if planned.model.options.on_error == "null" else "'on-error' = 'null'"
     return (
         f"{_model(planned)}: {count:,} row(s) failed; every other row is done and kept. The first:\n"
         + "\n".join(lines)
-        + f"\n  All of them: select * from {store.relation} where {ERROR} is not null\n"
-        "  Rows that were refused are not sent again by the next run; 'retry-errors' = 'true' sends them again, "
-        "and 'on-error' = 'null' builds the table without them"
+        + f"\n  Every reason: select * from {store.relation} where {ERROR} is not null\n"
+        "  Mend such values in the TABLE query; they are not sent again as they are, unless 'retry-errors' is 'true'. "
+        f"Or {bear} builds the table, with NULL for them and the reason in {ERROR}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from dbt_triton.step.plan import INPUT_ALIAS, STORE_ALIAS, PlannedCall, unused_name
@@ -32,17 +33,39 @@ def joined(planned: PlannedCall, source: Source, store: PredictionStore) -> str:
     lost = "error('ML_PREDICT has no prediction for a row: was the input changed during the run?')"
     columns = [f"{INPUT_ALIAS}.{quote(name)}" for name in planned.columns]
     default = planned.model.options.default_value
+    lists = _lists(planned)
+    stored = store.current
+    if lists:
+        replaced = [
+            f"cast({quote(column.name)} as {lists[column.duckdb_type]}) as {quote(column.name)}"
+            for column in planned.model.outputs
+            if column.duckdb_type in lists
+        ]
+        stored = f"(select * replace ({', '.join(replaced)}) from {stored})"
     for column, name in zip(planned.model.outputs, planned.output_names, strict=True):
         cases = [f"when {store_key} is null and {input_key} is not null then {lost}"]
         if default is not None:
             cases.append(f"when {STORE_ALIAS}.{ERROR} is not null then {literal(default, column.duckdb_type)}")
-        columns.append(f"case {' '.join(cases)} else {STORE_ALIAS}.{quote(column.name)} end as {quote(name)}")
+        found = f"{STORE_ALIAS}.{quote(column.name)}"
+        if column.duckdb_type in lists:
+            found = f"cast({found} as {column.duckdb_type})"
+        columns.append(f"case {' '.join(cases)} else {found} end as {quote(name)}")
     if planned.error_name is not None:
         columns.append(f"{STORE_ALIAS}.{ERROR} as {quote(planned.error_name)}")
     return (
         f"(select {', '.join(columns)} from (select *, {source.key} as {key_name} from {source.relation}) "
-        f"as {INPUT_ALIAS} left join {store.current} as {STORE_ALIAS} on {store_key} = {input_key})"
+        f"as {INPUT_ALIAS} left join {stored} as {STORE_ALIAS} on {store_key} = {input_key})"
     )
+
+
+def _lists(planned: PlannedCall) -> dict[str, str]:
+    """Return the types of OUTPUT with a fixed length, and the same without one.
+
+    DuckDB 2.0.0 loses the length of a NULL array in an outer join ("Cannot cast list with length 0 to array with
+    length 3"), so arrays go through it as lists.
+    """
+    types = {column.duckdb_type for column in planned.model.outputs}
+    return {kind: re.sub(r"\[\d+\]", "[]", kind) for kind in types if re.search(r"\[\d+\]", kind)}
 
 
 def stubbed(planned: PlannedCall, query: str) -> str:

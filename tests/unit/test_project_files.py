@@ -69,3 +69,16 @@ def test_dispatch_goes_into_dbt_project_yml_once(tmp_path: Path) -> None:
         "name: 'shop'\nprofile: x\n\ndispatch:\n  - macro_namespace: dbt\n    search_order: [shop, dbt_triton, dbt]\n"
     )
     assert add_dispatch(tmp_path) == (file, False)
+
+
+def test_init_leaves_the_entry_of_a_checkout(tmp_path: Path) -> None:
+    """A project that lists a checkout of the package, as the README has it, is left as it is."""
+    checkout = tmp_path / "dbt-triton"
+    checkout.mkdir()
+    (checkout / "dbt_project.yml").write_text("name: dbt_triton\n")
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    written = "packages:\n  - local: ../dbt-triton\n"
+    (folder / "packages.yml").write_text(written)
+    assert add_package(folder, '- local: "elsewhere"') == (folder / "packages.yml", False)
+    assert (folder / "packages.yml").read_text() == written
