@@ -6,8 +6,18 @@ from dataclasses import dataclass, fields
 from typing import Self
 
 
+class Figures:
+    """Figures that can be added; a dataclass of numbers is made of it."""
+
+    def __iadd__(self, other: Self) -> Self:
+        """Add what another one counted."""
+        for item in fields(self):  # type: ignore[arg-type]
+            setattr(self, item.name, getattr(self, item.name) + getattr(other, item.name))
+        return self
+
+
 @dataclass
-class RunStats:
+class RunStats(Figures):
     """What one run did."""
 
     rows: int = 0
@@ -17,12 +27,6 @@ class RunStats:
     bytes_sent: int = 0
     bytes_received: int = 0
     seconds: float = 0.0
-
-    def __iadd__(self, other: RunStats) -> Self:
-        """Add what another run did."""
-        for item in fields(self):
-            setattr(self, item.name, getattr(self, item.name) + getattr(other, item.name))
-        return self
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Self
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from dbt_triton.ddl.ml_predict import Span
 from dbt_triton.engine.source import exact_batches
+from dbt_triton.engine.stats import Figures
 from dbt_triton.errors import PERMANENT_REASONS
 from dbt_triton.inference_model import Binding
 from dbt_triton.step.plan import Plan, PlannedCall
@@ -20,7 +21,7 @@ _INPUT = "dbt_triton_dry_run_input"
 
 
 @dataclass
-class DryRun:
+class DryRun(Figures):
     """What the calls of a plan would do.
 
     ``rows`` are the input's, ``nulls`` those that are not sent, ``distinct`` the inputs that differ, ``cached`` those
@@ -37,12 +38,6 @@ class DryRun:
     bytes: int = 0
     stubs: int = 0
     unknown_calls: int = 0
-
-    def __iadd__(self, other: Self) -> Self:
-        """Add what another call would do."""
-        for item in fields(self):
-            setattr(self, item.name, getattr(self, item.name) + getattr(other, item.name))
-        return self
 
     @property
     def message(self) -> str:

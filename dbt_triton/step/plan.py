@@ -63,6 +63,11 @@ class PlannedCall:
         return self.model.options.in_sequence
 
     @property
+    def filled(self) -> str:
+        """The SQL that is true for a row with all its values: one that is sent."""
+        return " and ".join(f"{value} is not null" for value in self.key_values)
+
+    @property
     def key(self) -> str:
         """The SQL of a row's key."""
         return key_expression(self.key_values)

@@ -149,8 +149,7 @@ class _Run:
         if hidden is None:
             return Source(table, planned.key)
         # Each row of a sequence is a step of its own, so its place is its key.
-        filled = " and ".join(f"{value} is not null" for value in planned.key_values)
-        return Source(table, f"case when {filled} then cast({quote(hidden)} as uhugeint) end", hidden)
+        return Source(table, f"case when {planned.filled} then cast({quote(hidden)} as uhugeint) end", hidden)
 
     async def _send(
         self, planned: PlannedCall, binding: Binding, sink: _StoreSink, queries: Sequence[str], rows: int
@@ -196,14 +195,14 @@ class _Run:
 
 def _measure(planned: PlannedCall, source: Source, warehouse: DuckDBWarehouse) -> tuple[int, int]:
     """Count the rows that have all their values, and the bytes of these, about."""
-    filled = " and ".join(f"{value} is not null" for value in planned.key_values)
     sizes = [
         f"sum(octet_length(encode({value})))" if column.duckdb_type == "VARCHAR" else f"sum(octet_length({value}))"
         for value, column in zip(planned.values, planned.model.inputs, strict=True)
         if column.duckdb_type in {"VARCHAR", "BLOB"}
     ]
     total = " + ".join(sizes) or "0"
-    found = warehouse.rows(f"select count(*) as n, coalesce({total}, 0) as size from {source.relation} where {filled}")
+    counted = f"count(*) as n, coalesce({total}, 0) as size"
+    found = warehouse.rows(f"select {counted} from {source.relation} where {planned.filled}")
     return int(found[0]["n"]), int(found[0]["size"])
 
 
