@@ -35,6 +35,8 @@ ROWS_ONE_BY_ONE = 30_000
 GROWTH = (1, 4, 5)
 PICTURE_BATCH_SIZES, PICTURE_IN_FLIGHT, ROWS_A_POINT = (1, 4, 16, 64, 256, 1024), (4, 32), 10_000
 
+CODEC_BATCH_SIZES = (64, 256)
+
 STEP = "dbt build, ML_PREDICT step"
 NODE = "dbt build, warehouse to warehouse"
 LOOP = "tritonclient.http.aio loop"
@@ -42,7 +44,7 @@ WRK_JSON = "wrk, JSON"
 WRK_BINARY = "wrk, binary"
 CLIENTS = (NODE, STEP, LOOP, WRK_JSON, WRK_BINARY)
 
-BYTES_CODEC = "encode and decode 100,000 BYTES: speed over that of tritonclient's functions"
+BYTES_CODEC = "encode and decode 100,000 BYTES, {} rows a request: speed over that of tritonclient's functions"
 EMBEDDINGS_CODEC = (
     "decode 200,000 embeddings of 384 floats to Arrow: speed over that of tritonclient's as_numpy and pyarrow"
 )
@@ -70,7 +72,10 @@ def main() -> int:
         project = DbtProject(Path(folder), server.url, row_counts)
         measured = measure(server.url, project, cases, arguments.rounds, arguments.seconds)
         others = [
-            codec_line(BYTES_CODEC, [measure_bytes() for _ in range(arguments.rounds)]),
+            *(
+                codec_line(BYTES_CODEC.format(rows), [measure_bytes(rows) for _ in range(arguments.rounds)])
+                for rows in CODEC_BATCH_SIZES
+            ),
             codec_line(EMBEDDINGS_CODEC, [measure_embeddings() for _ in range(arguments.rounds)]),
             nothing_new_line(project, arguments.rounds, Case(64, 32, arguments.rows)),
             *growth_lines(project, sizes),

@@ -25,9 +25,8 @@ from dbt_triton.tensors import (
 from harness.workload import INPUT, OUTPUT, reviews, tensor
 
 TEXTS = 100_000
-ROWS_A_REQUEST = 64
 EMBEDDINGS, DIMENSIONS, EMBEDDINGS_A_REQUEST = 200_000, 384, 256
-REPEATS = 5
+REPEATS = 15
 
 
 @dataclass(frozen=True)
@@ -43,28 +42,25 @@ class CodecFigures:
         return self.theirs / self.ours
 
 
-def measure_bytes() -> CodecFigures:
-    """Encode BYTES for requests of 64 rows, and decode as many answers with the same texts."""
+def measure_bytes(rows_a_request: int) -> CodecFigures:
+    """Encode BYTES for requests, and decode as many answers with the same texts."""
     texts = reviews(TEXTS)
     column, array = pa.array(texts), np.array([text.encode() for text in texts], dtype=np.object_)
-    starts = range(0, TEXTS, ROWS_A_REQUEST)
+    requests = [(start, min(start + rows_a_request, TEXTS)) for start in range(0, TEXTS, rows_a_request)]
     request_format = RequestFormat([tensor(INPUT)], [tensor(OUTPUT)], binary=True, batched=True)
-    wire = [serialize_byte_tensor(array[start : start + ROWS_A_REQUEST]).item() for start in starts]
+    wire = [serialize_byte_tensor(array[start:end]).item() for start, end in requests]
+    answers = [Answer(end - start, [memoryview(data)], "1") for (start, end), data in zip(requests, wire, strict=True)]
 
     def ours() -> list[str]:
         encoded = request_format.encode([column]).groups[0][1].columns[0]
-        for start in starts:
-            encoded.rows(start, min(start + ROWS_A_REQUEST, TEXTS))
-        answers = [
-            Answer(min(ROWS_A_REQUEST, TEXTS - start), [memoryview(data)], "1")
-            for start, data in zip(starts, wire, strict=True)
-        ]
+        for start, end in requests:
+            encoded.rows(start, end)
         decoded: pa.Array = decode_outputs(answers, [tensor(OUTPUT)])[0]
         return [str(decoded[0]), str(decoded[-1])]
 
     def theirs() -> list[str]:
-        for start in starts:
-            serialize_byte_tensor(array[start : start + ROWS_A_REQUEST]).item()
+        for start, end in requests:
+            serialize_byte_tensor(array[start:end]).item()
         decoded: list[Any] = [deserialize_bytes_tensor(data) for data in wire]
         return [decoded[0][0].decode(), decoded[-1][-1].decode()]
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from dbt_triton.errors import AnswerError
 from dbt_triton.tensors.arrays import nest
-from dbt_triton.tensors.bytes_elements import PADDING, decode_bytes
+from dbt_triton.tensors.bytes_elements import decode_bytes
 from dbt_triton.tensors.classes import decode_classes
 from dbt_triton.tensors.elements import from_tensor
 from dbt_triton.tensors.spec import TensorSpec
@@ -26,8 +26,6 @@ from dbt_triton.tensors.spec import TensorSpec
 Payload = memoryview | list[Any]
 #: From where to where, in bytes.
 Place = tuple[int, int]
-#: One answer's data of one output, its rows, and the shape of one of them.
-Part = tuple[Payload, int, tuple[int, ...]]
 
 # Triton repeats the id of a request first (2.51, measured).
 _ID = re.compile(rb'^\{"id":"\d+",')
@@ -154,14 +152,32 @@ def decode_outputs(answers: Sequence[Answer], outputs: Sequence[TensorSpec]) -> 
     Raises:
         AnswerError: the lengths within BYTES data do not add up, or a value is none of its column's type.
     """
+    rows = [answer.rows for answer in answers]
     shapes = [spec.row_shape for spec in outputs]
     return [
         _decode(
-            [(answer.payloads[position], answer.rows, (answer.row_shapes or shapes)[position]) for answer in answers],
+            _Parts(
+                [answer.payloads[position] for answer in answers],
+                rows,
+                [(answer.row_shapes or shapes)[position] for answer in answers],
+            ),
             spec,
         )
         for position, spec in enumerate(outputs)
     ]
+
+
+class _Parts(NamedTuple):
+    """One output of several answers: for each its data, its rows, and the shape of one of them."""
+
+    payloads: list[Payload]
+    rows: list[int]
+    shapes: list[tuple[int, ...]]
+
+    @property
+    def elements_a_row(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """How many elements a row of each answer has."""
+        return np.fromiter(map(math.prod, self.shapes), dtype=np.int64, count=len(self.shapes))
 
 
 def _header(text: memoryview) -> dict[str, Any]:
@@ -247,7 +263,7 @@ def _check_size(spec: TensorSpec, data: memoryview | list[Any], elements: int) -
         raise AnswerError(f"output {spec.name} has data of size {size}, but its shape needs {expected}")
 
 
-def _decode(parts: Sequence[Part], spec: TensorSpec) -> pa.Array:
+def _decode(parts: _Parts, spec: TensorSpec) -> pa.Array:
     elements = _elements(parts, spec)
     if spec.part is not None:
         elements = decode_classes(elements, spec)
@@ -257,22 +273,21 @@ def _decode(parts: Sequence[Part], spec: TensorSpec) -> pa.Array:
         elements = from_tensor(elements, spec.sql, spec.name)
     if not spec.sql.dims:
         return elements
-    return nest(elements, spec, [(rows, tuple(shape[axis] for axis in spec.axes)) for _, rows, shape in parts])
+    lengths = [tuple(shape[axis] for axis in spec.axes) for shape in parts.shapes]
+    return nest(elements, spec, list(zip(parts.rows, lengths, strict=True)))
 
 
-def _elements(parts: Sequence[Part], spec: TensorSpec) -> pa.Array:
+def _elements(parts: _Parts, spec: TensorSpec) -> pa.Array:
     """Decode the elements of an output, of all parts in order: numbers, or large_binary for BYTES."""
-    if any(isinstance(data, list) for data, _, _ in parts):
+    payloads = [data for data in parts.payloads if not isinstance(data, list)]
+    if len(payloads) < len(parts.payloads):
         return _json_elements(parts, spec)
-    padding = PADDING if spec.datatype.numpy is None else b""
-    buffer = b"".join([*(data for data, _, _ in parts if not isinstance(data, list)), padding])
     if spec.datatype.numpy is None:
-        counts = [rows * math.prod(shape) for _, rows, shape in parts]
-        sizes = [(len(data), count) for (data, _, _), count in zip(parts, counts, strict=True)]
-        elements = decode_bytes(buffer, sizes, sum(counts))
+        elements = decode_bytes(payloads, np.array(parts.rows, dtype=np.int64) * parts.elements_a_row)
         if elements is None:
             raise AnswerError(f"the lengths within output {spec.name} do not add up to its size")
         return elements
+    buffer = b"".join(payloads)
     if spec.datatype.name == "BOOL":
         return pa.array(np.frombuffer(buffer, dtype=np.uint8) != 0)
     values = np.frombuffer(buffer, dtype=spec.datatype.numpy)
@@ -281,14 +296,13 @@ def _elements(parts: Sequence[Part], spec: TensorSpec) -> pa.Array:
     return pa.array(values.astype(np.float32) if spec.datatype.name == "FP16" else values)
 
 
-def _json_elements(parts: Sequence[Part], spec: TensorSpec) -> pa.Array:
+def _json_elements(parts: _Parts, spec: TensorSpec) -> pa.Array:
     """Decode JSON answers, among which a server may have put binary ones."""
     kind = pa.large_string() if spec.datatype.numpy is None else spec.datatype.arrow
     arrays = []
-    for part in parts:
-        data, _, _ = part
+    for data, rows, shape in zip(*parts, strict=True):
         if not isinstance(data, list):
-            arrays.append(_elements([part], spec))
+            arrays.append(_elements(_Parts([data], [rows], [shape]), spec))
             continue
         if pa.types.is_integer(spec.datatype.arrow) and any(isinstance(value, float) for value in data):
             # Arrow would cut off the fraction without a word.
@@ -303,9 +317,9 @@ def _json_elements(parts: Sequence[Part], spec: TensorSpec) -> pa.Array:
     return pa.concat_arrays(arrays)
 
 
-def _raw_bytes(pixels: pa.Array, parts: Sequence[Part]) -> pa.Array:
+def _raw_bytes(pixels: pa.Array, parts: _Parts) -> pa.Array:
     """Return each row of a UINT8 output as its bytes."""
-    sizes = np.repeat([math.prod(shape) for _, _, shape in parts], [rows for _, rows, _ in parts])
+    sizes = np.repeat(parts.elements_a_row, parts.rows)
     offsets = np.zeros(len(sizes) + 1, dtype=np.int64)
     np.cumsum(sizes, out=offsets[1:])
     data = np.ascontiguousarray(pixels.to_numpy(zero_copy_only=False))

@@ -201,7 +201,7 @@ def from_tensor(values: pa.Array, sql: SqlType, name: str) -> pa.Array:
 def _from_text(values: pa.Array, sql: SqlType) -> pa.Array:
     if sql.kind == "BLOB":
         return values
-    text = values.cast(pa.large_string())
+    text = _as_text(values)
     if sql.kind == "JSON":
         _check_json(text)
         return text
@@ -210,6 +210,14 @@ def _from_text(values: pa.Array, sql: SqlType) -> pa.Array:
         day = pc.binary_join_element_wise(pa.scalar("1970-01-01T", text.type), text, pa.scalar("", text.type))
         return day.cast(pa.timestamp("us")).cast(pa.int64()).cast(sql.arrow_element)
     return text if sql.kind == "VARCHAR" else text.cast(sql.arrow_element)
+
+
+def _as_text(values: pa.Array) -> pa.Array:
+    """Check that bytes are UTF-8; where all of them are ASCII, as most are, that takes one look."""
+    _, offsets, data = values.buffers()
+    if data is None or np.frombuffer(data, dtype=np.int8).min(initial=0) < 0:
+        return values.cast(pa.large_string())
+    return pa.Array.from_buffers(pa.large_string(), len(values), [None, offsets, data], offset=values.offset)
 
 
 def _check_json(text: pa.Array) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dbt_triton.tensors.bytes_elements import encode_bytes
 from dbt_triton.tensors.datatypes import Datatype
 
 _CONTROL = [chr(code) for code in range(0x20)]
@@ -20,14 +20,15 @@ class EncodedColumn:
     """One column on the wire: row ``i`` is ``data[starts[i]:starts[i + 1]]``."""
 
     data: memoryview
-    starts: np.ndarray[Any, np.dtype[np.int64]] | None
+    starts: memoryview | None
     width: int
 
     def rows(self, start: int, end: int) -> memoryview:
         """Return the bytes of rows ``start`` to ``end`` (exclusive)."""
-        if self.starts is None:
+        starts = self.starts
+        if starts is None:
             return self.data[start * self.width : end * self.width]
-        return self.data[self.starts[start] : self.starts[end]]
+        return self.data[starts[start] : starts[end]]
 
     def of_arrays(self, elements: int) -> EncodedColumn:
         """Return the same data in rows of so many elements."""
@@ -43,7 +44,8 @@ def encode_binary(array: pa.Array, datatype: Datatype) -> EncodedColumn:
     Source: the protocol extension "binary tensor data" of Triton.
     """
     if datatype.numpy is None:
-        return _lay_bytes(array)
+        laid, starts = encode_bytes(_as_large_binary(array))
+        return EncodedColumn(laid, starts.data, 0)
     if pa.types.is_boolean(array.type):
         array = array.cast(pa.uint8())
     values = array.to_numpy(zero_copy_only=False)
@@ -79,27 +81,13 @@ def _as_large_binary(array: pa.Array) -> pa.Array:
     return array
 
 
-def _lay_bytes(array: pa.Array) -> EncodedColumn:
-    values = _as_large_binary(array)
-    rows = len(values)
-    lengths = pc.binary_length(values).to_numpy(zero_copy_only=False).astype("<u4")
-    places = pa.py_buffer(np.arange(0, 4 * rows + 1, 4, dtype=np.int64))
-    prefixes = pa.Array.from_buffers(pa.large_binary(), rows, [None, places, pa.py_buffer(lengths)])
-    # A length, its value, the next length, …
-    order = np.arange(2 * rows).reshape(2, rows).T.ravel()
-    laid = pa.concat_arrays([prefixes, values]).take(pa.array(order))
-    _, offsets, data = laid.buffers()
-    starts = np.frombuffer(offsets, dtype=np.int64)[: 2 * rows + 1 : 2]
-    return EncodedColumn(memoryview(data or b""), starts, 0)
-
-
 def _concatenated(*pieces: pa.Array | pa.Scalar) -> EncodedColumn:
     """Join the pieces of each row, and the rows, in one buffer."""
     kind = next(piece.type for piece in pieces if isinstance(piece, pa.Array))
     joined = pc.binary_join_element_wise(*pieces, pa.scalar(b"" if kind == pa.large_binary() else "", kind))
     _, offsets, data = joined.buffers()
     starts = np.frombuffer(offsets, dtype=np.int64)[joined.offset : joined.offset + len(joined) + 1]
-    return EncodedColumn(memoryview(data or b""), starts, 0)
+    return EncodedColumn(memoryview(data or b""), starts.data, 0)
 
 
 def _escaped(array: pa.Array) -> pa.Array:

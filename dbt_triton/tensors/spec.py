@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from dbt_triton.tensors.datatypes import Datatype, natural_sql_type
@@ -39,7 +40,7 @@ class TensorSpec:
     classes: int = 0
     part: ClassPart | None = None
 
-    @property
+    @cached_property
     def sql(self) -> SqlType:
         """The column's SQL type."""
         if self.declared is not None:

@@ -1,9 +1,6 @@
 import itertools
-import tracemalloc
-from collections.abc import Callable
-from typing import Any
 
-import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -14,7 +11,6 @@ from dbt_triton.tensors import bytes_elements as module
 from dbt_triton.tensors.answer import Answer, decode_outputs
 
 Elements = list[bytes]
-Walk = Callable[[np.ndarray[Any, Any], list[tuple[int, int]]], Any]
 
 
 def laid(elements: Elements) -> bytes:
@@ -29,11 +25,11 @@ def decoded(parts: list[tuple[bytes, int]]) -> Elements:
     return array.to_pylist()  # type: ignore[no-any-return]
 
 
-def by_both_walks(monkeypatch: pytest.MonkeyPatch, parts: list[tuple[bytes, int]]) -> list[Elements | str]:
-    """Decode in step and by doubling; an error is given as its text."""
+def in_both_ways(monkeypatch: pytest.MonkeyPatch, parts: list[tuple[bytes, int]]) -> list[Elements | str]:
+    """Decode as a page of a Parquet file, and one by one as what no page can hold; an error is given as its text."""
     results: list[Elements | str] = []
-    for lockstep in (10**9, 0):
-        monkeypatch.setattr(module, "_LOCKSTEP_PARTS", lockstep)
+    for page_bytes in (10**6, -1):
+        monkeypatch.setattr(module, "_PAGE_BYTES", page_bytes)
         try:
             results.append(decoded(parts))
         except AnswerError as error:
@@ -41,7 +37,7 @@ def by_both_walks(monkeypatch: pytest.MonkeyPatch, parts: list[tuple[bytes, int]
     return results
 
 
-# Bytes that look like lengths are what the walk by doubling has to see through.
+# Some elements look like lengths.
 ELEMENT = st.one_of(
     st.binary(max_size=9),
     st.integers(0, 12).map(bytes),
@@ -57,11 +53,11 @@ PARTS = st.lists(st.lists(ELEMENT, min_size=1, max_size=20), min_size=1, max_siz
 @example([[b"\x00" * 65_535, b"a"], [b"\x00" * 65_536]])
 @example([[b"", b"", b""], [b"\x00\x00\x00\x00"]])
 def test_elements_are_found(parts: list[Elements]) -> None:
-    """Whatever bytes the elements hold, each is found, in order, by either way of finding them."""
+    """Whatever bytes the elements hold, each is found, in order, in either way."""
     expected = list(itertools.chain.from_iterable(parts))
     with pytest.MonkeyPatch.context() as monkeypatch:
         given_parts = [(laid(part), len(part)) for part in parts]
-        assert by_both_walks(monkeypatch, given_parts) == [expected, expected]
+        assert in_both_ways(monkeypatch, given_parts) == [expected, expected]
 
 
 @given(PARTS, st.data())
@@ -81,14 +77,28 @@ def test_lengths_that_lie(parts: list[Elements], data: st.DataObject) -> None:
         pieces[which] = (content, max(1, rows + data.draw(st.sampled_from([-1, 1]))))
     changed = [(bytes(content), rows) for content, rows in pieces]
     with pytest.MonkeyPatch.context() as monkeypatch:
-        in_step, by_doubling = by_both_walks(monkeypatch, changed)
-    assert in_step == by_doubling
-    if isinstance(in_step, str):
-        assert "do not add up" in in_step
+        page, one_by_one = in_both_ways(monkeypatch, changed)
+    assert page == one_by_one
+    if isinstance(page, str):
+        assert "do not add up" in page
     else:
         # What is believed is what the bytes say, and nothing is left over.
-        assert laid(in_step) == b"".join(content for content, _ in changed)
-        assert len(in_step) == sum(rows for _, rows in changed)
+        assert laid(page) == b"".join(content for content, _ in changed)
+        assert len(page) == sum(rows for _, rows in changed)
+
+
+@given(elements=st.lists(ELEMENT, max_size=30), skipped=st.integers(0, 5), one_by_one=st.booleans())
+@example(elements=[b"x" * 100] * 25_000, skipped=1, one_by_one=False)
+@example(elements=[b"x" * 700_000] * 3, skipped=0, one_by_one=False)
+def test_encoding(*, elements: Elements, skipped: int, one_by_one: bool) -> None:
+    """Elements are laid behind their lengths, as many and as large as they are, a slice of an array too."""
+    array = pa.array(elements, pa.large_binary()).slice(skipped)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        if one_by_one:
+            monkeypatch.setattr(module, "_PAGE_BYTES", -1)
+        data, starts = module.encode_bytes(array)
+    assert bytes(data) == laid(elements[skipped:])
+    assert starts.tolist() == list(itertools.accumulate((4 + len(e) for e in elements[skipped:]), initial=0))
 
 
 def test_length_beyond_everything() -> None:
@@ -97,18 +107,3 @@ def test_length_beyond_everything() -> None:
     for parts in ([(lie, 1)], [(laid([b"a"]) * 20 + lie, 21)], [(laid([b"a"]), 1), (lie, 1)]):
         with pytest.raises(AnswerError, match="do not add up"):
             decoded(parts)
-
-
-def test_long_elements_among_many() -> None:
-    """A part of more than 16 MB, with many elements, is decoded without a copy of numbers for each of its bytes."""
-    elements = [b"x" * 40_000] * 450
-    content = laid(elements)
-    assert len(content) > 2**24
-    tracemalloc.start()
-    try:
-        assert decoded([(content, 450)]) == elements
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    # The elements, their bytes and marks for each of them; a number of 8 bytes for each would be 8 times as much.
-    assert peak < 7 * len(content)
