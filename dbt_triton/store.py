@@ -20,7 +20,7 @@ import pyarrow as pa
 from dbt_triton.engine import FailedRows
 from dbt_triton.errors import PERMANENT_REASONS, Reason
 from dbt_triton.inference_model.model import InferenceModel
-from dbt_triton.warehouse import DuckDBWarehouse, TableWriter, quote
+from dbt_triton.warehouse import DuckDBWarehouse, TableWriter, literal, quote
 
 KEY = "ml_key"
 FINGERPRINT = "ml_fingerprint"
@@ -152,6 +152,23 @@ class PredictionStore:
         return f"select {KEY} from {self.relation} where {self._ours} and {ERROR} is not null"
 
     @property
+    def checksum(self) -> str:
+        """The SQL of the number and a checksum of the rows of this fingerprint."""
+        return (
+            f"(select count(*) || ' ' || coalesce(sum(hash({KEY})), 0) || ' ' || count({ERROR}) "
+            f"from {self.relation} where {self._ours})"
+        )
+
+    def comment(self, warehouse: DuckDBWarehouse) -> str | None:
+        """Return the comment of the table."""
+        parts = ("database_name", "schema_name", "table_name")
+        name = " || '.' || ".join(f"""'"' || replace({part}, '"', '""') || '"'""" for part in parts)
+        found = warehouse.rows(
+            f"select comment from duckdb_tables() where {name} = {literal(self.relation, 'VARCHAR')}"
+        )
+        return str(found[0]["comment"]) if found else None
+
+    @property
     def forget_others(self) -> str:
         """The statement that deletes what other fingerprints have left."""
         return f"delete from {self.relation} where {FINGERPRINT} <> '{self.fingerprint}'"
@@ -223,14 +240,15 @@ class PredictionStore:
         within = part.condition(values)
         types = [column.duckdb_type for column in self._model.inputs]
         # A key of something else than the value is that of a value which is none of its type, and must be told so.
-        if not anything_known and types == ["VARCHAR"] and key == key_expression(values):
-            return _distinct_texts(source, values[0], within)
+        if types == ["VARCHAR"] and key == key_expression(values):
+            return (
+                self._unknown_texts(source, values[0], within)
+                if anything_known
+                else _distinct_texts(source, values[0], within)
+            )
         columns = ", ".join(f"{value} as value_{position}" for position, value in enumerate(values))
         firsts = ", ".join(f"any_value(value_{position})" for position in range(len(values)))
-        unknown = (
-            f" and not exists (select 1 from {self.relation} as known "
-            f"where known.{self._ours} and known.{KEY} = pending.{KEY})"
-        )
+        unknown = f" and {self._unknown}"
         if has_rowid and any(column.type.dims for column in self._model.inputs):
             return _first_rows(source, values, key, within, unknown if anything_known else "")
         return (
@@ -238,6 +256,22 @@ class PredictionStore:
             f"from (select {key} as {KEY}, {columns} from {source} where {within}) as pending "
             f"where pending.{KEY} is not null{unknown if anything_known else ''} "
             f"group by pending.{KEY}"
+        )
+
+    @property
+    def _unknown(self) -> str:
+        """The SQL that is true for a row of ``pending`` that has no prediction."""
+        return (
+            f"not exists (select 1 from {self.relation} as known "
+            f"where known.{self._ours} and known.{KEY} = pending.{KEY})"
+        )
+
+    def _unknown_texts(self, source: str, value: str, within: str) -> str:
+        """Return the query for distinct texts without a prediction: most have one, so that is looked at first."""
+        return (
+            f"select {key_halves(KEY)}, value_0 from (select distinct pending.{KEY}, value_0 "
+            f"from (select md5_number(encode({value})) as {KEY}, encode({value}) as value_0 "
+            f"from {source} where {value} is not null and {within}) as pending where {self._unknown})"
         )
 
 

@@ -102,6 +102,13 @@ class DbtProject:
         seconds = node["execution_time"]
         return DbtFigures(case.rows / step["seconds"], case.rows / seconds, seconds, peak)
 
+    def change(self, case: Case, rows: int) -> None:
+        """Change the first letter of some reviews to the next one."""
+        with duckdb.connect(str(self._folder / "bench.duckdb")) as warehouse:
+            warehouse.execute(
+                f"update {_table(case.rows)} set review = chr(ascii(review) + 1) || substr(review, 2) where id < {rows}"
+            )
+
     def forget(self) -> None:
         """Drop the predictions that a persistent cache has kept."""
         with duckdb.connect(str(self._folder / "bench.duckdb")) as warehouse:

@@ -28,13 +28,15 @@ class Growth:
         return self.megabytes[more] / self.megabytes[fewer]
 
 
-def measure_nothing_new(project: DbtProject, case: Case) -> tuple[float, float]:
-    """Build twice with a persistent cache. Returns the seconds of the first build and of the second."""
+def measure_little_new(project: DbtProject, case: Case, changed: int) -> tuple[float, float, float]:
+    """Build three times with a persistent cache, the last time after some reviews have changed. Returns the seconds."""
     project.forget()
     first = project.build(case, CACHE="persistent")
     again = project.build(case, sent=0, CACHE="persistent")
+    project.change(case, changed)
+    after_change = project.build(case, sent=changed, CACHE="persistent")
     project.forget()
-    return first.seconds, again.seconds
+    return first.seconds, again.seconds, after_change.seconds
 
 
 def measure_growth(project: DbtProject, row_counts: list[int], *, memory_limit: str) -> Growth:

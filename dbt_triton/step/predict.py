@@ -23,6 +23,7 @@ from dbt_triton.step.plan import Plan, PlannedCall, unused_name
 from dbt_triton.step.progress import reporter
 from dbt_triton.step.report import ended_early, failed_rows
 from dbt_triton.step.rewrite import Source, joined, sampled, stubbed
+from dbt_triton.step.unchanged import Target, built_of
 from dbt_triton.store import KEY_COLUMNS, Part, PredictionStore, key_halves, parts
 from dbt_triton.tensors import RequestFormat
 from dbt_triton.warehouse import DuckDBWarehouse, TableWriter, quote
@@ -30,7 +31,9 @@ from dbt_triton.warehouse import DuckDBWarehouse, TableWriter, quote
 logger = logging.getLogger("dbt_triton.step")
 
 
-def run_plan(plan: Plan, warehouse: DuckDBWarehouse, *, name: str, full_refresh: bool = False) -> dict[str, Any]:
+def run_plan(
+    plan: Plan, warehouse: DuckDBWarehouse, *, name: str, full_refresh: bool = False, target: Target | None = None
+) -> dict[str, Any]:
     """Predict for every call, in order.
 
     Args:
@@ -38,16 +41,18 @@ def run_plan(plan: Plan, warehouse: DuckDBWarehouse, *, name: str, full_refresh:
         warehouse: the session of the predicting model.
         name: of the predicting model.
         full_refresh: forget what earlier runs have left in the stores.
+        target: the table, where it is made anew as a whole.
 
     Returns:
-        ``build_sql``, the SELECT of the table; ``clean_up``, statements for after its commit; ``figures``.
+        ``build_sql``, the SELECT of the table; ``clean_up``, statements for after its commit; ``figures``;
+        ``unchanged``, whether the table is that already; ``remember``, what is to be kept for the next build to tell.
 
     Raises:
         ConfigurationError: a model does not fit what is served; found for all models before a row is sent.
         DbtTritonError: the run ended early, or rows failed; what was predicted stays in the store.
     """
     started = time.perf_counter()
-    run = _Run(plan, warehouse, name=name, full_refresh=full_refresh)
+    run = _Run(plan, warehouse, name=name, full_refresh=full_refresh, target=target)
     try:
         for number, planned in enumerate(plan.calls):
             run.predict(number, planned)
@@ -64,13 +69,23 @@ def run_plan(plan: Plan, warehouse: DuckDBWarehouse, *, name: str, full_refresh:
         "bytes_received": run.stats.bytes_received,
         "seconds": round(time.perf_counter() - started, 3),
     }
-    return {"build_sql": plan.statement.render(run.replacements), "clean_up": run.clean_up, "figures": figures}
+    return {
+        "build_sql": plan.statement.render(run.replacements),
+        "clean_up": run.clean_up,
+        "figures": figures,
+        "unchanged": run.unchanged,
+        "remember": run.remember,
+    }
 
 
 class _Run:
     """One run of a plan, and what has come of its calls so far."""
 
-    def __init__(self, plan: Plan, warehouse: DuckDBWarehouse, *, name: str, full_refresh: bool) -> None:
+    def __init__(
+        self, plan: Plan, warehouse: DuckDBWarehouse, *, name: str, full_refresh: bool, target: Target | None
+    ) -> None:
+        self.unchanged = False
+        self.remember: dict[str, str] | None = None
         self.replacements: dict[Span, str] = {}
         self.clean_up: list[str] = []
         self.stats = RunStats()
@@ -81,6 +96,7 @@ class _Run:
         self._warehouse = warehouse
         self._name = name
         self._full_refresh = full_refresh
+        self._target = target
         self._bindings: dict[int, Binding] = {}
 
     def predict(self, number: int, planned: PlannedCall) -> None:
@@ -98,8 +114,13 @@ class _Run:
         self._bindings = self._bindings or preflight(self._plan)
         binding = self._bindings[number]
         store = PredictionStore(planned.store, planned.model, binding.fingerprint)
+        self.replacements[planned.call.span] = joined(planned, source, store)
         with self._warehouse.writer() as writer:
             known = self._prepare(store, planned, writer)
+            if self._is_unchanged(source, store):
+                self.rows_reused += rows
+                self._judge_failures(planned, source, store)
+                return
             queries = _inputs_queries(planned, source, store, parts(rows, size), anything_known=known > 0)
             at_most = rows - known if known < rows else rows
             try:
@@ -112,7 +133,15 @@ class _Run:
         if known:
             self.rows_reused += rows - sent.rows - sent.rows_failed
         self._judge_failures(planned, source, store)
-        self.replacements[planned.call.span] = joined(planned, source, store)
+
+    def _is_unchanged(self, source: Source, store: PredictionStore) -> bool:
+        """Tell whether the table is what would be built; if it is not, note what it will be built of."""
+        built = built_of(self._plan, self._target, store, source, self._warehouse)
+        if built is None:
+            return False
+        self.unchanged = built.is_unchanged()
+        self.remember = None if self.unchanged else built.to_remember
+        return self.unchanged
 
     def give_up(self) -> None:
         """Free what a failed run has put into the session, and what it must not leave behind."""

@@ -23,6 +23,7 @@ from dbt_triton.step.advice import with_advice
 from dbt_triton.step.dry_run import dry_run as count_dry_run
 from dbt_triton.step.plan import make_plan, project_endpoint
 from dbt_triton.step.predict import run_plan
+from dbt_triton.step.unchanged import Target
 from dbt_triton.warehouse import DuckDBWarehouse, literal, quote
 
 logger = logging.getLogger("dbt_triton")
@@ -70,8 +71,13 @@ def predict(arguments: str, session: Any) -> None:  # noqa: ANN401 - dbt-duckdb'
     """Predict, and leave the SELECT of the table as ``build_sql``, the stores to drop, and the figures."""
 
     def work(args: Arguments, warehouse: DuckDBWarehouse) -> dict[str, Any]:
-        refresh = bool(args.get("full_refresh"))
-        return run_plan(make_plan(args, warehouse), warehouse, name=str(args["name"]), full_refresh=refresh)
+        return run_plan(
+            make_plan(args, warehouse),
+            warehouse,
+            name=str(args["name"]),
+            full_refresh=bool(args.get("full_refresh")),
+            target=Target.of(args),
+        )
 
     _run(arguments, session, work)
 

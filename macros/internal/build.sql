@@ -23,7 +23,7 @@
   `create or replace` rather than a rename swap: with four threads, the swap's look at duckdb_indexes() fails while a
   neighbour drops its backup. What is not needed any more is dropped after the commit, so that a failing post-hook costs nothing.
 -#}
-{% macro build_table(build_sql, clean_up=[], comment=none) -%}
+{% macro build_table(build_sql, clean_up=[], comment=none, remember=none) -%}
   {%- set existing_relation = load_cached_relation(this) -%}
   {%- set target_relation = this.incorporate(type='table') -%}
   {%- set grant_config = config.get('grants') -%}
@@ -48,13 +48,50 @@
   {%- do persist_docs(target_relation, model) -%}
   {#- DuckDB writes no comments into other databases. -#}
   {%- if comment and not dbt_triton.is_foreign(this.database) -%}{%- do dbt_triton.add_comment(target_relation, comment) -%}{%- endif -%}
+  {#- Before the commit, so that it is this table, whoever writes to it next. -#}
+  {%- set built_of = run_query(remember.text).columns[0].values()[0] if remember else none -%}
   {% do adapter.commit() %}
 
-  {%- for cleaning in clean_up -%}
-    {%- call statement('dbt_triton_clean_up', auto_begin=False) -%} {{ cleaning }} {%- endcall -%}
-  {%- endfor -%}
+  {{- dbt_triton.run_statements(clean_up) -}}
+  {%- if remember -%}
+    {{- dbt_triton.run_statements(['comment on table ' ~ remember.relation ~ ' is ' ~ dbt_triton.sql_text(built_of)]) -}}
+  {%- endif -%}
   {{ run_hooks(post_hooks, inside_transaction=False) }}
   {{- return({'relation': target_relation, 'rows': rows}) -}}
+{%- endmacro %}
+
+
+{% macro run_statements(statements) -%}
+  {%- for sql in statements -%}
+    {%- call statement('dbt_triton_clean_up', auto_begin=False) -%} {{ sql }} {%- endcall -%}
+  {%- endfor -%}
+{%- endmacro %}
+
+
+{#- The table of this model is what would be built. Returns a map of `relation` and `rows`. -#}
+{% macro leave_table(clean_up) -%}
+  {%- set target_relation = this.incorporate(type='table') -%}
+  {%- set rows = run_query('select count(*) from ' ~ target_relation).columns[0].values()[0] | int -%}
+  {%- do persist_docs(target_relation, model) -%}
+  {{- dbt_triton.run_statements(clean_up) -}}
+  {{- return({'relation': target_relation, 'rows': rows}) -}}
+{%- endmacro %}
+
+
+{#-
+  The table of this model, where the build makes it anew as a whole, so that the next one can tell whether it would make
+  the same: its relation, whether it exists already, and what it depends on besides its SELECT. Otherwise none.
+-#}
+{% macro made_anew(store) -%}
+  {%- set is_foreign = store.database != this.database -%}
+  {%- if is_foreign or post_hooks or dbt_triton.is_incremental() -%}{{- return(none) -}}{%- endif -%}
+  {%- set existing_relation = load_cached_relation(this) -%}
+  {%- set columns = get_table_columns_and_constraints() if config.get('contract').enforced -%}
+  {{- return({
+    'relation': this.render(),
+    'exists': existing_relation is not none and existing_relation.is_table and not should_full_refresh(),
+    'definition': tojson([config.get('sql_header'), config.get('indexes', []), columns | string]),
+  }) -}}
 {%- endmacro %}
 
 

@@ -25,7 +25,7 @@
   {%- set plan = dbt_triton.step_result() -%}
   {{ dbt_triton.check_columns(plan.check_sql) }}
 
-  {%- do args.update({'secrets': dbt_triton.literal_secrets(plan.needs_secrets)}) -%}
+  {%- do args.update({'secrets': dbt_triton.literal_secrets(plan.needs_secrets), 'target': dbt_triton.made_anew(args.store)}) -%}
   {%- if dry_run -%}
     {%- call statement('dbt_triton_dry_run', language='python') -%}
       {{- dbt_triton.python_step('dry_run', args) -}}
@@ -40,11 +40,16 @@
   {%- endcall -%}
   {%- set result = dbt_triton.step_result() -%}
 
-  {%- set built = dbt_triton.build_table(result.build_sql, clean_up=result.clean_up) -%}
+  {%- if result.unchanged -%}
+    {%- set built = dbt_triton.leave_table(clean_up=result.clean_up) -%}
+  {%- else -%}
+    {%- set built = dbt_triton.build_table(result.build_sql, clean_up=result.clean_up, remember=result.remember) -%}
+  {%- endif -%}
   {%- set figures = result.figures -%}
   {%- set message = 'ML_PREDICT ' ~ '{:,}'.format(built.rows) ~ ' rows, ' ~ '{:,}'.format(figures.requests) ~ (' request, ' if figures.requests == 1 else ' requests, ')
     ~ '{:,}'.format(figures.retries) ~ ' retries, ' ~ '{:.1f}'.format(figures.seconds) ~ ' s'
-    ~ (', ' ~ '{:,}'.format(figures.rows_failed) ~ ' rows failed' if figures.rows_failed else '') -%}
+    ~ (', ' ~ '{:,}'.format(figures.rows_failed) ~ ' rows failed' if figures.rows_failed else '')
+    ~ (', nothing new' if result.unchanged else '') -%}
   {{ store_raw_result('main', message=message, code=tojson(figures), rows_affected=built.rows) }}
   {{ return({'relations': [built.relation]}) }}
 {% endmaterialization %}

@@ -1,0 +1,107 @@
+import duckdb
+import pytest
+
+from dbt_triton.step.rewrite import Source
+from dbt_triton.step.unchanged import _input_checksum, _is_repeatable, _NotComparableError
+from dbt_triton.warehouse import DuckDBWarehouse
+
+TABLE = "dbt_triton_operand"
+REPEATABLE = [
+    f"select id, output from {TABLE}",
+    f"from {TABLE}",
+    f"select * exclude (a) replace (b + 1 as b), columns('c.*') from {TABLE} as t",
+    f"select lower(a) || 'x' as y from {TABLE} where id > 3 and a in ('1', '2') or b is null order by id limit 3",
+    f"select coalesce(a, b), case when a then b end, a::date, cast(b as int), date '2020-01-01' from {TABLE}",
+    f"select count(*), sum(a) over (partition by b), list_transform([a], lambda x: x + 1) from {TABLE} group by all",
+    f"select json_extract(a, '$.x'), regexp_replace(a, 'b', 'c'), date_trunc('day', b) from (select * from {TABLE}) t",
+    f"select 1 from {TABLE} union all select 2",
+]
+NOT_REPEATABLE = [
+    f"select now() from {TABLE}",
+    f"select current_date from {TABLE}",
+    f"select CURRENT_TIMESTAMP from {TABLE}",
+    f"select user from {TABLE}",
+    f"select id from {TABLE} where random() < 0.5",
+    f"select uuid() from {TABLE}",
+    f"select nextval('s') from {TABLE}",
+    f"select getvariable('v') from {TABLE}",
+    f"select getenv('HOME') from {TABLE}",
+    f"select current_setting('TimeZone') from {TABLE}",
+    f"select rowid from {TABLE}",
+    f"select twice(id) from {TABLE}",
+    f"select no_such_function(id) from {TABLE}",
+    f"select id from {TABLE} tablesample 10%",
+    f"select id from {TABLE} using sample 3",
+    f"select id, (select max(x) from other) from {TABLE}",
+    f"select * from {TABLE}, other",
+    f"with other as (from {TABLE}) select * from other",
+    f"select * from {TABLE}, 'file.csv'",
+    f"select * from {TABLE}, read_csv('file.csv')",
+    f"select * from {TABLE}, range(3)",
+    f"pivot {TABLE} on a",
+    f"select id from {TABLE} where",
+]
+
+
+@pytest.fixture
+def warehouse() -> DuckDBWarehouse:
+    """An empty warehouse, with a macro."""
+    connection = duckdb.connect()
+    connection.execute("create macro twice(x) as 2 * x")
+    return DuckDBWarehouse(connection)
+
+
+@pytest.mark.parametrize("statement", REPEATABLE)
+def test_repeatable(warehouse: DuckDBWarehouse, statement: str) -> None:
+    """What reads the call alone, with functions of DuckDB's own that give the same for the same, may be left alone."""
+    assert _is_repeatable(statement, warehouse)
+
+
+@pytest.mark.parametrize("statement", NOT_REPEATABLE)
+def test_not_repeatable(warehouse: DuckDBWarehouse, statement: str) -> None:
+    """What reads something else, or the time, chance or the session, or what DuckDB cannot parse, may not."""
+    assert not _is_repeatable(statement, warehouse)
+
+
+@pytest.mark.parametrize(
+    ("kind", "one", "other"),
+    [
+        ("VARCHAR", "'a'", "'A'"),
+        ("VARCHAR", "''", "null"),
+        ("VARCHAR COLLATE NOCASE", "'a'", "'A'"),
+        ("DOUBLE", "0.0::double", "-0.0::double"),
+        ("FLOAT", "'nan'", "null"),
+        ("DECIMAL(9,2)", "1.5", "1.51"),
+        ("INTEGER[]", "[1, 2]", "[2, 1]"),
+        ("INTEGER[]", "[]", "null"),
+        ("VARCHAR[]", "[null]", "[]"),
+        ("VARCHAR[2]", "['a', null]", "[null, 'a']"),
+        ("VARCHAR[2]", "[null, null]", "null"),
+        ("TIMESTAMP", "'2026-01-01'", "'2026-01-01 00:00:00.000001'"),
+        ("BLOB", "'a'::blob", "'\\x00a'::blob"),
+        ("ENUM('x', 'y')", "'x'", "'y'"),
+        ("JSON", "'[1]'", "'[1 ]'"),
+    ],
+)
+def test_checksum(warehouse: DuckDBWarehouse, kind: str, one: str, other: str) -> None:
+    """Inputs that differ in one value, or in how often a row is there, have other checksums; order is no matter."""
+
+    def checksum(*values: str) -> object:
+        rows = ", ".join(f"({number % 2}, {value})" for number, value in enumerate(values))
+        warehouse.execute(f"create or replace table inputs (id integer, value {kind})")
+        warehouse.execute(f"insert into inputs values {rows}")
+        return warehouse.rows(f"select {_input_checksum(Source('inputs', 'id'), warehouse)} as checksum")[0]["checksum"]
+
+    found = [checksum(*values) for values in ((one, one), (one, other), (other, one), (one, one, one), (one,))]
+    assert len(set(found)) == len(found)
+    assert checksum(one, other, one) == checksum(one, other, one)
+
+
+@pytest.mark.parametrize(
+    "kind", ["FLOAT[]", "DOUBLE[3]", "INTEGER[][]", "STRUCT(a INTEGER)", "MAP(VARCHAR, INTEGER)", "INTERVAL"]
+)
+def test_types_that_cannot_be_compared(warehouse: DuckDBWarehouse, kind: str) -> None:
+    """A table with a column whose equal values may differ is always built."""
+    warehouse.execute(f"create table inputs (id integer, value {kind})")
+    with pytest.raises(_NotComparableError):
+        _input_checksum(Source("inputs", "id"), warehouse)
