@@ -6,7 +6,7 @@ Only the text of a call is ever replaced; everything else of the statement stays
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlglot.tokens import TokenType
 
@@ -136,6 +136,8 @@ class _Scanner:
                 self._parenthesis(scopes)
             elif self._at_call():
                 self.calls.append(self._call(scopes))
+            elif wrapper := self._at_wrapped_call():
+                self.calls.append(self._wrapped_call(scopes, wrapper))
             elif tokens.is_type(TokenType.SEMICOLON):
                 self._semicolon()
             else:
@@ -177,13 +179,27 @@ class _Scanner:
             if not tokens.accept_type(TokenType.COMMA):
                 return scope
 
-    def _at_call(self) -> bool:
+    def _at_call(self, ahead: int = 0) -> bool:
         tokens = self.tokens
         return (
-            tokens.is_word("ML_PREDICT")
-            and tokens.is_type(TokenType.L_PAREN, ahead=1)
-            and not tokens.is_type(TokenType.DOT, ahead=-1)
+            tokens.is_word("ML_PREDICT", ahead=ahead)
+            and tokens.is_type(TokenType.L_PAREN, ahead=ahead + 1)
+            and not tokens.is_type(TokenType.DOT, ahead=ahead - 1)
         )
+
+    def _at_wrapped_call(self) -> int:
+        """Return how many tokens stand before the call in Flink's TABLE(ML_PREDICT(…)), with or without LATERAL."""
+        words = 2 if self.tokens.is_word("LATERAL") else 1
+        wrapped = self.tokens.is_word("TABLE", ahead=words - 1) and self.tokens.is_type(TokenType.L_PAREN, ahead=words)
+        return words + 1 if wrapped and self._at_call(ahead=words + 1) else 0
+
+    def _wrapped_call(self, scopes: tuple[Scope, ...], wrapper: int) -> Call:
+        start = self.tokens.peek()
+        for _ in range(wrapper):
+            self.tokens.next()
+        call = self._call(scopes)
+        self.tokens.expect_type(TokenType.R_PAREN, ") after ML_PREDICT(…), to close TABLE(")
+        return replace(call, span=Span(start.start if start else call.span.start, self.tokens.previous_end))
 
     def _call(self, scopes: tuple[Scope, ...]) -> Call:
         tokens = self.tokens

@@ -12,7 +12,8 @@ from dbt_triton.engine.stats import Figures
 from dbt_triton.errors import PERMANENT_REASONS
 from dbt_triton.inference_model import Binding
 from dbt_triton.step.plan import Plan, PlannedCall
-from dbt_triton.step.predict import preflight, request_format
+from dbt_triton.step.predict import request_format
+from dbt_triton.step.preflight import preflight
 from dbt_triton.step.rewrite import sampled
 from dbt_triton.store import ERROR, FINGERPRINT, KEY
 from dbt_triton.warehouse import DuckDBWarehouse, WarehouseError
@@ -59,7 +60,7 @@ def dry_run(plan: Plan, warehouse: DuckDBWarehouse, *, full_refresh: bool = Fals
         ConfigurationError: a model does not fit what is served.
     """
     total = DryRun()
-    bindings = preflight(plan)
+    bindings = preflight(plan, warehouse)
     for number, planned in enumerate(plan.calls):
         if planned.model.is_stub:
             total += DryRun(stubs=1)

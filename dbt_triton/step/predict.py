@@ -13,13 +13,12 @@ from typing import Any
 import pyarrow as pa
 
 from dbt_triton.client import TritonClient
-from dbt_triton.credentials import request_headers
 from dbt_triton.ddl.ml_predict import Span
 from dbt_triton.engine import Engine, FailedRows, RunError, RunStats, SequenceEngine
-from dbt_triton.errors import ConfigurationError, DbtTritonError, InferenceError
-from dbt_triton.inference_model import Binding, bind
-from dbt_triton.step.advice import with_advice
+from dbt_triton.errors import DbtTritonError
+from dbt_triton.inference_model import Binding
 from dbt_triton.step.plan import Plan, PlannedCall, unused_name
+from dbt_triton.step.preflight import headers_of, preflight
 from dbt_triton.step.progress import reporter
 from dbt_triton.step.report import ended_early, failed_rows
 from dbt_triton.step.rewrite import Source, joined, sampled, stubbed
@@ -111,7 +110,7 @@ class _Run:
             # Nothing to send: no server is needed (dbt's --empty, an empty table).
             self.replacements[planned.call.span] = planned.check_form(source.rows)
             return
-        self._bindings = self._bindings or preflight(self._plan)
+        self._bindings = self._bindings or preflight(self._plan, self._warehouse)
         binding = self._bindings[number]
         store = PredictionStore(planned.store, planned.model, binding.fingerprint)
         self.replacements[planned.call.span] = joined(planned, source, store)
@@ -189,7 +188,7 @@ class _Run:
             self._warehouse.interrupts() as interrupts,
             closing(self._warehouse.read(*queries)) as batches,
         ):
-            async with TritonClient(options, _headers(planned)) as client:
+            async with TritonClient(options, headers_of(planned)) as client:
                 kind = partial(SequenceEngine, correlation_id=binding.correlation_id) if options.sequence_by else Engine
                 engine = kind(
                     client,
@@ -285,30 +284,3 @@ def request_format(planned: PlannedCall, binding: Binding) -> RequestFormat:
         batched=binding.batched,
         parameters={} if priority is None else {"priority": priority},
     )
-
-
-def preflight(plan: Plan) -> dict[int, Binding]:
-    """Compare every model that is no stub with what is served, before any row is sent. By the call's number."""
-    bindings: dict[int, Binding] = {}
-    problems: list[str] = []
-    for number, planned in enumerate(plan.calls):
-        if planned.model.is_stub:
-            continue
-        try:
-            bindings[number] = asyncio.run(_bind(planned))
-        except ConfigurationError as error:
-            problems += [f"{error.subject}: {problem}" for problem in error.problems]
-        except InferenceError as error:
-            problems.append(f'inference model "{planned.model.name}": {with_advice(error, planned.model.options)}')
-    if problems:
-        raise ConfigurationError(list(dict.fromkeys(problems)), "ML_PREDICT, before any row was sent")
-    return bindings
-
-
-async def _bind(planned: PlannedCall) -> Binding:
-    async with TritonClient(planned.model.options, _headers(planned)) as client:
-        return bind(planned.model, await client.served_model())
-
-
-def _headers(planned: PlannedCall) -> dict[str, str]:
-    return request_headers(planned.model.options, f'inference model "{planned.model.name}"')

@@ -14,6 +14,7 @@ from dbt_triton.warehouse import DuckDBWarehouse, quote
 _SHOWN_ROWS = 3
 _SHOWN_COLUMNS = 4
 _SHOWN_LENGTH = 60
+_SHOWN_KEY = 200
 # No column of a user's is called so.
 _WHY, _STATUS = "dbt_triton_why", "dbt_triton_status"
 
@@ -58,10 +59,19 @@ def failed_rows(
     return (
         f"{_model(planned)}: {count:,} row(s) failed; every other row is done and kept. The first:\n"
         + "\n".join(lines)
-        + f"\n  Every reason: select * from {store.relation} where {ERROR} is not null\n"
+        + f"\n  Every reason: select * from {store.relation} where {ERROR} is not null\n{_every_row(planned, store)}"
         "  Mend such values in the TABLE query; they are not sent again as they are, unless 'retry-errors' is 'true'. "
         f"Or {bear} builds the table, with NULL for them and the reason in {ERROR}"
     )
+
+
+def _every_row(planned: PlannedCall, store: PredictionStore) -> str:
+    """Say how to select the rows, unless they are those of a query, the steps of a sequence, or have a long key."""
+    if planned.call.relation is None or planned.in_order or len(planned.key) > _SHOWN_KEY:
+        return ""
+    relation = ".".join(map(quote, planned.call.relation))
+    failed = f"select {KEY} from {store.relation} where {ERROR} is not null"
+    return f"  Every row: select * from {relation} where {planned.key} in ({failed})\n"
 
 
 def _model(planned: PlannedCall) -> str:

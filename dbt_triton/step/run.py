@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import os
@@ -23,6 +22,7 @@ from dbt_triton.step.advice import with_advice
 from dbt_triton.step.dry_run import dry_run as count_dry_run
 from dbt_triton.step.plan import make_plan, project_endpoint
 from dbt_triton.step.predict import run_plan
+from dbt_triton.step.preflight import unless_interrupted
 from dbt_triton.step.unchanged import Target
 from dbt_triton.warehouse import DuckDBWarehouse, literal, quote
 
@@ -34,10 +34,10 @@ Arguments = Mapping[str, Any]
 def build_inference_model(arguments: str, session: Any) -> None:  # noqa: ANN401 - dbt-duckdb's cursor
     """Check an inference model, and leave the SELECT of its metadata row as ``build_sql``."""
 
-    def work(args: Arguments, _: DuckDBWarehouse) -> dict[str, Any]:
+    def work(args: Arguments, warehouse: DuckDBWarehouse) -> dict[str, Any]:
         model = defined_model(args)
         asked = model.options.preflight and not model.is_stub
-        served = asyncio.run(served_model(model)) if asked else None
+        served = unless_interrupted(served_model(model), warehouse) if asked else None
         if served is not None:
             bind(model, served)
         row = metadata_row(model, served)

@@ -8,8 +8,12 @@
     {%- if index >= state.skip and token.text | upper == 'ML_PREDICT' and index + 1 < tokens | length
         and tokens[index + 1].text == '(' and (index == 0 or tokens[index - 1].text != '.') -%}
       {%- set found = dbt_triton.token_parts(tokens[index + 2:]) -%}
-      {%- set state.skip = index + 2 + found.count -%}
-      {%- set state.result = state.result ~ text[state.position:token.start] ~ dbt_triton.stub_call_of(text, found.parts) -%}
+      {#- Flink's TABLE(ML_PREDICT(…)), with or without LATERAL, is the same as the call. -#}
+      {%- set wrapped = index > 1 and tokens[index - 1].text == '(' and tokens[index - 2].text | upper == 'TABLE' -%}
+      {%- set lateral = wrapped and index > 2 and tokens[index - 3].text | upper == 'LATERAL' -%}
+      {%- set first = tokens[index - (3 if lateral else 2)] if wrapped else token -%}
+      {%- set state.skip = index + 2 + found.count + (1 if wrapped else 0) -%}
+      {%- set state.result = state.result ~ text[state.position:first.start] ~ dbt_triton.stub_call_of(text, found.parts) -%}
       {%- set state.position = tokens[state.skip - 1].end -%}
     {%- endif -%}
   {%- endfor -%}

@@ -29,7 +29,9 @@ VERBATIM = """
     -- ML_PREDICT(in a comment)
     with imported as (select * from {{ ref('reviews') }})
     select id, mood as feeling, 'ML_PREDICT(in a text)' as said
-    from ML_PREDICT(TABLE imported, MODEL {{ ref('mood') }}, DESCRIPTOR(review), MAP['batch-size', '2']);
+    from LATERAL TABLE(
+        ML_PREDICT(TABLE imported, MODEL {{ ref('mood') }}, DESCRIPTOR(review), MAP['batch-size', '2'])
+    );
 """
 NESTED = """
     {{ config(materialized='ml_predict') }}

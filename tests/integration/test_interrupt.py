@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
+import time
 from collections.abc import Callable
 
 import pytest
@@ -56,3 +58,30 @@ def test_interrupted_run_is_resumed(
     assert result.figures("classified")["rows_reused"] == kept
     assert project.query("select count(*), count(output) from classified") == [(ROWS, ROWS)]
     assert triton.counters(model).rows >= ROWS
+
+
+@pytest.mark.slow
+def test_interrupt_while_the_server_is_asked(project: DbtProject) -> None:
+    """Ctrl-C ends dbt soon, too, while a server that does not answer is asked what it serves."""
+    project.model("reviews", "select 1 as id, 'fine' as review")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        project.inference_model("classifier", endpoint, "m", preflight="false", timeout="50s", max_retries="0")
+        project.model(
+            "classified",
+            "{{ config(materialized='ml_predict') }}\nselect * from ML_PREDICT(TABLE {{ ref('reviews') }}, "
+            "MODEL {{ ref('classifier') }}, DESCRIPTOR(review))",
+        )
+        command, environment = project.command("build")
+        silent.settimeout(60)
+        with subprocess.Popen(command, cwd=project.root, env=environment, stdout=subprocess.DEVNULL) as process:
+            try:
+                connection, _ = silent.accept()
+                with connection:
+                    interrupted = time.monotonic()
+                    process.send_signal(signal.SIGINT)
+                    process.wait(40)
+            finally:
+                process.kill()
+    assert process.returncode != 0
+    assert time.monotonic() - interrupted < 15

@@ -217,3 +217,6 @@ def test_failed_rows_fail_the_build_by_default(store: Store) -> None:
     assert store.project.query(
         "select count(*) from p_fails__ml_predictions where ml_error is null"
     ) == [(4,)]  # fmt: skip
+    # message() folds the lines.
+    query = said.split("Every row: ")[1].split(" Mend such values")[0]
+    assert sorted(store.project.query(query)) == [(3, "RAISE 3"), (5, "REFUSE 5")]

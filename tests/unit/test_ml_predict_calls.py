@@ -74,8 +74,17 @@ def _calls(draw: st.DrawFn) -> tuple[Written, str]:
     return written, "".join(["ML_Predict", *(draw(GAPS) + piece for piece in pieces)])
 
 
+@st.composite
+def _wrapped_calls(draw: st.DrawFn) -> tuple[Written, str]:
+    """Write a random call, perhaps within Flink's TABLE(…) or LATERAL TABLE(…)."""
+    written, text = draw(_calls())
+    words = draw(st.sampled_from([[], ["Table", "("], ["lateral", "TABLE", "("]]))
+    closing = [draw(GAPS), ")"] if words else []
+    return written, "".join([*(word + draw(GAPS) for word in words), text, *closing])
+
+
 @settings(max_examples=150)
-@given(_calls())
+@given(_wrapped_calls())
 def test_round_trip(generated: tuple[Written, str]) -> None:
     """However a call is laid out, what is read is what was written."""
     written, text = generated
@@ -87,7 +96,7 @@ def test_round_trip(generated: tuple[Written, str]) -> None:
     )
 
 
-@given(st.lists(_calls(), min_size=1, max_size=4))
+@given(st.lists(_wrapped_calls(), min_size=1, max_size=4))
 def test_several_calls(generated: list[tuple[Written, str]]) -> None:
     """Any number of calls in one statement are found where they stand, and the text between them is untouched."""
     texts = [text for _, text in generated]
