@@ -20,7 +20,7 @@ import pyarrow as pa
 from dbt_triton.engine import FailedRows
 from dbt_triton.errors import PERMANENT_REASONS, Reason
 from dbt_triton.inference_model.model import InferenceModel
-from dbt_triton.warehouse import DuckDBWarehouse, TableWriter, literal, quote
+from dbt_triton.warehouse import DuckDBWarehouse, TableWriter, quote, same_relation
 
 KEY = "ml_key"
 FINGERPRINT = "ml_fingerprint"
@@ -153,20 +153,15 @@ class PredictionStore:
 
     @property
     def checksum(self) -> str:
-        """The SQL of the number and a checksum of the rows of this fingerprint."""
-        return (
-            f"(select count(*) || ' ' || coalesce(sum(hash({KEY})), 0) || ' ' || count({ERROR}) "
-            f"from {self.relation} where {self._ours})"
-        )
+        """The SQL of the number of rows of this fingerprint, and of a checksum of them."""
+        columns = [KEY, *(quote(column.name) for column in self._model.outputs), ERROR]
+        values = f"hash(hash({', '.join(columns)}))"
+        return f"(select concat(count(*), ' ', coalesce(sum({values}), 0)) from {self.relation} where {self._ours})"
 
     def comment(self, warehouse: DuckDBWarehouse) -> str | None:
         """Return the comment of the table."""
-        parts = ("database_name", "schema_name", "table_name")
-        name = " || '.' || ".join(f"""'"' || replace({part}, '"', '""') || '"'""" for part in parts)
-        found = warehouse.rows(
-            f"select comment from duckdb_tables() where {name} = {literal(self.relation, 'VARCHAR')}"
-        )
-        return str(found[0]["comment"]) if found else None
+        found = warehouse.rows(f"select comment from duckdb_tables() where {same_relation(self.relation)}")
+        return found[0]["comment"] if found else None
 
     @property
     def forget_others(self) -> str:

@@ -39,6 +39,13 @@ def literal(value: str | int | None, sql_type: str) -> str:
     return f"cast({text} as {sql_type})"
 
 
+def same_relation(relation: str) -> str:
+    """Return the SQL that is true in DuckDB's catalog for the table of that quoted name, of three parts."""
+    parts = ("database_name", "schema_name", "table_name")
+    name = " || '.' || ".join(f"""'"' || replace({part}, '"', '""') || '"'""" for part in parts)
+    return f"lower({name}) = lower({literal(relation, 'VARCHAR')})"
+
+
 class DuckDBWarehouse:
     """The session of one dbt model."""
 

@@ -22,7 +22,7 @@ from dbt_triton.step.preflight import headers_of, preflight
 from dbt_triton.step.progress import reporter
 from dbt_triton.step.report import ended_early, failed_rows
 from dbt_triton.step.rewrite import Source, joined, sampled, stubbed
-from dbt_triton.step.unchanged import Target, built_of
+from dbt_triton.step.unchanged import Target, built_of, forget_note
 from dbt_triton.store import KEY_COLUMNS, Part, PredictionStore, key_halves, parts
 from dbt_triton.tensors import RequestFormat
 from dbt_triton.warehouse import DuckDBWarehouse, TableWriter, quote
@@ -115,11 +115,12 @@ class _Run:
         store = PredictionStore(planned.store, planned.model, binding.fingerprint)
         self.replacements[planned.call.span] = joined(planned, source, store)
         with self._warehouse.writer() as writer:
-            known = self._prepare(store, planned, writer)
+            known = store.prepare(self._warehouse, writer, retry_errors=planned.model.options.retry_errors)
             if self._is_unchanged(source, store):
                 self.rows_reused += rows
                 self._judge_failures(planned, source, store)
                 return
+            known = self._prepare(store, planned, writer, known)
             queries = _inputs_queries(planned, source, store, parts(rows, size), anything_known=known > 0)
             at_most = rows - known if known < rows else rows
             try:
@@ -147,10 +148,12 @@ class _Run:
         for statement in self._drop_at_once:
             self._warehouse.execute(statement)
 
-    def _prepare(self, store: PredictionStore, planned: PlannedCall, writer: TableWriter) -> int:
-        """Make the store ready. Returns how many rows it has that need not be sent again."""
+    def _prepare(self, store: PredictionStore, planned: PlannedCall, writer: TableWriter, rows: int) -> int:
+        """Make the store ready. Returns how many of its rows need not be sent again."""
         options = planned.model.options
-        rows = store.prepare(self._warehouse, writer, retry_errors=options.retry_errors)
+        # Until the table is made, it is not known what it is made of.
+        if forget := forget_note(store, self._warehouse):
+            writer.execute(forget)
         # The steps of a sequence belong together: it starts again.
         if self._full_refresh or planned.in_order or options.cache == "off":
             store.clear(writer)

@@ -1,6 +1,6 @@
 """A table that would be built again as it is: with a persistent cache, and nothing new, it is left alone.
 
-What a table was built of is kept as the comment of its prediction store: the statement, and the number and a checksum
+What a table was built of is noted as the comment of its prediction store: the statement, and the number and a checksum
 of the rows of the input, of the store and of the table itself. The next build compares. It builds wherever it cannot be
 sure: a statement that reads something else or asks for the time, a column whose equal values may differ.
 """
@@ -16,23 +16,14 @@ from typing import Any
 
 from dbt_triton import __version__
 from dbt_triton.step.plan import Plan
+from dbt_triton.step.repeatable import is_repeatable
 from dbt_triton.step.rewrite import Source, joined
 from dbt_triton.store import PredictionStore
-from dbt_triton.warehouse import DuckDBWarehouse, WarehouseError, literal, quote
+from dbt_triton.warehouse import DuckDBWarehouse, WarehouseError, literal, quote, same_relation
 
-_ROW = "dbt_triton_row"
+#: How a note begins. A comment of somebody else's is left alone.
+_NOTE = "dbt-triton built this table of statement "
 _OPERAND = "dbt_triton_operand"
-#: Settings of a session that change what a statement gives.
-_SETTINGS = (
-    "TimeZone",
-    "Calendar",
-    "default_collation",
-    "default_null_order",
-    "default_order",
-    "ieee_floating_point_ops",
-    "integer_division",
-    "old_implicit_casting",
-)
 #: Types whose values differ wherever they are not equal, but for the sign of zero in floating point.
 _SCALARS = re.compile(
     r"(U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|BOOLEAN|VARCHAR|JSON|BLOB|UUID|DATE|TIME|TIMESTAMP(_S|_MS|_NS)?"
@@ -40,24 +31,8 @@ _SCALARS = re.compile(
 )
 _FLOATS = re.compile(r"FLOAT|DOUBLE")
 _LEVEL = re.compile(r"\[\d*\]$")
-#: What DuckDB takes for a function where it knows no column of that name, and the number of a row.
-_NO_COLUMNS = {
-    "rowid",
-    "current_catalog",
-    "current_date",
-    "current_role",
-    "current_schema",
-    "current_time",
-    "current_timestamp",
-    "current_user",
-    "localtime",
-    "localtimestamp",
-    "session_user",
-    "user",
-}
-#: Functions that older versions of DuckDB call consistent, though they read the session.
-_OF_THE_SESSION = {"current_database", "current_schema", "current_schemas", "current_setting", "getvariable", "version"}
-_OTHER_SOURCES = {"TABLE_FUNCTION", "SHOW_REF", "PIVOT", "COLUMN_DATA", "BOUND_TABLE_REF"}
+
+Columns = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -67,7 +42,7 @@ class Target:
     Args:
         relation: as SQL.
         exists: whether it may be left as it is, where nothing is new.
-        definition: what it depends on besides its SELECT: constraints, indexes, a header.
+        definition: what it depends on besides its SELECT: constraints, indexes, comments.
     """
 
     relation: str
@@ -85,52 +60,67 @@ class BuiltOf:
     """What a table is built of, and was.
 
     Args:
+        plan: the planned statement, of one call.
         target: the table.
-        store: its prediction store.
-        build_sql: its SELECT.
-        source: the input.
+        store: the prediction store of the call.
+        source: its input.
         warehouse: the session.
     """
 
     def __init__(
-        self, target: Target, store: PredictionStore, build_sql: str, source: Source, warehouse: DuckDBWarehouse
+        self, plan: Plan, target: Target, store: PredictionStore, source: Source, warehouse: DuckDBWarehouse
     ) -> None:
         self._target = target
         self._store = store
         self._warehouse = warehouse
-        settings = ", ".join(literal(name, "VARCHAR") for name in _SETTINGS)
-        found = warehouse.rows(
-            f"select name, value, version() as version from duckdb_settings() where name in ({settings}) order by name"
-        )
-        statement = json.dumps([__version__, build_sql, target.definition, found], sort_keys=True, default=str)
-        self._statement = hashlib.sha256(statement.encode()).hexdigest()
-        self._input = warehouse.rows(f"select {_input_checksum(source, warehouse)} as checksum")[0]["checksum"]
+        build_sql = plan.statement.render({plan.calls[0].call.span: joined(plan.calls[0], source, store)})
+        columns = warehouse.describe(source.rows)
+        self._columns = warehouse.describe(build_sql)
+        if len({name.lower() for name, _ in self._columns}) < len(self._columns):
+            raise _NotComparableError  # DuckDB renames the second of two columns of a name
+        depends_on = [
+            __version__,
+            build_sql,
+            target.definition,
+            columns,
+            self._columns,
+            _surroundings(plan, source, warehouse),
+        ]
+        self._statement = hashlib.sha256(json.dumps(depends_on, default=str).encode()).hexdigest()
+        checksum = _checksum(source.relation, _exact(columns))
+        self._input = warehouse.rows(f"select {checksum} as checksum")[0]["checksum"]
 
     @property
-    def text(self) -> str:
-        """A SELECT for the text that is kept."""
-        table = (
-            f"(select count(*) || ' ' || {_sum_of_hashes(_ROW)} || ' ' || coalesce(any_value(typeof({_ROW})), '') "
-            f"from {self._target.relation} as {_ROW})"
+    def note(self) -> str:
+        """A SELECT for the note."""
+        relation = self._target.relation
+        of = same_relation(relation)
+        definition = (
+            f"md5(concat((select string_agg(sql, ';') from duckdb_tables() where {of}), "
+            f"(select string_agg(sql, ';' order by sql) from duckdb_indexes() where {of})))"
         )
-        known = f"dbt-triton built this table from statement {self._statement}, input {self._input}, "
-        return (
-            f"select {literal(known, 'VARCHAR')} || 'predictions ' || {self._store.checksum} || ', table ' || {table}"
-        )
+        known = literal(f"{_NOTE}{self._statement}, input {self._input}, predictions ", "VARCHAR")
+        table = _checksum(relation, _as_they_are(self._columns))
+        return f"select concat({known}, {self._store.checksum}, ', table ', {table}, ' ', {definition})"
 
     def is_unchanged(self) -> bool:
         """Tell whether the table is what would be built."""
-        if not self._target.exists:
+        noted = self._store.comment(self._warehouse)
+        if not self._target.exists or noted is None or f"{self._statement}, input {self._input}," not in noted:
             return False
-        kept = self._store.comment(self._warehouse)
-        if kept is None or self._statement not in kept or f"input {self._input}," not in kept:
-            return False
-        return bool(self._warehouse.rows(f"select ({self.text}) = {literal(kept, 'VARCHAR')} as same")[0]["same"])
+        try:
+            return bool(self._warehouse.rows(f"select ({self.note}) = {literal(noted, 'VARCHAR')} as same")[0]["same"])
+        except WarehouseError:
+            return False  # a pre-hook has dropped the table, or a column is not there any more
 
     @property
     def to_remember(self) -> dict[str, str]:
-        """The SELECT for what is to be kept once the table is made, and the relation that keeps it as its comment."""
-        return {"text": self.text, "relation": self._store.relation}
+        """The SELECT for the note once the table is made, and the relation that keeps it as its comment."""
+        return {"note": self.note, "relation": self._store.relation}
+
+
+class _NotComparableError(Exception):
+    """Rows of this type may differ where their checksums do not."""
 
 
 def built_of(
@@ -141,84 +131,73 @@ def built_of(
     Args:
         plan: the planned statement.
         target: the table, where it is made anew as a whole.
-        store: the prediction store of the only call.
+        store: the prediction store of the first call.
         source: its input.
         warehouse: the session.
     """
     planned = plan.calls[0]
     if target is None or planned.model.options.cache != "persistent" or planned.in_order or len(plan.calls) > 1:
         return None
-    build_sql = plan.statement.render({planned.call.span: joined(planned, source, store)})
+    comment = store.comment(warehouse)
+    if comment is not None and not comment.startswith(_NOTE):
+        return None
     try:
-        if not _is_repeatable(plan.statement.render({planned.call.span: _OPERAND}), warehouse):
+        if not is_repeatable(plan.statement.render({planned.call.span: _OPERAND}), _OPERAND, warehouse):
             return None
-        return BuiltOf(target, store, build_sql, source, warehouse)
-    except (WarehouseError, _NotComparableError):
+        return BuiltOf(plan, target, store, source, warehouse)
+    except (WarehouseError, RecursionError, _NotComparableError):
         return None
 
 
-class _NotComparableError(Exception):
-    """Rows of this type may differ where their checksums do not."""
+def forget_note(store: PredictionStore, warehouse: DuckDBWarehouse) -> str | None:
+    """Return the statement that takes away the note of an earlier build, if there is one."""
+    comment = store.comment(warehouse)
+    noted = comment is not None and comment.startswith(_NOTE)
+    return f"comment on table {store.relation} is null" if noted else None
 
 
-def _input_checksum(source: Source, warehouse: DuckDBWarehouse) -> str:
-    """Return the SQL of the number and a checksum of the rows of the input."""
+def _surroundings(plan: Plan, source: Source, warehouse: DuckDBWarehouse) -> list[dict[str, Any]]:
+    """Return what a statement may depend on besides what it says: settings, types, and the collations of the input."""
+    names = [source.relation.strip('"'), *(plan.calls[0].call.relation or ())[-1:]]
+    tables = ", ".join(literal(name.lower(), "VARCHAR") for name in names)
+    return [
+        *warehouse.rows("select name, value, version() as version from duckdb_settings() order by all"),
+        *warehouse.rows(
+            "select database_name, schema_name, type_name, labels::varchar from duckdb_types() where not internal "
+            "order by all"
+        ),
+        *warehouse.rows(f"select sql from duckdb_tables() where lower(table_name) in ({tables}) order by all"),
+    ]
+
+
+def _exact(columns: Columns) -> list[str]:
+    """Return the SQL of values that differ where rows do.
+
+    Raises:
+        _NotComparableError: there are none.
+    """
+    for _, kind in columns:
+        if not _FLOATS.fullmatch(kind) and not _SCALARS.fullmatch(_LEVEL.sub("", kind)):
+            raise _NotComparableError
+    return _as_they_are(columns)
+
+
+def _as_they_are(columns: Columns) -> list[str]:
+    """Return the SQL of columns, and of what tells their values apart where a hash does not."""
     values = []
-    for name, kind in warehouse.describe(source.rows):
-        column, element = quote(name), _LEVEL.sub("", kind)
+    for name, kind in columns:
+        column = quote(name)
         values.append(column)
         if _FLOATS.fullmatch(kind):
             values.append(f"signbit({column})")  # zero has the same hash with either sign
-        elif not _SCALARS.fullmatch(element):
-            raise _NotComparableError
-        elif element != kind:
+        elif _LEVEL.search(kind):
             values.append(f"len({column})")  # an empty list has the hash of NULL
-    return f"(select count(*) || ' ' || {_sum_of_hashes(', '.join(values))} from {source.relation})"
+    return values
 
 
-def _sum_of_hashes(values: str) -> str:
-    """Return the SQL of a checksum of rows in any order.
+def _checksum(relation: str, values: Sequence[str]) -> str:
+    """Return the SQL of the number of rows, and of a checksum of them in any order.
 
     DuckDB joins the hashes of values by XOR. Hashed once more, they do not cancel out where two rows swap a value.
     """
-    return f"coalesce(sum(hash(hash({values}))), 0)"
-
-
-def _is_repeatable(statement: str, warehouse: DuckDBWarehouse) -> bool:
-    """Tell whether a SELECT reads nothing but the operand, and gives the same for the same."""
-    tree = json.loads(warehouse.rows(f"select json_serialize_sql({literal(statement, 'VARCHAR')}) as tree")[0]["tree"])
-    nodes = list(_nodes(tree))
-    functions = {str(node["function_name"]).lower() for node in nodes if "function_name" in node}
-    return (
-        not tree["error"]
-        and not any(_reads_more(node) for node in nodes)
-        and not functions & _OF_THE_SESSION
-        and (not functions or _are_consistent(functions, warehouse))
-    )
-
-
-def _nodes(tree: Any) -> Sequence[dict[str, Any]]:  # noqa: ANN401 - JSON
-    below = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else []
-    nodes = [node for part in below for node in _nodes(part)]
-    return [tree, *nodes] if isinstance(tree, dict) else nodes
-
-
-def _reads_more(node: Mapping[str, Any]) -> bool:
-    """Tell whether a node of DuckDB's syntax tree reads another table, a random sample, or the session."""
-    kind = str(node.get("type"))
-    if kind == "BASE_TABLE" and node["table_name"] != _OPERAND:
-        return True
-    if kind == "COLUMN_REF":
-        return str(node["column_names"][-1]).lower() in _NO_COLUMNS
-    return kind in _OTHER_SOURCES or node.get("sample") is not None
-
-
-def _are_consistent(functions: set[str], warehouse: DuckDBWarehouse) -> bool:
-    """Tell whether all are functions of DuckDB's own that give the same for the same."""
-    names = ", ".join(literal(name, "VARCHAR") for name in sorted(functions))
-    found = warehouse.rows(
-        "select count(distinct function_name) as known, bool_and(coalesce(stability = 'CONSISTENT', false) "
-        "and internal and function_type in ('scalar', 'aggregate', 'window')) as consistent "
-        f"from duckdb_functions() where lower(function_name) in ({names})"
-    )[0]
-    return bool(found["known"] == len(functions) and found["consistent"])
+    return f"(select concat(count(*), ' ', coalesce(sum(hash(hash({', '.join(values)}))), 0)) from {relation})"

@@ -49,12 +49,12 @@
   {#- DuckDB writes no comments into other databases. -#}
   {%- if comment and not dbt_triton.is_foreign(this.database) -%}{%- do dbt_triton.add_comment(target_relation, comment) -%}{%- endif -%}
   {#- Before the commit, so that it is this table, whoever writes to it next. -#}
-  {%- set built_of = run_query(remember.text).columns[0].values()[0] if remember else none -%}
+  {%- set note = run_query(remember.note).columns[0].values()[0] if remember else none -%}
   {% do adapter.commit() %}
 
   {{- dbt_triton.run_statements(clean_up) -}}
   {%- if remember -%}
-    {{- dbt_triton.run_statements(['comment on table ' ~ remember.relation ~ ' is ' ~ dbt_triton.sql_text(built_of)]) -}}
+    {{- dbt_triton.run_statements(['comment on table ' ~ remember.relation ~ ' is ' ~ dbt_triton.sql_text(note)]) -}}
   {%- endif -%}
   {{ run_hooks(post_hooks, inside_transaction=False) }}
   {{- return({'relation': target_relation, 'rows': rows}) -}}
@@ -84,13 +84,16 @@
 -#}
 {% macro made_anew(store) -%}
   {%- set is_foreign = store.database != this.database -%}
-  {%- if is_foreign or post_hooks or dbt_triton.is_incremental() -%}{{- return(none) -}}{%- endif -%}
+  {%- if is_foreign or post_hooks or config.get('sql_header') or dbt_triton.is_incremental() -%}{{- return(none) -}}{%- endif -%}
   {%- set existing_relation = load_cached_relation(this) -%}
-  {%- set columns = get_table_columns_and_constraints() if config.get('contract').enforced -%}
+  {%- set columns = [config.get('contract').enforced, model.constraints] -%}
+  {%- for column in model.columns.values() -%}
+    {%- do columns.append([column.name, column.data_type, column.constraints, column.description]) -%}
+  {%- endfor -%}
   {{- return({
     'relation': this.render(),
     'exists': existing_relation is not none and existing_relation.is_table and not should_full_refresh(),
-    'definition': tojson([config.get('sql_header'), config.get('indexes', []), columns | string]),
+    'definition': tojson([columns, config.get('indexes', []), config.get('persist_docs', {}), model.description]),
   }) -}}
 {%- endmacro %}
 

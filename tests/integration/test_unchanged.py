@@ -26,6 +26,8 @@ STEADY: dict[str, tuple[str, str]] = {
     "with_index": (", indexes=[{'columns': ['id']}]", ""),
     "with_failed_row": ("", ", MAP['on-error', 'null']"),
     "with_function": ("", ""),
+    "nested": ("", ""),
+    "refreshed": (", sql_header=(\"select error('no room');\" if var('break', false) else none)", ""),
 }
 #: What is done to one after the second build, as SQL; it is built again.
 CHANGES = {
@@ -42,6 +44,13 @@ CHANGES = {
     "row_twice": "insert into in_row_twice from in_row_twice where id = 2",
     "column_added": "alter table in_column_added add column note varchar default 'new'",
     "prediction_gone": "delete from prediction_gone__ml_predictions where output = 'FINE'",
+    "prediction_edited": "update prediction_edited__ml_predictions set output = 'MINE' where output = 'FINE'",
+    "input_type": "alter table in_input_type alter column id type integer",
+    "input_collation": "alter table in_input_collation alter column review type varchar collate nocase",
+    "index": "create index by_hand on index (id)",
+    "not_null": "alter table not_null alter column id set not null",
+    "sign_in_table": "delete from sign_in_table where id = 2; "
+    "insert into sign_in_table values (2, 'DULL', -0.0::double)",
     "dropped": "drop table dropped",
     "statement": "select 1",
 }
@@ -52,7 +61,10 @@ RESTLESS: dict[str, tuple[str, str]] = {
     "chance": ("random() as chance", ""),
     "other_table": ("(select max(id) from in_same) as most", ""),
     "macro": ("current_user as who", ""),
-    "post_hook": ("id", ", post_hook='select 1'"),
+    "post_hook": ("weight", ", post_hook='select 1'"),
+    "pre_hook": ("weight", ", pre_hook='drop table if exists {{ this }}'"),
+    "header": ("weight", ", sql_header='select 1;'"),
+    "doubled": ("id", ""),
     "float_array": ("floats", ""),
 }
 ROWS = [(1, "fine", 1.5), (2, "dull", 0.0), (3, "dull", 2.0), (4, None, None)]
@@ -60,7 +72,7 @@ ROWS = [(1, "fine", 1.5), (2, "dull", 0.0), (3, "dull", 2.0), (4, None, None)]
 
 @dataclass
 class Builds:
-    """Five builds: the first, the same again, one after changes, the same again, and one with --full-refresh."""
+    """Builds: the first, the same again, one after changes, the same again, and those with --full-refresh."""
 
     project: DbtProject
     results: list[DbtResult] = field(default_factory=list)
@@ -73,7 +85,7 @@ class Builds:
             tables = {row[0] for row in connection.execute("select table_name from duckdb_tables()").fetchall()}
             for case in tables.intersection(cases):
                 connection.execute(f"comment on table {case} is 'marked'")
-        self.results.append(self.project.build(*arguments))
+        self.results.append(self.project.dbt("build", *arguments))
         kept = self.project.query("select table_name from duckdb_tables() where comment = 'marked'")
         self.marked.append({row[0] for row in kept})
 
@@ -96,7 +108,7 @@ class Builds:
 
 @pytest.fixture(scope="module")
 def builds(triton: Triton, serve: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Builds:
-    """Run the five builds."""
+    """Run the builds."""
     project = DbtProject(tmp_path_factory.mktemp("unchanged") / "project")
     cases = [*STEADY, *CHANGES, *RESTLESS]
     with duckdb.connect(str(project.database)) as connection:
@@ -114,6 +126,7 @@ def builds(triton: Triton, serve: Callable[[str], str], tmp_path_factory: pytest
         more, config = RESTLESS.get(case, ("", config))
         columns = "id, output" + (f", {more}" if more else "") + (", weight" if case in CHANGES else "")
         columns += ", strlen(review) + 1 as length" if case == "with_function" else ""
+        columns += f", {' || '.join(['output'] * 300)} as long" if case == "nested" else ""
         _write(project, case, columns, config, options)
     described = {"version": 2, "models": [{"name": "with_contract", **CONTRACT}]}
     project.write("models/models.yml", json.dumps(described))
@@ -126,7 +139,10 @@ def builds(triton: Triton, serve: Callable[[str], str], tmp_path_factory: pytest
     _write(project, "statement", "id, lower(output) as output", "", "")
     made.build()
     made.build()
+    assert [result.code for result in made.results] == [0] * 4, made.results[-1].printed
     made.build("--full-refresh", "-s", "same")
+    made.build("--full-refresh", "-s", "refreshed", "--vars", "break: true")
+    made.build("-s", "refreshed")
     return made
 
 
@@ -160,6 +176,8 @@ def test_something_new(builds: Builds, case: str) -> None:
     sent = {"value": 1, "prediction_gone": 1}
     assert builds.results[2].figures(case)["rows_predicted"] == sent.get(case, 0)
     wanted = builds.wanted(case)
+    if case == "prediction_edited":
+        wanted[0] = (1, "MINE")
     assert builds.table(case) == (
         [(row[0], row[1] and row[1].lower()) for row in wanted] if case == "statement" else wanted
     )
@@ -179,3 +197,10 @@ def test_full_refresh(builds: Builds) -> None:
     """--full-refresh builds, and sends everything."""
     assert not builds.left_alone(4, "same")
     assert builds.results[4].figures("same")["rows_predicted"] == 2
+
+
+def test_failed_full_refresh(builds: Builds) -> None:
+    """A build that sent everything anew and could not make the table is not forgotten: the next one makes it."""
+    assert "no room" in builds.results[5].message("refreshed")
+    assert not builds.left_alone(6, "refreshed")
+    assert builds.results[6].figures("refreshed")["rows_predicted"] == 0

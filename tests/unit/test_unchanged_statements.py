@@ -1,8 +1,8 @@
 import duckdb
 import pytest
 
-from dbt_triton.step.rewrite import Source
-from dbt_triton.step.unchanged import _input_checksum, _is_repeatable, _NotComparableError
+from dbt_triton.step.repeatable import is_repeatable
+from dbt_triton.step.unchanged import _checksum, _exact, _NotComparableError
 from dbt_triton.warehouse import DuckDBWarehouse
 
 TABLE = "dbt_triton_operand"
@@ -10,16 +10,19 @@ REPEATABLE = [
     f"select id, output from {TABLE}",
     f"from {TABLE}",
     f"select * exclude (a) replace (b + 1 as b), columns('c.*') from {TABLE} as t",
-    f"select lower(a) || 'x' as y from {TABLE} where id > 3 and a in ('1', '2') or b is null order by id limit 3",
-    f"select coalesce(a, b), case when a then b end, a::date, cast(b as int), date '2020-01-01' from {TABLE}",
-    f"select count(*), sum(a) over (partition by b), list_transform([a], lambda x: x + 1) from {TABLE} group by all",
+    f"select lower(a) || 'x' as y from {TABLE} where id > 3 and a in ('1', '2') or b is null order by id",
+    f"select coalesce(a, b), case when a like 'x%' then b end, a::date, cast(b as int), date '2020-01-01' from {TABLE}",
+    f"select a, count(*), sum(b) from {TABLE} group by all having max(b) between 1 and 3",
     f"select json_extract(a, '$.x'), regexp_replace(a, 'b', 'c'), date_trunc('day', b) from (select * from {TABLE}) t",
-    f"select 1 from {TABLE} union all select 2",
+    f"select distinct 1 from {TABLE} union all select 2",
+    f"select {' || '.join(['a'] * 250)} from {TABLE}",
 ]
 NOT_REPEATABLE = [
     f"select now() from {TABLE}",
     f"select current_date from {TABLE}",
     f"select CURRENT_TIMESTAMP from {TABLE}",
+    f"select current_localtimestamp() from {TABLE}",
+    f"select age(b) from {TABLE}",
     f"select user from {TABLE}",
     f"select id from {TABLE} where random() < 0.5",
     f"select uuid() from {TABLE}",
@@ -29,16 +32,28 @@ NOT_REPEATABLE = [
     f"select current_setting('TimeZone') from {TABLE}",
     f"select rowid from {TABLE}",
     f"select twice(id) from {TABLE}",
+    f"select reverse(id) from {TABLE}",
+    f"select in_python(id) from {TABLE}",
     f"select no_such_function(id) from {TABLE}",
     f"select id from {TABLE} tablesample 10%",
     f"select id from {TABLE} using sample 3",
+    f"select id from {TABLE} limit 3",
+    f"select id from {TABLE} limit 10%",
+    f"select id from {TABLE} offset 1",
+    f"select distinct on (a) a, b from {TABLE}",
+    f"select row_number() over () from {TABLE}",
+    f"select list(a) from {TABLE}",
+    f"select string_agg(a, ',') from {TABLE}",
     f"select id, (select max(x) from other) from {TABLE}",
+    f"select exists (from {TABLE}) from {TABLE}",
     f"select * from {TABLE}, other",
+    f"select * from {TABLE} positional join {TABLE} as t",
     f"with other as (from {TABLE}) select * from other",
     f"select * from {TABLE}, 'file.csv'",
     f"select * from {TABLE}, read_csv('file.csv')",
     f"select * from {TABLE}, range(3)",
     f"pivot {TABLE} on a",
+    f"select json_serialize_plan('select * from other') from {TABLE}",
     f"select id from {TABLE} where",
 ]
 
@@ -48,19 +63,21 @@ def warehouse() -> DuckDBWarehouse:
     """An empty warehouse, with a macro."""
     connection = duckdb.connect()
     connection.execute("create macro twice(x) as 2 * x")
+    connection.execute("create macro reverse(x) as 2 * x")
+    connection.create_function("in_python", lambda x: x, ["BIGINT"], "BIGINT")
     return DuckDBWarehouse(connection)
 
 
 @pytest.mark.parametrize("statement", REPEATABLE)
 def test_repeatable(warehouse: DuckDBWarehouse, statement: str) -> None:
-    """What reads the call alone, with functions of DuckDB's own that give the same for the same, may be left alone."""
-    assert _is_repeatable(statement, warehouse)
+    """What reads the call alone, with functions that are known to give the same for the same, may be left alone."""
+    assert is_repeatable(statement, TABLE, warehouse)
 
 
 @pytest.mark.parametrize("statement", NOT_REPEATABLE)
 def test_not_repeatable(warehouse: DuckDBWarehouse, statement: str) -> None:
-    """What reads something else, or the time, chance or the session, or what DuckDB cannot parse, may not."""
-    assert not _is_repeatable(statement, warehouse)
+    """What reads something else, the time, chance or the session, or depends on the order of rows, may not."""
+    assert not is_repeatable(statement, TABLE, warehouse)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +107,8 @@ def test_checksum(warehouse: DuckDBWarehouse, kind: str, one: str, other: str) -
         rows = ", ".join(f"({number % 2}, {value})" for number, value in enumerate(values))
         warehouse.execute(f"create or replace table inputs (id integer, value {kind})")
         warehouse.execute(f"insert into inputs values {rows}")
-        return warehouse.rows(f"select {_input_checksum(Source('inputs', 'id'), warehouse)} as checksum")[0]["checksum"]
+        columns = _exact(warehouse.describe("from inputs"))
+        return warehouse.rows(f"select {_checksum('inputs', columns)} as checksum")[0]["checksum"]
 
     found = [checksum(*values) for values in ((one, one), (one, other), (other, one), (one, one, one), (one,))]
     assert len(set(found)) == len(found)
@@ -104,4 +122,4 @@ def test_types_that_cannot_be_compared(warehouse: DuckDBWarehouse, kind: str) ->
     """A table with a column whose equal values may differ is always built."""
     warehouse.execute(f"create table inputs (id integer, value {kind})")
     with pytest.raises(_NotComparableError):
-        _input_checksum(Source("inputs", "id"), warehouse)
+        _exact(warehouse.describe("from inputs"))
