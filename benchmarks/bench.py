@@ -78,7 +78,7 @@ def main() -> int:
             ),
             codec_line(EMBEDDINGS_CODEC, [measure_embeddings() for _ in range(arguments.rounds)]),
             *little_new_lines(project, arguments.rounds, Case(64, 32, arguments.rows)),
-            *growth_lines(project, sizes),
+            *growth_lines(project, sizes, arguments.rounds),
         ]
         drawn = measure(server.url, project, picture, 1, arguments.seconds)
     report = write_report(measured, others, arguments)
@@ -180,12 +180,12 @@ def little_new_lines(project: DbtProject, rounds: int, case: Case) -> list[list[
     return lines
 
 
-def growth_lines(project: DbtProject, sizes: Sequence[int]) -> list[list[str]]:
+def growth_lines(project: DbtProject, sizes: Sequence[int], rounds: int) -> list[list[str]]:
     """Build tables of several sizes, with and without a limit on DuckDB's memory."""
     few, more, most = sizes
     lines = []
     for limit, said in ((MEMORY_LIMIT, f"memory_limit {MEMORY_LIMIT}"), (NO_LIMIT, "no memory_limit")):
-        grown: Growth = measure_growth(project, list(sizes), memory_limit=limit)
+        grown: Growth = measure_growth(project, list(sizes), memory_limit=limit, rounds=rounds)
         peak = f"{grown.megabytes[most]:,.0f} MB"
         lines += [
             [f"peak memory of dbt, {most:,} rows over {few:,} ({said})", peak, f"{grown.memory_ratio(most, few):.2f}"],

@@ -26,7 +26,7 @@ from harness.workload import INPUT, OUTPUT, reviews, tensor
 
 TEXTS = 100_000
 EMBEDDINGS, DIMENSIONS, EMBEDDINGS_A_REQUEST = 200_000, 384, 256
-REPEATS = 15
+REPEATS = 25
 
 
 @dataclass(frozen=True)

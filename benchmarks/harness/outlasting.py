@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import dataclass
 
 from harness.dbt_build import DbtProject
@@ -39,10 +40,17 @@ def measure_little_new(project: DbtProject, case: Case, changed: int) -> tuple[f
     return first.seconds, again.seconds, after_change.seconds
 
 
-def measure_growth(project: DbtProject, row_counts: list[int], *, memory_limit: str) -> Growth:
-    """Build tables of several sizes, 256 rows a request."""
-    seconds, megabytes = {}, {}
-    for rows in row_counts:
-        built = project.build(Case(256, 32, rows), MEMORY_LIMIT=memory_limit)
-        seconds[rows], megabytes[rows] = built.seconds, built.peak_megabytes
-    return Growth(seconds, megabytes)
+def measure_growth(project: DbtProject, row_counts: list[int], *, memory_limit: str, rounds: int) -> Growth:
+    """Build tables of several sizes, 256 rows a request. Returns medians."""
+    seconds: dict[int, list[float]] = {rows: [] for rows in row_counts}
+    megabytes: dict[int, list[float]] = {rows: [] for rows in row_counts}
+    for _ in range(rounds):
+        for rows in row_counts:
+            built = project.build(Case(256, 32, rows), MEMORY_LIMIT=memory_limit)
+            seconds[rows].append(built.seconds)
+            megabytes[rows].append(built.peak_megabytes)
+    return Growth(_medians(seconds), _medians(megabytes))
+
+
+def _medians(figures: dict[int, list[float]]) -> dict[int, float]:
+    return {rows: statistics.median(found) for rows, found in figures.items()}

@@ -161,7 +161,11 @@ def _surroundings(plan: Plan, source: Source, warehouse: DuckDBWarehouse) -> lis
     names = [source.relation.strip('"'), *(plan.calls[0].call.relation or ())[-1:]]
     tables = ", ".join(literal(name.lower(), "VARCHAR") for name in names)
     return [
-        *warehouse.rows("select name, value, version() as version from duckdb_settings() order by all"),
+        # Tokens change from run to run, and no result.
+        *warehouse.rows(
+            "select name, value, version() as version from duckdb_settings() "
+            "where not regexp_matches(name, 'token|secret|key|session|password') order by all"
+        ),
         *warehouse.rows(
             "select database_name, schema_name, type_name, labels::varchar from duckdb_types() where not internal "
             "order by all"

@@ -1,7 +1,8 @@
 """Arrow on one side, KServe v2 tensors on the other: datatypes, request bodies and answers."""
 
-from dbt_triton.tensors.answer import Answer, AnswerReader, decode_outputs, parse_answer
+from dbt_triton.tensors.answer import Answer, AnswerReader, parse_answer
 from dbt_triton.tensors.datatypes import Datatype, datatype_of_sql, datatype_of_tensor, fits
+from dbt_triton.tensors.decode import decode_outputs
 from dbt_triton.tensors.request import Encoded, EncodedRows, RequestFormat
 from dbt_triton.tensors.rows import Refused
 from dbt_triton.tensors.spec import TensorSpec

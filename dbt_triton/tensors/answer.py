@@ -1,4 +1,4 @@
-"""From answers to Arrow columns, with everything checked first.
+"""Answers, checked before they are believed.
 
 Triton sends what the model made, with status 200, even if rows are missing or the datatype is another one, so no
 answer is believed before its names, datatypes, shapes and sizes were checked.
@@ -14,13 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
-import pyarrow as pa
 
 from dbt_triton.errors import AnswerError
-from dbt_triton.tensors.arrays import nest
-from dbt_triton.tensors.bytes_elements import decode_bytes
-from dbt_triton.tensors.classes import decode_classes
-from dbt_triton.tensors.elements import from_tensor
 from dbt_triton.tensors.spec import TensorSpec
 
 Payload = memoryview | list[Any]
@@ -146,40 +141,6 @@ def _parse(
     return Answer(rows, payloads, None if version is None else str(version), row_shapes), places
 
 
-def decode_outputs(answers: Sequence[Answer], outputs: Sequence[TensorSpec]) -> list[pa.Array]:
-    """Decode the outputs of several answers, one Arrow array an output, rows in the order of the answers.
-
-    Raises:
-        AnswerError: the lengths within BYTES data do not add up, or a value is none of its column's type.
-    """
-    rows = [answer.rows for answer in answers]
-    shapes = [spec.row_shape for spec in outputs]
-    return [
-        _decode(
-            _Parts(
-                [answer.payloads[position] for answer in answers],
-                rows,
-                [(answer.row_shapes or shapes)[position] for answer in answers],
-            ),
-            spec,
-        )
-        for position, spec in enumerate(outputs)
-    ]
-
-
-class _Parts(NamedTuple):
-    """One output of several answers: for each its data, its rows, and the shape of one of them."""
-
-    payloads: list[Payload]
-    rows: list[int]
-    shapes: list[tuple[int, ...]]
-
-    @property
-    def elements_a_row(self) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """How many elements a row of each answer has."""
-        return np.fromiter(map(math.prod, self.shapes), dtype=np.int64, count=len(self.shapes))
-
-
 def _header(text: memoryview) -> dict[str, Any]:
     try:
         header = orjson.loads(text)
@@ -261,66 +222,3 @@ def _check_size(spec: TensorSpec, data: memoryview | list[Any], elements: int) -
         size, expected = len(data), elements * np.dtype(spec.datatype.numpy).itemsize
     if size != expected:
         raise AnswerError(f"output {spec.name} has data of size {size}, but its shape needs {expected}")
-
-
-def _decode(parts: _Parts, spec: TensorSpec) -> pa.Array:
-    elements = _elements(parts, spec)
-    if spec.part is not None:
-        elements = decode_classes(elements, spec)
-    elif spec.raw:
-        return _raw_bytes(elements, parts)
-    else:
-        elements = from_tensor(elements, spec.sql, spec.name)
-    if not spec.sql.dims:
-        return elements
-    lengths = [tuple(shape[axis] for axis in spec.axes) for shape in parts.shapes]
-    return nest(elements, spec, list(zip(parts.rows, lengths, strict=True)))
-
-
-def _elements(parts: _Parts, spec: TensorSpec) -> pa.Array:
-    """Decode the elements of an output, of all parts in order: numbers, or large_binary for BYTES."""
-    payloads = [data for data in parts.payloads if not isinstance(data, list)]
-    if len(payloads) < len(parts.payloads):
-        return _json_elements(parts, spec)
-    if spec.datatype.numpy is None:
-        elements = decode_bytes(payloads, np.array(parts.rows, dtype=np.int64) * parts.elements_a_row)
-        if elements is None:
-            raise AnswerError(f"the lengths within output {spec.name} do not add up to its size")
-        return elements
-    buffer = b"".join(payloads)
-    if spec.datatype.name == "BOOL":
-        return pa.array(np.frombuffer(buffer, dtype=np.uint8) != 0)
-    values = np.frombuffer(buffer, dtype=spec.datatype.numpy)
-    if spec.datatype.name == "BF16":
-        values = (values.astype(np.uint32) << np.uint32(16)).view(np.float32)
-    return pa.array(values.astype(np.float32) if spec.datatype.name == "FP16" else values)
-
-
-def _json_elements(parts: _Parts, spec: TensorSpec) -> pa.Array:
-    """Decode JSON answers, among which a server may have put binary ones."""
-    kind = pa.large_string() if spec.datatype.numpy is None else spec.datatype.arrow
-    arrays = []
-    for data, rows, shape in zip(*parts, strict=True):
-        if not isinstance(data, list):
-            arrays.append(_elements(_Parts([data], [rows], [shape]), spec))
-            continue
-        if pa.types.is_integer(spec.datatype.arrow) and any(isinstance(value, float) for value in data):
-            # Arrow would cut off the fraction without a word.
-            raise AnswerError(f"output {spec.name} holds a value that is not {spec.datatype.name}: a fraction")
-        try:
-            array = pa.array(data, type=kind, from_pandas=False)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-            raise AnswerError(f"output {spec.name} holds a value that is not {spec.datatype.name}: {error}") from None
-        if array.null_count:
-            raise AnswerError(f"output {spec.name} holds null")
-        arrays.append(array.cast(pa.large_binary()) if spec.datatype.numpy is None else array)
-    return pa.concat_arrays(arrays)
-
-
-def _raw_bytes(pixels: pa.Array, parts: _Parts) -> pa.Array:
-    """Return each row of a UINT8 output as its bytes."""
-    sizes = np.repeat(parts.elements_a_row, parts.rows)
-    offsets = np.zeros(len(sizes) + 1, dtype=np.int64)
-    np.cumsum(sizes, out=offsets[1:])
-    data = np.ascontiguousarray(pixels.to_numpy(zero_copy_only=False))
-    return pa.Array.from_buffers(pa.large_binary(), len(sizes), [None, pa.py_buffer(offsets), pa.py_buffer(data)])

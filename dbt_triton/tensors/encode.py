@@ -15,7 +15,7 @@ _CONTROL = [chr(code) for code in range(0x20)]
 _NEEDS_ESCAPE = r'["\\\x00-\x1f]'
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class EncodedColumn:
     """One column on the wire: row ``i`` is ``data[starts[i]:starts[i + 1]]``."""
 

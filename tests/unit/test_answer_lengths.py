@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from unit.kserve import spec
 
 from dbt_triton.errors import AnswerError
+from dbt_triton.tensors import Answer, decode_outputs
 from dbt_triton.tensors import bytes_elements as module
-from dbt_triton.tensors.answer import Answer, decode_outputs
 
 Elements = list[bytes]
 

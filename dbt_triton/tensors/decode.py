@@ -1,0 +1,129 @@
+"""From checked answers to Arrow columns, many answers at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from dbt_triton.errors import AnswerError
+from dbt_triton.tensors.answer import Answer
+from dbt_triton.tensors.arrays import Integers, nest
+from dbt_triton.tensors.bytes_elements import decode_bytes
+from dbt_triton.tensors.classes import decode_classes
+from dbt_triton.tensors.elements import from_tensor
+from dbt_triton.tensors.spec import TensorSpec
+
+
+def decode_outputs(answers: Sequence[Answer], outputs: Sequence[TensorSpec]) -> list[pa.Array]:
+    """Decode the outputs of several answers, one Arrow array an output, rows in the order of the answers.
+
+    Raises:
+        AnswerError: the lengths within BYTES data do not add up, or a value is none of its column's type.
+    """
+    rows = np.fromiter((answer.rows for answer in answers), dtype=np.int64, count=len(answers))
+    return [_Output(answers, rows, position, spec).decoded() for position, spec in enumerate(outputs)]
+
+
+class _Output:
+    """One output of several answers.
+
+    Args:
+        answers: the answers.
+        rows: the rows of each.
+        position: of the output among all.
+        spec: what it is bound to.
+    """
+
+    def __init__(self, answers: Sequence[Answer], rows: Integers, position: int, spec: TensorSpec) -> None:
+        self._answers = answers
+        self._rows = rows
+        self._position = position
+        self._spec = spec
+        self._payloads = [answer.payloads[position] for answer in answers]
+
+    def decoded(self) -> pa.Array:
+        """Return the column."""
+        spec = self._spec
+        is_json = list in set(map(type, self._payloads))
+        elements = self._json_elements() if is_json else self._binary_elements(self._payloads, self._counts)
+        if spec.part is not None:
+            elements = decode_classes(elements, spec)
+        elif spec.raw:
+            return self._raw_bytes(elements)
+        else:
+            elements = from_tensor(elements, spec.sql, spec.name)
+        if not spec.sql.dims:
+            return elements
+        lengths = [tuple(shape[axis] for axis in spec.axes) for shape in self._shapes]
+        return nest(elements, spec, list(zip(self._rows.tolist(), lengths, strict=True)))
+
+    @cached_property
+    def _shapes(self) -> list[tuple[int, ...]]:
+        """The shape of one row of each answer."""
+        position, declared = self._position, self._spec.row_shape
+        return [answer.row_shapes[position] if answer.row_shapes else declared for answer in self._answers]
+
+    @property
+    def _elements_a_row(self) -> Integers:
+        return np.fromiter(map(math.prod, self._shapes), dtype=np.int64, count=len(self._rows))
+
+    @property
+    def _counts(self) -> Integers:
+        """How many elements each answer has."""
+        if self._spec.axes or self._spec.raw:
+            return self._rows * self._elements_a_row
+        # As many a row in every answer: that was checked.
+        return self._rows * math.prod(max(size, 1) for size in self._spec.row_shape)
+
+    def _binary_elements(self, payloads: Sequence[Any], counts: Integers) -> pa.Array:
+        """Decode numbers, or large_binary for BYTES, from binary tensor data."""
+        datatype = self._spec.datatype
+        if datatype.numpy is None:
+            elements = decode_bytes(payloads, counts)
+            if elements is None:
+                raise AnswerError(f"the lengths within output {self._spec.name} do not add up to its size")
+            return elements
+        buffer = b"".join(payloads)
+        if datatype.name == "BOOL":
+            return pa.array(np.frombuffer(buffer, dtype=np.uint8) != 0)
+        values = np.frombuffer(buffer, dtype=datatype.numpy)
+        if datatype.name == "BF16":
+            values = (values.astype(np.uint32) << np.uint32(16)).view(np.float32)
+        return pa.array(values.astype(np.float32) if datatype.name == "FP16" else values)
+
+    def _json_elements(self) -> pa.Array:
+        """Decode JSON answers, among which a server may have put binary ones."""
+        arrays = []
+        for place, data in enumerate(self._payloads):
+            if isinstance(data, list):
+                arrays.append(self._of_json(data))
+            else:
+                arrays.append(self._binary_elements([data], self._counts[place : place + 1]))
+        return pa.concat_arrays(arrays)
+
+    def _of_json(self, data: list[Any]) -> pa.Array:
+        name, datatype = self._spec.name, self._spec.datatype
+        if pa.types.is_integer(datatype.arrow) and any(isinstance(value, float) for value in data):
+            # Arrow would cut off the fraction without a word.
+            raise AnswerError(f"output {name} holds a value that is not {datatype.name}: a fraction")
+        kind = pa.large_string() if datatype.numpy is None else datatype.arrow
+        try:
+            array = pa.array(data, type=kind, from_pandas=False)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+            raise AnswerError(f"output {name} holds a value that is not {datatype.name}: {error}") from None
+        if array.null_count:
+            raise AnswerError(f"output {name} holds null")
+        return array.cast(pa.large_binary()) if datatype.numpy is None else array
+
+    def _raw_bytes(self, pixels: pa.Array) -> pa.Array:
+        """Return each row of a UINT8 output as its bytes."""
+        sizes = np.repeat(self._elements_a_row, self._rows)
+        offsets = np.zeros(len(sizes) + 1, dtype=np.int64)
+        np.cumsum(sizes, out=offsets[1:])
+        data = np.ascontiguousarray(pixels.to_numpy(zero_copy_only=False))
+        return pa.Array.from_buffers(pa.large_binary(), len(sizes), [None, pa.py_buffer(offsets), pa.py_buffer(data)])
