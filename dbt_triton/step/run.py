@@ -18,6 +18,7 @@ from dbt_triton.ddl.create_model import definition_from_yaml
 from dbt_triton.errors import ConfigurationError, DbtTritonError, InferenceError, SqlSyntaxError
 from dbt_triton.inference_model import InferenceModel, bind, description, metadata_row
 from dbt_triton.inference_model.row import COLUMNS
+from dbt_triton.options import KEYS
 from dbt_triton.step.advice import with_advice
 from dbt_triton.step.dry_run import dry_run as count_dry_run
 from dbt_triton.step.plan import make_plan, project_endpoint
@@ -30,9 +31,16 @@ logger = logging.getLogger("dbt_triton")
 
 Arguments = Mapping[str, Any]
 
+#: Configs of dbt's own that are called as an option is.
+_OF_DBT = {"batch_size"}
+
 
 def build_inference_model(arguments: str, session: Any) -> None:  # noqa: ANN401 - dbt-duckdb's cursor
-    """Check an inference model, and leave the SELECT of its metadata row as ``build_sql``."""
+    """Check an inference model.
+
+    Leaves ``build_sql``, the SELECT of its metadata row; ``message`` and ``comment``; and ``misplaced``, options among
+    dbt's configs.
+    """
 
     def work(args: Arguments, warehouse: DuckDBWarehouse) -> dict[str, Any]:
         model = defined_model(args)
@@ -48,6 +56,7 @@ def build_inference_model(arguments: str, session: Any) -> None:  # noqa: ANN401
             "build_sql": "select " + ", ".join(columns),
             "message": f"CREATE MODEL {model.name}, {said}",
             "comment": description(model, served),
+            "misplaced": _misplaced(args),
         }
 
     _run(arguments, session, work)
@@ -56,13 +65,17 @@ def build_inference_model(arguments: str, session: Any) -> None:  # noqa: ANN401
 def plan(arguments: str, session: Any) -> None:  # noqa: ANN401 - dbt-duckdb's cursor
     """Check a predicting model without sending a row.
 
-    Leaves ``check_sql``, a SELECT with the columns and types of the table to come, and ``needs_secrets``, the nodes
-    of the inference models whose literal secrets only dbt's graph has.
+    Leaves ``check_sql``, a SELECT with the columns and types of the table to come; ``needs_secrets``, the nodes of the
+    inference models whose literal secrets only dbt's graph has; and ``misplaced``, options among dbt's configs.
     """
 
     def work(args: Arguments, warehouse: DuckDBWarehouse) -> dict[str, Any]:
         planned = make_plan(args, warehouse)
-        return {"check_sql": planned.check_sql, "needs_secrets": planned.needs_secrets}
+        return {
+            "check_sql": planned.check_sql,
+            "needs_secrets": planned.needs_secrets,
+            "misplaced": _misplaced(args),
+        }
 
     _run(arguments, session, work)
 
@@ -116,6 +129,11 @@ def _run(
             "This is a bug; run again with DBT_TRITON_LOG=debug and report the traceback"
         }
     warehouse.set_result(result)
+
+
+def _misplaced(args: Arguments) -> list[str]:
+    """Return the configs of a node that are options of ours, which are read elsewhere."""
+    return [key for key in args.get("config") or () if key not in _OF_DBT and key.replace("_", "-") in KEYS]
 
 
 def defined_model(args: Arguments) -> InferenceModel:

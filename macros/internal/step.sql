@@ -13,6 +13,7 @@
     'sql': sql,
     'endpoint': var('dbt_triton_endpoint', none),
     'variables': dbt_triton.option_variables(),
+    'config': model.config.keys() | list,
     'debug': flags.LOG_LEVEL == 'debug' or flags.DEBUG | default(false),
   }) -}}
 {%- endmacro %}
@@ -78,6 +79,16 @@ def materialize(result, session):
     {{- exceptions.raise_compiler_error(result.error) -}}
   {%- endif -%}
   {{- return(result) -}}
+{%- endmacro %}
+
+
+{#- Options that stand where nobody reads them. -#}
+{% macro warn_of_misplaced(options, place) -%}
+  {%- for option in options -%}
+    {%- do exceptions.warn(
+      model.name ~ ': the config ' ~ option ~ ' is not read; the option ' ~ option | replace('_', '-') ~ ' belongs into ' ~ place
+    ) -%}
+  {%- endfor -%}
 {%- endmacro %}
 
 

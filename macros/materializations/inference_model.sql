@@ -10,6 +10,7 @@
     {{- dbt_triton.python_step('build_inference_model', args) -}}
   {%- endcall -%}
   {%- set result = dbt_triton.step_result() -%}
+  {%- do dbt_triton.warn_of_misplaced(result.misplaced, 'WITH (…), or meta.inference_model') -%}
 
   {%- if config.get('contract').enforced -%}{{ dbt_triton.check_columns(result.build_sql) }}{%- endif -%}
   {%- set built = dbt_triton.build_table(result.build_sql, comment=result.comment) -%}

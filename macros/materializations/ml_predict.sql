@@ -23,6 +23,7 @@
     {{- dbt_triton.python_step('plan', args) -}}
   {%- endcall -%}
   {%- set plan = dbt_triton.step_result() -%}
+  {%- do dbt_triton.warn_of_misplaced(plan.misplaced, 'MAP[…] of the call, or meta.ml_predict') -%}
   {{ dbt_triton.check_columns(plan.check_sql) }}
 
   {%- do args.update({'secrets': dbt_triton.literal_secrets(plan.needs_secrets), 'target': dbt_triton.made_anew(args.store)}) -%}
@@ -49,7 +50,7 @@
   {%- set message = 'ML_PREDICT ' ~ '{:,}'.format(built.rows) ~ ' rows, ' ~ '{:,}'.format(figures.requests) ~ (' request, ' if figures.requests == 1 else ' requests, ')
     ~ '{:,}'.format(figures.retries) ~ ' retries, ' ~ '{:.1f}'.format(figures.seconds) ~ ' s'
     ~ (', ' ~ '{:,}'.format(figures.rows_failed) ~ ' rows failed' if figures.rows_failed else '')
-    ~ (', nothing new' if result.unchanged else '') -%}
+    ~ (', nothing new' if result.unchanged else ', ' ~ '{:,}'.format(figures.rows_reused) ~ ' rows reused' if figures.rows_reused else '') -%}
   {{ store_raw_result('main', message=message, code=tojson(figures), rows_affected=built.rows) }}
   {{ return({'relations': [built.relation]}) }}
 {% endmaterialization %}

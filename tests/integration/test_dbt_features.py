@@ -160,3 +160,18 @@ def test_docs_show_options_served_schema_and_lineage(docs: Docs) -> None:
     assert list(described["columns"])[:3] == ["name", "provider", "endpoint"]
     assert list(catalog["model.shop.predicted"]["columns"]) == ["id", "loud"]
     assert catalog["model.shop.unasked"]["metadata"]["comment"].startswith("Inference model unasked: ")
+
+
+def test_options_among_the_configs_are_told(project: DbtProject) -> None:
+    """An option that is written as a dbt config, where nobody reads it, is a warning that says where it belongs."""
+    project.model("reviews", "select 1 as id, 'fine' as review")
+    project.model(
+        "stubbed",
+        "{{ config(materialized='inference_model', timeout='5s') }}\nCREATE MODEL stubbed INPUT (input STRING) "
+        "OUTPUT (output STRING) WITH ('provider' = 'stub', 'endpoint' = 'http://127.0.0.1:9', 'model-name' = 'm')",
+    )
+    project.model("predicted", _predict("stubbed", "output").replace("'ml_predict'", "'ml_predict', on_error='null'"))
+    printed = " ".join(project.build().printed.split())
+    assert "stubbed: the config timeout is not read; the option timeout belongs into WITH (…)" in printed
+    assert "predicted: the config on_error is not read; the option on-error belongs into MAP[…] of the call" in printed
+    assert printed.count("is not read") == 2

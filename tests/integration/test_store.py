@@ -148,6 +148,7 @@ def test_persistent_cache_sends_what_changed(store: Store) -> None:
     """With a persistent cache only a changed row is sent; --full-refresh sends all of them."""
     assert [store.counted[run]["persistent"].rows for run in (0, 1, 2)] == [ROWS, 1, ROWS]
     assert store.results[1].figures("p_persistent")["rows_reused"] == ROWS - 1
+    assert store.results[1].message("p_persistent").endswith(f", {ROWS - 1} rows reused")
     assert "p_persistent__ml_predictions" in store.relations[1]
     assert store.tables[1]["persistent"][0] == (1, "review changed", "REVIEW CHANGED")
 
