@@ -86,14 +86,15 @@
   {%- set is_foreign = store.database != this.database -%}
   {%- if is_foreign or post_hooks or config.get('sql_header') or dbt_triton.is_incremental() -%}{{- return(none) -}}{%- endif -%}
   {%- set existing_relation = load_cached_relation(this) -%}
-  {%- set columns = [config.get('contract').enforced, model.constraints] -%}
+  {%- set columns = [config.get('contract').enforced, model.get('constraints', [])] -%}
+  {#- What is not said of a column is not there. -#}
   {%- for column in model.columns.values() -%}
-    {%- do columns.append([column.name, column.data_type, column.constraints, column.description]) -%}
+    {%- do columns.append([column.name, column.get('data_type'), column.get('constraints'), column.get('description')]) -%}
   {%- endfor -%}
   {{- return({
     'relation': this.render(),
     'exists': existing_relation is not none and existing_relation.is_table and not should_full_refresh(),
-    'definition': tojson([columns, config.get('indexes', []), config.get('persist_docs', {}), model.description]),
+    'definition': tojson([columns, config.get('indexes', []), config.get('persist_docs', {}), model.get('description')]),
   }) -}}
 {%- endmacro %}
 

@@ -128,7 +128,10 @@ def builds(triton: Triton, serve: Callable[[str], str], tmp_path_factory: pytest
         columns += ", strlen(review) + 1 as length" if case == "with_function" else ""
         columns += f", {' || '.join(['output'] * 300)} as long" if case == "nested" else ""
         _write(project, case, columns, config, options)
-    described = {"version": 2, "models": [{"name": "with_contract", **CONTRACT}]}
+    described = {
+        "version": 2,
+        "models": [{"name": "with_contract", **CONTRACT}, {"name": "same", "columns": [{"name": "id"}]}],
+    }
     project.write("models/models.yml", json.dumps(described))
     made = Builds(project)
     made.build()
