@@ -33,10 +33,14 @@ def quote(identifier: str) -> str:
     return '"' + identifier.replace('"', '""') + '"'
 
 
+def text_literal(text: str) -> str:
+    """Write a text as SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def literal(value: str | int | None, sql_type: str) -> str:
     """Write a value as SQL of a type."""
-    text = "null" if value is None else "'" + str(value).replace("'", "''") + "'"
-    return f"cast({text} as {sql_type})"
+    return f"cast({'null' if value is None else text_literal(str(value))} as {sql_type})"
 
 
 def same_relation(relation: str) -> str:
@@ -54,8 +58,7 @@ class DuckDBWarehouse:
 
     def set_result(self, result: Mapping[str, Any]) -> None:
         """Leave a result for Jinja, in a variable of the session."""
-        text = json.dumps(result).replace("'", "''")
-        self._session.execute(f"set variable {RESULT_VARIABLE} = '{text}'")
+        self._session.execute(f"set variable {RESULT_VARIABLE} = {text_literal(json.dumps(result))}")
 
     def describe(self, query: str) -> list[tuple[str, str]]:
         """Return the columns of a query and their types, without running it."""

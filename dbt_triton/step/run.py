@@ -1,4 +1,4 @@
-"""The three entry points of the macros: build an inference model, plan, and predict."""
+"""The entry points of the macros: build an inference model, plan, predict, note, and the dry run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from dbt_triton.step.dry_run import dry_run as count_dry_run
 from dbt_triton.step.plan import make_plan, project_endpoint
 from dbt_triton.step.predict import run_plan
 from dbt_triton.step.preflight import unless_interrupted
-from dbt_triton.step.unchanged import Target
+from dbt_triton.step.unchanged import Target, take_note
 from dbt_triton.warehouse import DuckDBWarehouse, literal, quote
 
 logger = logging.getLogger("dbt_triton")
@@ -91,6 +91,16 @@ def predict(arguments: str, session: Any) -> None:  # noqa: ANN401 - dbt-duckdb'
             full_refresh=bool(args.get("full_refresh")),
             target=Target.of(args),
         )
+
+    _run(arguments, session, work)
+
+
+def note(arguments: str, session: Any) -> None:  # noqa: ANN401 - dbt-duckdb's cursor
+    """Note what a table was built of, as `predict` has said under ``remember``."""
+
+    def work(args: Arguments, warehouse: DuckDBWarehouse) -> dict[str, Any]:
+        take_note(str(args["note"]), str(args["relation"]), warehouse)
+        return {}
 
     _run(arguments, session, work)
 

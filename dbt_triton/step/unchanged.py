@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,11 +20,15 @@ from dbt_triton.step.plan import Plan
 from dbt_triton.step.repeatable import is_repeatable
 from dbt_triton.step.rewrite import Source, joined
 from dbt_triton.store import PredictionStore
-from dbt_triton.warehouse import DuckDBWarehouse, WarehouseError, literal, quote, same_relation
+from dbt_triton.warehouse import DuckDBWarehouse, WarehouseError, literal, quote, same_relation, text_literal
+
+logger = logging.getLogger("dbt_triton.step")
 
 #: How a note begins. A comment of somebody else's is left alone.
 _NOTE = "dbt-triton built this table of statement "
 _OPERAND = "dbt_triton_operand"
+#: Settings that change from run to run, or from machine to machine, and no result.
+_NO_RESULT = "token|secret|key|session|password|thread|memory|director|progress|profil|^log"
 #: Types whose values differ wherever they are not equal, but for the sign of zero in floating point.
 _SCALARS = re.compile(
     r"(U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|BOOLEAN|VARCHAR|JSON|BLOB|UUID|DATE|TIME|TIMESTAMP(_S|_MS|_NS)?"
@@ -92,16 +97,16 @@ class BuiltOf:
 
     @property
     def note(self) -> str:
-        """A SELECT for the note."""
+        """A SELECT for the note: NULL where DuckDB has no definition of the table."""
         relation = self._target.relation
         of = same_relation(relation)
         definition = (
-            f"md5(concat((select string_agg(sql, ';') from duckdb_tables() where {of}), "
-            f"(select string_agg(sql, ';' order by sql) from duckdb_indexes() where {of})))"
+            f"md5((select any_value(sql) from duckdb_tables() where {of}) || "
+            f"coalesce((select string_agg(sql, ';' order by sql) from duckdb_indexes() where {of}), ''))"
         )
         known = literal(f"{_NOTE}{self._statement}, input {self._input}, predictions ", "VARCHAR")
         table = _checksum(relation, _as_they_are(self._columns))
-        return f"select concat({known}, {self._store.checksum}, ', table ', {table}, ' ', {definition})"
+        return f"select {known} || {self._store.checksum} || ', table ' || {table} || ' ' || {definition}"
 
     def is_unchanged(self) -> bool:
         """Tell whether the table is what would be built."""
@@ -149,6 +154,22 @@ def built_of(
         return None
 
 
+def take_note(note: str, store: str, warehouse: DuckDBWarehouse) -> None:
+    """Note what a table was built of, once it is committed. Where that cannot be told, the next build just builds.
+
+    Args:
+        note: the SELECT for the note. It reads DuckDB's catalog, which fails while a neighbour drops an index.
+        store: the relation whose comment it becomes.
+        warehouse: the session.
+    """
+    try:
+        text = warehouse.rows(f"{note} as note")[0]["note"]
+        if text is not None:
+            warehouse.execute(f"comment on table {store} is {text_literal(text)}")
+    except WarehouseError as error:
+        logger.debug("no note of what the table is built of: %s", error)
+
+
 def forget_note(store: PredictionStore, warehouse: DuckDBWarehouse) -> str | None:
     """Return the statement that takes away the note of an earlier build, if there is one."""
     comment = store.comment(warehouse)
@@ -161,10 +182,9 @@ def _surroundings(plan: Plan, source: Source, warehouse: DuckDBWarehouse) -> lis
     names = [source.relation.strip('"'), *(plan.calls[0].call.relation or ())[-1:]]
     tables = ", ".join(literal(name.lower(), "VARCHAR") for name in names)
     return [
-        # Tokens change from run to run, and no result.
         *warehouse.rows(
             "select name, value, version() as version from duckdb_settings() "
-            "where not regexp_matches(name, 'token|secret|key|session|password') order by all"
+            f"where not regexp_matches(name, '{_NO_RESULT}') order by all"
         ),
         *warehouse.rows(
             "select database_name, schema_name, type_name, labels::varchar from duckdb_types() where not internal "

@@ -20,8 +20,9 @@ import pyarrow.parquet as pq
 Numbers = np.ndarray[Any, np.dtype[np.int64]]
 
 _LENGTH_BYTES = 4
-#: What a page can hold, less its header, as its size is an int32: more is laid and walked one by one.
-_PAGE_BYTES = 2**31 - 2**16
+#: What a page can hold, less its header, as its size is an int32, and what pyarrow puts into one row group. More is
+#: laid and walked one by one.
+_PAGE_BYTES, _GROUP_ELEMENTS = 2**31 - 2**16, 2**26
 _MAGIC = b"PAR1"
 _NO_LIMIT = 2**31 - 1
 _SCHEMA = pa.schema([pa.field("e", pa.large_binary(), nullable=False)])
@@ -54,7 +55,7 @@ def encode_bytes(values: pa.Array) -> tuple[memoryview, Numbers]:
     size = int(starts[-1])
     if not size:
         return memoryview(b""), starts
-    if size > _PAGE_BYTES:
+    if size > _PAGE_BYTES or len(values) > _GROUP_ELEMENTS:
         return memoryview(b"".join(_one_by_one(values))), starts
     sink = pa.BufferOutputStream()
     metadata: list[pq.FileMetaData] = []

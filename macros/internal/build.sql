@@ -23,7 +23,7 @@
   `create or replace` rather than a rename swap: with four threads, the swap's look at duckdb_indexes() fails while a
   neighbour drops its backup. What is not needed any more is dropped after the commit, so that a failing post-hook costs nothing.
 -#}
-{% macro build_table(build_sql, clean_up=[], comment=none, remember=none) -%}
+{% macro build_table(build_sql, clean_up=[], comment=none) -%}
   {%- set existing_relation = load_cached_relation(this) -%}
   {%- set target_relation = this.incorporate(type='table') -%}
   {%- set grant_config = config.get('grants') -%}
@@ -48,14 +48,9 @@
   {%- do persist_docs(target_relation, model) -%}
   {#- DuckDB writes no comments into other databases. -#}
   {%- if comment and not dbt_triton.is_foreign(this.database) -%}{%- do dbt_triton.add_comment(target_relation, comment) -%}{%- endif -%}
-  {#- Before the commit, so that it is this table, whoever writes to it next. -#}
-  {%- set note = run_query(remember.note).columns[0].values()[0] if remember else none -%}
   {% do adapter.commit() %}
 
   {{- dbt_triton.run_statements(clean_up) -}}
-  {%- if remember -%}
-    {{- dbt_triton.run_statements(['comment on table ' ~ remember.relation ~ ' is ' ~ dbt_triton.sql_text(note)]) -}}
-  {%- endif -%}
   {{ run_hooks(post_hooks, inside_transaction=False) }}
   {{- return({'relation': target_relation, 'rows': rows}) -}}
 {%- endmacro %}
@@ -92,7 +87,7 @@
     {%- do columns.append([column.name, column.get('data_type'), column.get('constraints'), column.get('description')]) -%}
   {%- endfor -%}
   {{- return({
-    'relation': this.render(),
+    'relation': dbt_triton.quoted(this.database) ~ '.' ~ dbt_triton.quoted(this.schema) ~ '.' ~ dbt_triton.quoted(this.identifier),
     'exists': existing_relation is not none and existing_relation.is_table and not should_full_refresh(),
     'definition': tojson([columns, config.get('indexes', []), config.get('persist_docs', {}), model.get('description')]),
   }) -}}

@@ -44,7 +44,15 @@
   {%- if result.unchanged -%}
     {%- set built = dbt_triton.leave_table(clean_up=result.clean_up) -%}
   {%- else -%}
-    {%- set built = dbt_triton.build_table(result.build_sql, clean_up=result.clean_up, remember=result.remember) -%}
+    {%- set built = dbt_triton.build_table(result.build_sql, clean_up=result.clean_up) -%}
+  {%- endif -%}
+  {%- if result.remember -%}
+    {#- In Python, which can catch an error: it must fail no build. dbt lets nothing but a materialization call Python. -#}
+    {%- do args.update(result.remember) -%}
+    {%- call statement('dbt_triton_note', language='python') -%}
+      {{- dbt_triton.python_step('note', args) -}}
+    {%- endcall -%}
+    {%- do dbt_triton.step_result() -%}
   {%- endif -%}
   {%- set figures = result.figures -%}
   {%- set message = 'ML_PREDICT ' ~ '{:,}'.format(built.rows) ~ ' rows, ' ~ '{:,}'.format(figures.requests) ~ (' request, ' if figures.requests == 1 else ' requests, ')

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -194,6 +195,47 @@ def test_never_sure(builds: Builds, case: str) -> None:
     assert not any(builds.left_alone(number, case) for number in (1, 2, 3))
     assert builds.results[3].figures(case)["requests"] == 0
     assert builds.table(case) == builds.wanted(case)
+
+
+def test_unquoted_names(triton: Triton, serve: Callable[[str], str], project: DbtProject) -> None:
+    """Where the project quotes no names, an index that was put on the table after the build is seen as well."""
+    unquoted = {"identifier": False, "schema": False, "database": False}
+    hook = "{{ 'create index by_end on unquoted (id)' if var('hook', false) else 'select 1' }}"
+    settings = {"name": "shop", "version": "1.0.0", "profile": "shop", "quoting": unquoted, "on-run-end": [hook]}
+    project.write("dbt_project.yml", json.dumps(settings))
+    project.inference_model("upper", triton.url, serve("upper_plain"), cache="persistent")
+    project.model("reviews", "{{ config(materialized='table') }} select 1 as id, 'fine' as review")
+    project.model(
+        "unquoted",
+        "{{ config(materialized='ml_predict') }} select id, output from ML_PREDICT(TABLE {{ ref('reviews') }}, "
+        "MODEL {{ ref('upper') }}, DESCRIPTOR(review))",
+    )
+    project.build()
+    assert project.build("--vars", "hook: true").message("unquoted").endswith("nothing new")
+    assert not project.build("--vars", "hook: true").message("unquoted").endswith("nothing new")
+
+
+def test_neighbours_that_drop_indexes(triton: Triton, serve: Callable[[str], str], tmp_path: Path) -> None:
+    """A neighbour's table swap, which breaks DuckDB's list of indexes, fails no build of ours."""
+    project = DbtProject(tmp_path / "project", threads=2)
+    project.inference_model("upper", triton.url, serve("upper_plain"), cache="persistent")
+    project.model("a_rows", "{{ config(materialized='table') }} select i as id from range(2000000) t(i)")
+    project.model(
+        "classified",
+        "{{ config(materialized='ml_predict') }} select id, output, '{{ var('round', 1) }}' as round from ML_PREDICT("
+        "TABLE (select id, (id % 3)::varchar as review from {{ ref('a_rows') }}), MODEL {{ ref('upper') }}, "
+        "DESCRIPTOR(review))",
+    )
+    for number in range(30):
+        project.model(
+            f"swapped_{number}",
+            "{{ config(materialized='table', indexes=[{'columns': ['id']}]) }} "
+            "select id from {{ ref('a_rows') }} limit 9",
+        )
+    project.build("-s", "+classified")
+    for number in (2, 3):
+        result = project.dbt("build", "--vars", f"round: {number}")
+        assert result.status("classified") == "success", result.message("classified")
 
 
 def test_full_refresh(builds: Builds) -> None:
