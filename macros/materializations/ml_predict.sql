@@ -48,9 +48,10 @@
   {%- endif -%}
   {%- if result.remember -%}
     {#- In Python, which can catch an error: it must fail no build. dbt lets nothing but a materialization call Python. -#}
-    {%- do args.update(result.remember) -%}
+    {%- set noted = {'package_version': args.package_version, 'name': args.name, 'debug': args.debug} -%}
+    {%- do noted.update(result.remember) -%}
     {%- call statement('dbt_triton_note', language='python') -%}
-      {{- dbt_triton.python_step('note', args) -}}
+      {{- dbt_triton.python_step('note', noted) -}}
     {%- endcall -%}
     {%- do dbt_triton.step_result() -%}
   {%- endif -%}
