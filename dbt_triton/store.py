@@ -20,7 +20,7 @@ import pyarrow as pa
 from dbt_triton.engine import FailedRows
 from dbt_triton.errors import PERMANENT_REASONS, Reason
 from dbt_triton.inference_model.model import InferenceModel
-from dbt_triton.warehouse import DuckDBWarehouse, TableWriter, quote, same_relation
+from dbt_triton.warehouse import DuckDBWarehouse, TableWriter, checksum, quote, same_relation
 
 KEY = "ml_key"
 FINGERPRINT = "ml_fingerprint"
@@ -155,13 +155,17 @@ class PredictionStore:
     def checksum(self) -> str:
         """The SQL of the number of rows of this fingerprint, and of a checksum of them."""
         columns = [KEY, *(quote(column.name) for column in self._model.outputs), ERROR]
-        values = f"hash(hash({', '.join(columns)}))"
-        return f"(select concat(count(*), ' ', coalesce(sum({values}), 0)) from {self.relation} where {self._ours})"
+        return checksum(self.current, columns)
 
     def comment(self, warehouse: DuckDBWarehouse) -> str | None:
         """Return the comment of the table."""
         found = warehouse.rows(f"select comment from duckdb_tables() where {same_relation(self.relation)}")
         return found[0]["comment"] if found else None
+
+    @property
+    def forget_comment(self) -> str:
+        """The statement that takes the comment away."""
+        return f"comment on table {self.relation} is null"
 
     @property
     def forget_others(self) -> str:

@@ -136,8 +136,8 @@ class _Scanner:
                 self._parenthesis(scopes)
             elif self._at_call():
                 self.calls.append(self._call(scopes))
-            elif wrapper := self._at_wrapped_call():
-                self.calls.append(self._wrapped_call(scopes, wrapper))
+            elif self._at_wrapped_call():
+                self.calls.append(self._wrapped_call(scopes))
             elif tokens.is_type(TokenType.SEMICOLON):
                 self._semicolon()
             else:
@@ -187,19 +187,19 @@ class _Scanner:
             and not tokens.is_type(TokenType.DOT, ahead=ahead - 1)
         )
 
-    def _at_wrapped_call(self) -> int:
-        """Return how many tokens stand before the call in Flink's TABLE(ML_PREDICT(…)), with or without LATERAL."""
+    def _at_wrapped_call(self) -> bool:
+        """Tell whether Flink's TABLE(ML_PREDICT(…)) stands at the cursor, with or without LATERAL."""
         words = 2 if self.tokens.is_word("LATERAL") else 1
         wrapped = self.tokens.is_word("TABLE", ahead=words - 1) and self.tokens.is_type(TokenType.L_PAREN, ahead=words)
-        return words + 1 if wrapped and self._at_call(ahead=words + 1) else 0
+        return wrapped and self._at_call(ahead=words + 1)
 
-    def _wrapped_call(self, scopes: tuple[Scope, ...], wrapper: int) -> Call:
-        start = self.tokens.peek()
-        for _ in range(wrapper):
+    def _wrapped_call(self, scopes: tuple[Scope, ...]) -> Call:
+        start = self.tokens.next().start
+        while not self._at_call():
             self.tokens.next()
         call = self._call(scopes)
         self.tokens.expect_type(TokenType.R_PAREN, ") after ML_PREDICT(…), to close TABLE(")
-        return replace(call, span=Span(start.start if start else call.span.start, self.tokens.previous_end))
+        return replace(call, span=Span(start, self.tokens.previous_end))
 
     def _call(self, scopes: tuple[Scope, ...]) -> Call:
         tokens = self.tokens

@@ -22,7 +22,7 @@ from dbt_triton.step.preflight import headers_of, preflight
 from dbt_triton.step.progress import reporter
 from dbt_triton.step.report import ended_early, failed_rows
 from dbt_triton.step.rewrite import Source, joined, sampled, stubbed
-from dbt_triton.step.unchanged import Target, built_of, forget_note
+from dbt_triton.step.unchanged import Target, built_of, is_note
 from dbt_triton.store import KEY_COLUMNS, Part, PredictionStore, key_halves, parts
 from dbt_triton.tensors import RequestFormat
 from dbt_triton.warehouse import DuckDBWarehouse, TableWriter, quote
@@ -116,10 +116,14 @@ class _Run:
         self.replacements[planned.call.span] = joined(planned, source, store)
         with self._warehouse.writer() as writer:
             known = store.prepare(self._warehouse, writer, retry_errors=planned.model.options.retry_errors)
-            if self._is_unchanged(source, store):
+            comment = store.comment(self._warehouse)
+            if self._is_unchanged(source, store, comment):
                 self.rows_reused += rows
                 self._judge_failures(planned, source, store)
                 return
+            if is_note(comment):
+                # Until the table is made, it is not known what it is made of.
+                writer.execute(store.forget_comment)
             known = self._prepare(store, planned, writer, known)
             queries = _inputs_queries(planned, source, store, parts(rows, size), anything_known=known > 0)
             at_most = rows - known if known < rows else rows
@@ -134,12 +138,14 @@ class _Run:
             self.rows_reused += rows - sent.rows - sent.rows_failed
         self._judge_failures(planned, source, store)
 
-    def _is_unchanged(self, source: Source, store: PredictionStore) -> bool:
+    def _is_unchanged(self, source: Source, store: PredictionStore, comment: str | None) -> bool:
         """Tell whether the table is what would be built; if it is not, note what it will be built of."""
+        if comment is not None and not is_note(comment):
+            return False  # somebody else's comment stays
         built = built_of(self._plan, self._target, store, source, self._warehouse)
         if built is None:
             return False
-        self.unchanged = built.is_unchanged()
+        self.unchanged = built.is_unchanged(comment)
         self.remember = None if self.unchanged else built.to_remember
         return self.unchanged
 
@@ -151,9 +157,6 @@ class _Run:
     def _prepare(self, store: PredictionStore, planned: PlannedCall, writer: TableWriter, rows: int) -> int:
         """Make the store ready. Returns how many of its rows need not be sent again."""
         options = planned.model.options
-        # Until the table is made, it is not known what it is made of.
-        if forget := forget_note(store, self._warehouse):
-            writer.execute(forget)
         # The steps of a sequence belong together: it starts again.
         if self._full_refresh or planned.in_order or options.cache == "off":
             store.clear(writer)

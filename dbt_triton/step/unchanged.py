@@ -20,7 +20,7 @@ from dbt_triton.step.plan import Plan
 from dbt_triton.step.repeatable import is_repeatable
 from dbt_triton.step.rewrite import Source, joined
 from dbt_triton.store import PredictionStore
-from dbt_triton.warehouse import DuckDBWarehouse, WarehouseError, literal, quote, same_relation, text_literal
+from dbt_triton.warehouse import DuckDBWarehouse, WarehouseError, checksum, literal, quote, same_relation, text_literal
 
 logger = logging.getLogger("dbt_triton.step")
 
@@ -92,8 +92,8 @@ class BuiltOf:
             _surroundings(plan, source, warehouse),
         ]
         self._statement = hashlib.sha256(json.dumps(depends_on, default=str).encode()).hexdigest()
-        checksum = _checksum(source.relation, _exact(columns))
-        self._input = warehouse.rows(f"select {checksum} as checksum")[0]["checksum"]
+        rows = checksum(source.relation, _exact(columns))
+        self._input = warehouse.rows(f"select {rows} as checksum")[0]["checksum"]
 
     @property
     def note(self) -> str:
@@ -105,12 +105,11 @@ class BuiltOf:
             f"coalesce((select string_agg(sql, ';' order by sql) from duckdb_indexes() where {of}), ''))"
         )
         known = literal(f"{_NOTE}{self._statement}, input {self._input}, predictions ", "VARCHAR")
-        table = _checksum(relation, _as_they_are(self._columns))
+        table = checksum(relation, _as_they_are(self._columns))
         return f"select {known} || {self._store.checksum} || ', table ' || {table} || ' ' || {definition}"
 
-    def is_unchanged(self) -> bool:
-        """Tell whether the table is what would be built."""
-        noted = self._store.comment(self._warehouse)
+    def is_unchanged(self, noted: str | None) -> bool:
+        """Tell whether the table is what would be built, by the comment of its store."""
         if not self._target.exists or noted is None or f"{self._statement}, input {self._input}," not in noted:
             return False
         try:
@@ -143,9 +142,6 @@ def built_of(
     planned = plan.calls[0]
     if target is None or planned.model.options.cache != "persistent" or planned.in_order or len(plan.calls) > 1:
         return None
-    comment = store.comment(warehouse)
-    if comment is not None and not comment.startswith(_NOTE):
-        return None
     try:
         if not is_repeatable(plan.statement.render({planned.call.span: _OPERAND}), _OPERAND, warehouse):
             return None
@@ -170,11 +166,9 @@ def take_note(note: str, store: str, warehouse: DuckDBWarehouse) -> None:
         logger.debug("no note of what the table is built of: %s", error)
 
 
-def forget_note(store: PredictionStore, warehouse: DuckDBWarehouse) -> str | None:
-    """Return the statement that takes away the note of an earlier build, if there is one."""
-    comment = store.comment(warehouse)
-    noted = comment is not None and comment.startswith(_NOTE)
-    return f"comment on table {store.relation} is null" if noted else None
+def is_note(comment: str | None) -> bool:
+    """Tell whether the comment of a store is a note of ours."""
+    return comment is not None and comment.startswith(_NOTE)
 
 
 def _surroundings(plan: Plan, source: Source, warehouse: DuckDBWarehouse) -> list[dict[str, Any]]:
@@ -217,11 +211,3 @@ def _as_they_are(columns: Columns) -> list[str]:
         elif _LEVEL.search(kind):
             values.append(f"len({column})")  # an empty list has the hash of NULL
     return values
-
-
-def _checksum(relation: str, values: Sequence[str]) -> str:
-    """Return the SQL of the number of rows, and of a checksum of them in any order.
-
-    DuckDB joins the hashes of values by XOR. Hashed once more, they do not cancel out where two rows swap a value.
-    """
-    return f"(select concat(count(*), ' ', coalesce(sum(hash(hash({', '.join(values)}))), 0)) from {relation})"

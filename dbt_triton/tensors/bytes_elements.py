@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-Numbers = np.ndarray[Any, np.dtype[np.int64]]
+from dbt_triton.tensors.arrays import Integers
 
 _LENGTH_BYTES = 4
 #: What a page can hold, less its header, as its size is an int32, and what pyarrow puts into one row group. More is
@@ -43,7 +43,7 @@ if "binary_type" in inspect.signature(pq.ParquetFile).parameters:  # before pyar
     _READ["binary_type"] = pa.large_binary()
 
 
-def encode_bytes(values: pa.Array) -> tuple[memoryview, Numbers]:
+def encode_bytes(values: pa.Array) -> tuple[memoryview, Integers]:
     """Lay the elements of a large_binary array without NULLs behind their lengths.
 
     Returns:
@@ -66,7 +66,7 @@ def encode_bytes(values: pa.Array) -> tuple[memoryview, Numbers]:
     return memoryview(sink.getvalue())[end - size : end], starts
 
 
-def decode_bytes(parts: Sequence[memoryview], counts: Numbers) -> pa.Array | None:
+def decode_bytes(parts: Sequence[memoryview], counts: Integers) -> pa.Array | None:
     """Decode BYTES elements to large_binary.
 
     Args:

@@ -68,6 +68,7 @@ RESTLESS: dict[str, tuple[str, str]] = {
     "doubled": ("id", ""),
     "float_array": ("floats", ""),
 }
+CASES = [*STEADY, *CHANGES, *RESTLESS]
 ROWS = [(1, "fine", 1.5), (2, "dull", 0.0), (3, "dull", 2.0), (4, None, None)]
 
 
@@ -81,10 +82,9 @@ class Builds:
 
     def build(self, *arguments: str) -> None:
         """Mark every table, build, and note which have kept their mark: one that is made again has lost it."""
-        cases = [*STEADY, *CHANGES, *RESTLESS]
         with duckdb.connect(str(self.project.database)) as connection:
             tables = {row[0] for row in connection.execute("select table_name from duckdb_tables()").fetchall()}
-            for case in tables.intersection(cases):
+            for case in tables.intersection(CASES):
                 connection.execute(f"comment on table {case} is 'marked'")
         self.results.append(self.project.dbt("build", *arguments))
         kept = self.project.query("select table_name from duckdb_tables() where comment = 'marked'")
@@ -111,9 +111,8 @@ class Builds:
 def builds(triton: Triton, serve: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Builds:
     """Run the builds."""
     project = DbtProject(tmp_path_factory.mktemp("unchanged") / "project")
-    cases = [*STEADY, *CHANGES, *RESTLESS]
     with duckdb.connect(str(project.database)) as connection:
-        for case in cases:
+        for case in CASES:
             name = "rows_of_a_view" if case == "of_a_view" else f"in_{case}"
             connection.execute(f"create table {name} (id bigint, review varchar, weight double)")
             connection.executemany(f"insert into {name} values (?, ?, ?)", ROWS)
@@ -122,7 +121,7 @@ def builds(triton: Triton, serve: Callable[[str], str], tmp_path_factory: pytest
         connection.execute("alter table in_float_array add column floats float[] default [0.0]")
     project.inference_model("upper", triton.url, serve("upper_plain"), cache="persistent")
     project.inference_model("upper_apart", triton.url, serve("upper"), cache="persistent")
-    for case in cases:
+    for case in CASES:
         config, options = STEADY.get(case, ("", ""))
         more, config = RESTLESS.get(case, ("", config))
         columns = "id, output" + (f", {more}" if more else "") + (", weight" if case in CHANGES else "")

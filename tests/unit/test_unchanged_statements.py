@@ -2,8 +2,8 @@ import duckdb
 import pytest
 
 from dbt_triton.step.repeatable import is_repeatable
-from dbt_triton.step.unchanged import _checksum, _exact, _NotComparableError
-from dbt_triton.warehouse import DuckDBWarehouse
+from dbt_triton.step.unchanged import _exact, _NotComparableError
+from dbt_triton.warehouse import DuckDBWarehouse, checksum
 
 TABLE = "dbt_triton_operand"
 REPEATABLE = [
@@ -103,16 +103,16 @@ def test_not_repeatable(warehouse: DuckDBWarehouse, statement: str) -> None:
 def test_checksum(warehouse: DuckDBWarehouse, kind: str, one: str, other: str) -> None:
     """Inputs that differ in one value, or in how often a row is there, have other checksums; order is no matter."""
 
-    def checksum(*values: str) -> object:
+    def checksum_of(*values: str) -> object:
         rows = ", ".join(f"({number % 2}, {value})" for number, value in enumerate(values))
         warehouse.execute(f"create or replace table inputs (id integer, value {kind})")
         warehouse.execute(f"insert into inputs values {rows}")
         columns = _exact(warehouse.describe("from inputs"))
-        return warehouse.rows(f"select {_checksum('inputs', columns)} as checksum")[0]["checksum"]
+        return warehouse.rows(f"select {checksum('inputs', columns)} as checksum")[0]["checksum"]
 
-    found = [checksum(*values) for values in ((one, one), (one, other), (other, one), (one, one, one), (one,))]
+    found = [checksum_of(*values) for values in ((one, one), (one, other), (other, one), (one, one, one), (one,))]
     assert len(set(found)) == len(found)
-    assert checksum(one, other, one) == checksum(one, other, one)
+    assert checksum_of(one, other, one) == checksum_of(one, other, one)
 
 
 @pytest.mark.parametrize(
