@@ -14,11 +14,14 @@ from typing import Any, Self
 import duckdb
 import pyarrow as pa
 
+from dbt_triton.dbt_connection import note_no_transaction
 from dbt_triton.errors import DbtTritonError
 
 #: The variable by which figures, SQL and errors reach Jinja.
 RESULT_VARIABLE = "dbt_triton_result"
 _READ_ROWS = 16_384
+#: DuckDB's words where there is nothing to commit.
+_NO_TRANSACTION = "no transaction is active"
 #: Of the query that is read to notice an interrupt. It is small, since DuckDB may run ahead of who reads it, and it is
 #: begun anew before the rest of it fits into DuckDB's buffer.
 _WATCH_ROWS, _WATCH_ROWS_READ, _WATCH_READS = 262_144, 2_048, 50
@@ -67,6 +70,27 @@ class DuckDBWarehouse:
     def set_result(self, result: Mapping[str, Any]) -> None:
         """Leave a result for Jinja, in a variable of the session."""
         self._session.execute(f"set variable {RESULT_VARIABLE} = {text_literal(json.dumps(result))}")
+
+    def end_transaction(self) -> None:
+        """Commit whatever transaction is open: it would not see what the store's cursor commits.
+
+        Jinja may have begun one while the model was compiled, a pre-hook in it. dbt is told that none is open any more.
+
+        Raises:
+            WarehouseError: the commit failed, so what the pre-hooks did is lost.
+        """
+        try:
+            self._session.execute("commit")
+        except duckdb.TransactionException as error:
+            if _NO_TRANSACTION not in str(error):
+                raise WarehouseError(f"what was done before the predictions cannot be committed: {error}") from error
+        except duckdb.Error as error:
+            raise WarehouseError(f"what was done before the predictions cannot be committed: {error}") from error
+        note_no_transaction()
+
+    def set_variable(self, name: str, value: str) -> None:
+        """Set a variable of the session; its value is never logged."""
+        self._fetch(f"set variable {name} = {text_literal(value)}")
 
     def describe(self, query: str) -> list[tuple[str, str]]:
         """Return the columns of a query and their types, without running it."""

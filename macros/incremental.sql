@@ -36,7 +36,11 @@
     if duckdb__dispatch_temporary_relation is defined else {'relation': make_temp_relation(target_relation), 'temporary': true} -%}
   {%- set temp_relation = temporary_relation.relation -%}
   {%- call statement('dbt_triton_increment') -%}
-    {{ create_table_as(temporary_relation.temporary, temp_relation, build_sql) }}
+    {#- Not dbt's create_table_as, which would run the sql_header once more. -#}
+    {%- set own = not temporary_relation.temporary %}
+    create or replace {{ '' if own else 'temporary' }} table {{ temp_relation.include(database=own, schema=own) }} as (
+      {{ build_sql }}
+    )
   {%- endcall -%}
   {%- set rows = run_query('select count(*) from ' ~ temp_relation).columns[0].values()[0] | int -%}
 
@@ -45,14 +49,17 @@
   {%- set dest_columns = process_schema_changes(on_schema_change, temp_relation, target_relation)
     or adapter.get_columns_in_relation(target_relation) -%}
   {%- set strategy_macro = adapter.get_incremental_strategy_macro(context, dbt_triton.incremental_strategy()) -%}
+  {%- set strategy_sql = strategy_macro({
+    'target_relation': target_relation,
+    'temp_relation': temp_relation,
+    'unique_key': config.get('unique_key'),
+    'dest_columns': dest_columns,
+    'incremental_predicates': config.get('predicates', none) or config.get('incremental_predicates', none),
+  }) | trim -%}
+  {#- A merge brings the sql_header, which was run before the step. -#}
+  {%- set header = (config.get('sql_header', '') or '') | trim -%}
   {%- call statement('main') -%}
-    {{ strategy_macro({
-      'target_relation': target_relation,
-      'temp_relation': temp_relation,
-      'unique_key': config.get('unique_key'),
-      'dest_columns': dest_columns,
-      'incremental_predicates': config.get('predicates', none) or config.get('incremental_predicates', none),
-    }) }}
+    {{ strategy_sql[header | length:] if strategy_sql.startswith(header) else strategy_sql }}
   {%- endcall -%}
   {%- if not temporary_relation.temporary -%}{%- do adapter.drop_relation(temp_relation) -%}{%- endif -%}
   {{- return(rows) -}}

@@ -126,6 +126,7 @@ def _run(
     _configure_logging(debug=bool(args.get("debug")))
     try:
         _check_versions(str(args["package_version"]))
+        warehouse.end_transaction()
         result = work(args, warehouse)
     except SqlSyntaxError as error:
         result = {"error": f"dbt-triton cannot read the SQL of {args['name']}, {error}"}

@@ -1,9 +1,17 @@
-{#- Pre-hooks are committed before the step, which must see what they built. -#}
-{% macro run_hooks_before_step() -%}
-  {{ run_hooks(pre_hooks, inside_transaction=False) }}
-  {{ run_hooks(pre_hooks, inside_transaction=True) }}
-  {#- Without such a hook no transaction is open, and dbt-duckdb 1.10 logs a commit of nothing as an error. -#}
-  {%- if pre_hooks | selectattr('transaction', 'equalto', true) | list -%}{%- do adapter.commit() -%}{%- endif -%}
+{#-
+  What comes before a step: hooks, and then the sql_header, once for the plan, the step and the table, which share the session.
+
+  The step commits whatever transaction is open then, so that it sees what the hooks built.
+-#}
+{% macro run_before_step(hooks=true) -%}
+  {%- if hooks -%}
+    {{ run_hooks(pre_hooks, inside_transaction=False) }}
+    {{ run_hooks(pre_hooks, inside_transaction=True) }}
+  {%- endif -%}
+  {%- set header = config.get('sql_header', '') or '' -%}
+  {%- if header | trim -%}
+    {%- call statement('dbt_triton_header', auto_begin=False) -%} {{ header }} {%- endcall -%}
+  {%- endif -%}
 {%- endmacro %}
 
 
@@ -68,6 +76,7 @@
   {%- set target_relation = this.incorporate(type='table') -%}
   {%- set rows = run_query('select count(*) from ' ~ target_relation).columns[0].values()[0] | int -%}
   {%- do persist_docs(target_relation, model) -%}
+  {%- do adapter.commit() -%}
   {{- dbt_triton.run_statements(clean_up) -}}
   {{- return({'relation': target_relation, 'rows': rows}) -}}
 {%- endmacro %}
@@ -95,7 +104,6 @@
 
 
 {% macro create_or_replace_table_as(relation, select_sql) -%}
-  {{ config.get('sql_header', '') or '' }}
   {% if config.get('contract').enforced -%}
     create or replace table {{ relation }} {{ get_table_columns_and_constraints() }} ;
     insert into {{ relation }} {{ get_column_names() }} (

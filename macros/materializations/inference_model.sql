@@ -3,7 +3,7 @@
   {%- set args = dbt_triton.step_arguments() -%}
   {%- do args.update({'meta': config.get('meta', {}).get('inference_model')}) -%}
 
-  {{ dbt_triton.run_hooks_before_step() }}
+  {{ dbt_triton.run_before_step() }}
 
   {#- Not called 'main': dbt writes the text of that statement to target/run, and a literal token may be in it. -#}
   {%- call statement('dbt_triton_model', language='python') -%}

@@ -2,8 +2,8 @@
   A SELECT with ML_PREDICT calls becomes a table.
 
   The order matters: the predictions are made before the transaction begins (a transaction would not see what a
-  second cursor commits), and the table is made within it. A pre-hook is committed before the predictions, which
-  must see what it built; a later failure does not roll it back.
+  second cursor commits), and the table is made within it. Each step first commits what is open: what a pre-hook did,
+  or Jinja while the model was compiled. A later failure does not roll that back.
 -#}
 {% materialization ml_predict, adapter='duckdb', supported_languages=['sql'] %}
   {#- Refuses a strategy that cannot work before anything is done. -#}
@@ -17,7 +17,7 @@
     'full_refresh': should_full_refresh(),
   }) -%}
 
-  {%- if not dry_run -%}{{ dbt_triton.run_hooks_before_step() }}{%- endif -%}
+  {{- dbt_triton.run_before_step(hooks=not dry_run) -}}
 
   {%- call statement('dbt_triton_plan', language='python') -%}
     {{- dbt_triton.python_step('plan', args) -}}
