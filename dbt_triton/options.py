@@ -87,6 +87,8 @@ class Options(BaseModel):
     cache: Annotated[Literal["run", "persistent", "off"], BeforeValidator(read.off), BeforeValidator(read.lower)] = (
         "run"
     )
+    cache_scope: Annotated[Literal["endpoint", "model"], BeforeValidator(read.lower)] = "endpoint"
+    cache_version: Text | None = None
     pad: Annotated[str | None, BeforeValidator(read.scalar_text)] = None
     batch_dim: Flag = False
     classification: Annotated[int, BeforeValidator(read.integer), Field(ge=1)] | None = None

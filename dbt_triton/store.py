@@ -4,26 +4,30 @@ A prediction is found by a hash of its inputs (``ml_key``) and the fingerprint o
 (``ml_fingerprint``). A failed run leaves the table for the next one; a finished run drops it after its commit, unless
 ``cache`` is persistent. A failed row has NULL outputs and says why: ``ml_error``, ``ml_reason``, ``ml_http_status``
 (the HTTP code) and ``ml_attempts``.
-
-Keys are 128-bit numbers within DuckDB, where they are hashed and joined several times faster than texts or BLOBs.
-They do not survive Arrow, so they travel as two 64-bit halves.
 """
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pyarrow as pa
 
 from dbt_triton.engine import FailedRows
-from dbt_triton.errors import PERMANENT_REASONS, Reason
+from dbt_triton.errors import PERMANENT_REASONS, DbtTritonError, Reason
 from dbt_triton.inference_model.model import InferenceModel
-from dbt_triton.warehouse import DuckDBWarehouse, TableWriter, checksum, quote, same_relation
+from dbt_triton.keys import FINGERPRINT, KEY, SALT, WHOLE, Part, key_expression, key_halves, key_of_halves
+from dbt_triton.warehouse import (
+    DuckDBWarehouse,
+    TableWriter,
+    WarehouseError,
+    checksum,
+    quote,
+    same_relation,
+    text_literal,
+)
 
-KEY = "ml_key"
-FINGERPRINT = "ml_fingerprint"
 ERROR = "ml_error"
 _FAILURE_COLUMNS = (
     (ERROR, "VARCHAR"),
@@ -32,68 +36,31 @@ _FAILURE_COLUMNS = (
     ("ml_attempts", "INTEGER"),
 )
 _ARROW_VIEW = "dbt_triton_chunk"
-#: What DuckDB keeps of an input besides its value while it looks for distinct ones, about.
-_BYTES_A_ROW = 64
-_PART_BYTES = 128 * 2**20
-_MAX_PARTS = 32
+_SALT_BYTES = 16
+#: A table is ours if it has these columns.
+_OURS = frozenset({KEY, FINGERPRINT, *(name for name, _ in _FAILURE_COLUMNS)})
 
 
-#: How many columns of a record batch are the key.
-KEY_COLUMNS = 2
-
-
-def key_expression(columns: Sequence[str]) -> str:
-    """Return the SQL of the key of a row: an MD5 over its input values, as a UHUGEINT.
-
-    One text is hashed as it is. Several values are joined with their lengths, so that no two rows look alike.
-    A key of NULL means that a value is NULL: such a row is not sent.
+def refusal(relation: str, warehouse: DuckDBWarehouse) -> str | None:
+    """Say why a relation cannot be a prediction store: another table of that name is never touched.
 
     Args:
-        columns: SQL expressions, cast to the types of INPUT.
+        relation: the quoted name.
+        warehouse: the session.
+
+    Returns:
+        A sentence, or None where there is no such relation, or one of ours.
     """
-    if len(columns) == 1:
-        return f"md5_number(cast({columns[0]} as varchar))"
-    texts = [f"cast({column} as varchar)" for column in columns]
-    joined = " || ".join(f"strlen({text}) || ':' || {text}" for text in texts)
-    return f"md5_number({joined})"
-
-
-def key_halves(key: str) -> str:
-    """Return the SQL of a key's two halves, for Arrow."""
-    return f"cast({key} >> 64 as ubigint), cast({key} & {2**64 - 1} as ubigint)"
-
-
-def key_of_halves(high: str, low: str) -> str:
-    """Return the SQL of the key that two halves make."""
-    return f"((cast({high} as uhugeint) << 64) | {low})"
-
-
-@dataclass(frozen=True)
-class Part:
-    """One of ``count`` parts of the inputs, of about equal size; equal inputs are in one part."""
-
-    number: int
-    count: int
-
-    def condition(self, values: Sequence[str]) -> str:
-        """Return the SQL that is true for the inputs of this part."""
-        if self.count == 1:
-            return "true"
-        texts = ", ".join(f"cast({value} as varchar)" for value in values)
-        return f"hash({texts}) % {self.count} = {self.number}"
-
-
-def parts(rows: int, size: int) -> list[Part]:
-    """Cut inputs into parts whose distinct values take about 128 MB each.
-
-    Each part is one more scan of the input, so there are not many of them, whatever its size.
-
-    Args:
-        rows: how many there are.
-        size: of their values, in bytes.
-    """
-    count = min(max(-(-(size + rows * _BYTES_A_ROW) // _PART_BYTES), 1), _MAX_PARTS)
-    return [Part(number, count) for number in range(count)]
+    try:
+        names = {name for name, _ in warehouse.describe(f"select * from {relation}")}
+    except WarehouseError:
+        return None
+    if names >= _OURS:
+        return None
+    return (
+        f"predictions are kept in {relation}, but what is there is no prediction store: it has no "
+        f"{', '.join(sorted(_OURS - names))}. Rename it, or give the predicting model another alias"
+    )
 
 
 class PredictionStore:
@@ -108,8 +75,34 @@ class PredictionStore:
     def __init__(self, relation: str, model: InferenceModel, fingerprint: str) -> None:
         self.relation = relation
         self.fingerprint = fingerprint
+        self.salt = ""
         self._model = model
         self._lock = threading.Lock()
+
+    def unlock(self, warehouse: DuckDBWarehouse, variable: str) -> None:
+        """Put the salt of this fingerprint's keys into a variable of the session; without stored keys, a new one."""
+        self.salt = self.salt or self._stored_salt(warehouse) or secrets.token_hex(_SALT_BYTES)
+        warehouse.set_variable(variable, self.salt)
+
+    def _stored_salt(self, warehouse: DuckDBWarehouse) -> str | None:
+        try:
+            found = warehouse.rows(f"select {SALT} as salt from {self.relation} where {self._ours} limit 1")
+        except WarehouseError:
+            return None  # there is no store yet, or one of another shape
+        return str(found[0]["salt"]) if found else None
+
+    def check_keys(self, warehouse: DuckDBWarehouse) -> None:
+        """Check that no key is there twice, since a join would then multiply rows.
+
+        Raises:
+            DbtTritonError: one is.
+        """
+        counted = f"select count(*) - count(distinct {KEY}) as more from {self.current}"
+        if int(warehouse.rows(counted)[0]["more"]):
+            raise DbtTritonError(
+                f"the prediction store {self.relation} has more than one prediction for an input. Somebody else has "
+                "written to it: drop it with `dbt run-operation dbt_triton.clear_predictions`, and build again"
+            )
 
     def prepare(self, warehouse: DuckDBWarehouse, writer: TableWriter, *, retry_errors: bool) -> int:
         """Create the table, or keep the one that an earlier run left if its columns still fit.
@@ -124,7 +117,7 @@ class PredictionStore:
         Returns:
             How many rows of this fingerprint it holds that need not be sent again.
         """
-        columns = [(KEY, "UHUGEINT"), (FINGERPRINT, "VARCHAR")]
+        columns = [(KEY, "UHUGEINT"), (FINGERPRINT, "VARCHAR"), (SALT, "VARCHAR")]
         columns += [(column.name, column.duckdb_type) for column in self._model.outputs]
         columns += _FAILURE_COLUMNS
         definition = ", ".join(f"{quote(name)} {kind}" for name, kind in columns)
@@ -212,7 +205,8 @@ class PredictionStore:
         self._insert(writer, pa.concat_tables(pieces), [*nothing, *(name for name, _ in _FAILURE_COLUMNS)])
 
     def _insert(self, writer: TableWriter, table: pa.Table, values: Sequence[str]) -> None:
-        selected = ", ".join([key_of_halves("high", "low"), f"'{self.fingerprint}'", *values])
+        constant = [text_literal(text) for text in (self.fingerprint, self.salt)]
+        selected = ", ".join([key_of_halves("high", "low"), *constant, *values])
         with self._lock:
             writer.append(f"insert into {self.relation} select {selected} from {_ARROW_VIEW}", _ARROW_VIEW, table)
 
@@ -222,8 +216,9 @@ class PredictionStore:
         values: Sequence[str],
         key: str,
         *,
+        salt: str,
         anything_known: bool,
-        part: Part = Part(0, 1),
+        part: Part = WHOLE,
         has_rowid: bool = True,
     ) -> str:
         """Return the query for the distinct inputs that have no prediction yet: the key's halves, then the values.
@@ -232,6 +227,7 @@ class PredictionStore:
             source: the FROM clause of the input.
             values: SQL expressions of the inputs, cast to the types of INPUT.
             key: the SQL of the key.
+            salt: the SQL of its salt.
             anything_known: whether the store has rows of this fingerprint.
             part: which of the inputs. Finding the distinct ones takes memory for all that are looked at.
             has_rowid: whether the input has DuckDB's own ``rowid``, and no column of that name.
@@ -239,11 +235,11 @@ class PredictionStore:
         within = part.condition(values)
         types = [column.duckdb_type for column in self._model.inputs]
         # A key of something else than the value is that of a value which is none of its type, and must be told so.
-        if types == ["VARCHAR"] and key == key_expression(values):
+        if types == ["VARCHAR"] and key == key_expression(values, salt):
             return (
-                self._unknown_texts(source, values[0], within)
+                self._unknown_texts(source, values[0], salt, within)
                 if anything_known
-                else _distinct_texts(source, values[0], within)
+                else _distinct_texts(source, values[0], salt, within)
             )
         columns = ", ".join(f"{value} as value_{position}" for position, value in enumerate(values))
         firsts = ", ".join(f"any_value(value_{position})" for position in range(len(values)))
@@ -265,11 +261,11 @@ class PredictionStore:
             f"where known.{self._ours} and known.{KEY} = pending.{KEY})"
         )
 
-    def _unknown_texts(self, source: str, value: str, within: str) -> str:
+    def _unknown_texts(self, source: str, value: str, salt: str, within: str) -> str:
         """Return the query for distinct texts without a prediction: most have one, so that is looked at first."""
         return (
             f"select {key_halves(KEY)}, value_0 from (select distinct pending.{KEY}, value_0 "
-            f"from (select md5_number(encode({value})) as {KEY}, encode({value}) as value_0 "
+            f"from (select md5_number(encode({salt}) || encode({value})) as {KEY}, encode({value}) as value_0 "
             f"from {source} where {value} is not null and {within}) as pending where {self._unknown})"
         )
 
@@ -289,12 +285,12 @@ def _first_rows(source: str, values: Sequence[str], key: str, within: str, unkno
     )
 
 
-def _distinct_texts(source: str, value: str, within: str) -> str:
+def _distinct_texts(source: str, value: str, salt: str, within: str) -> str:
     """Return the query for distinct texts and their keys, which costs half of a query for distinct keys.
 
     They are compared as bytes, as the key is: two texts that a collation takes for one are two inputs.
     """
     return (
-        f"select {key_halves(KEY)}, value_0 from (select md5_number(value_0) as {KEY}, value_0 "
+        f"select {key_halves(KEY)}, value_0 from (select md5_number(encode({salt}) || value_0) as {KEY}, value_0 "
         f"from (select distinct encode({value}) as value_0 from {source} where {value} is not null and {within}))"
     )

@@ -147,12 +147,13 @@ def _model_problems(model: InferenceModel, served: ServedModel) -> list[tuple[bo
 
 
 def fingerprint(model: InferenceModel, version: str) -> str:
-    """Hash everything that changes an answer: the model, its version, the schema, and the options that matter.
+    """Hash everything that changes an answer: the server, the model, its version, the schema, the options that matter.
 
-    Not the endpoint, nor the batch size: moving the server costs nothing.
+    Not the batch size. The headers are part of it as they are written, with ``${NAME}`` unread, since a gateway may
+    choose a tenant by them. With ``cache-scope`` = ``model``, server and headers are not: moving it costs nothing.
     """
     options = model.options
-    parts = {
+    parts: dict[str, object] = {
         "model": options.model_name,
         "version": version,
         "inputs": [(column.name.lower(), column.type.kind, column.duckdb_type) for column in model.inputs],
@@ -162,6 +163,11 @@ def fingerprint(model: InferenceModel, version: str) -> str:
         "pad": options.pad,
         "classification": options.classification,
     }
+    if options.cache_scope == "endpoint":
+        headers = {name.lower(): value for name, value in options.custom_headers.items()}
+        parts |= {"endpoint": options.endpoint, "headers": headers, "token": options.auth_token}
+    if options.cache_version is not None:
+        parts["cache_version"] = options.cache_version
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:FINGERPRINT_LENGTH]
 
 

@@ -12,7 +12,9 @@ from dbt_triton.options import STUB, STUB_PREFIX, TENSOR_PREFIX, Options, parse_
 from dbt_triton.tensors import Datatype, SqlType, datatype_of_sql, parse_sql_type
 
 #: The store's own columns; an OUTPUT of that name would collide with them.
-RESERVED_OUTPUTS = frozenset({"ml_key", "ml_fingerprint", "ml_error", "ml_reason", "ml_http_status", "ml_attempts"})
+RESERVED_OUTPUTS = frozenset(
+    {"ml_key", "ml_fingerprint", "ml_salt", "ml_error", "ml_reason", "ml_http_status", "ml_attempts"}
+)
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from dbt_triton.engine.source import exact_batches
 from dbt_triton.engine.stats import Figures
 from dbt_triton.errors import PERMANENT_REASONS
 from dbt_triton.inference_model import Binding
+from dbt_triton.keys import FINGERPRINT, KEY
 from dbt_triton.step.plan import Plan, PlannedCall
 from dbt_triton.step.predict import request_format
 from dbt_triton.step.preflight import preflight
 from dbt_triton.step.rewrite import sampled
-from dbt_triton.store import ERROR, FINGERPRINT, KEY
+from dbt_triton.store import ERROR, PredictionStore
 from dbt_triton.warehouse import DuckDBWarehouse, WarehouseError
 
 _INPUT = "dbt_triton_dry_run_input"
@@ -81,6 +82,7 @@ def _reads_predictions(plan: Plan, planned: PlannedCall) -> bool:
 def _count(
     plan: Plan, planned: PlannedCall, binding: Binding, warehouse: DuckDBWarehouse, *, full_refresh: bool
 ) -> DryRun:
+    PredictionStore(planned.store, planned.model, binding.fingerprint).unlock(warehouse, planned.salt_variable)
     query = sampled(planned, plan.statement.input_query(planned.call, {}))
     values = ", ".join(f"{value} as value_{position}" for position, value in enumerate(planned.values))
     warehouse.execute(

@@ -15,10 +15,11 @@ from dbt_triton.ddl.ml_predict import Span
 from dbt_triton.ddl.tokens import Tokens
 from dbt_triton.errors import ConfigurationError, DbtTritonError
 from dbt_triton.inference_model import InferenceModel, model_from_row
+from dbt_triton.keys import key_expression, salt_of_session
 from dbt_triton.options import STUB_PREFIX
 from dbt_triton.step.stub import stub_values
 from dbt_triton.step.values import value_of
-from dbt_triton.store import ERROR, key_expression
+from dbt_triton.store import ERROR, refusal
 from dbt_triton.warehouse import DuckDBWarehouse, WarehouseError, literal, quote
 
 #: Aliases within the rewritten call; no name of the user's SQL can be seen there.
@@ -41,6 +42,7 @@ class PlannedCall:
         error_name: the name of the column that says why a row failed, with ``on-error`` = ``null``.
         is_table: whether the input is a table that can be read twice.
         store: the quoted relation of the prediction store.
+        salt_variable: of the session, where the salt of the keys is while the call is carried out.
         sequence_by: the columns whose values are the keys of sequences, as SQL.
         order_by: the order of the rows of a sequence, as SQL.
     """
@@ -54,6 +56,7 @@ class PlannedCall:
     error_name: str | None
     is_table: bool
     store: str
+    salt_variable: str
     sequence_by: tuple[str, ...] = ()
     order_by: tuple[str, ...] = ()
 
@@ -70,7 +73,12 @@ class PlannedCall:
     @property
     def key(self) -> str:
         """The SQL of a row's key."""
-        return key_expression(self.key_values)
+        return key_expression(self.key_values, self.salt)
+
+    @property
+    def salt(self) -> str:
+        """The SQL of the salt of the keys."""
+        return salt_of_session(self.salt_variable)
 
     def check_form(self, source: str) -> str:
         """Return what stands for the call where no prediction is needed: NULLs of the right types."""
@@ -162,6 +170,10 @@ class _Planner:
         routed = model.options.on_error == "null"
         outputs = output_names(names, [*added, ERROR] if routed else added)
         self._check_values(model, where)
+        store = self._store(number)
+        refused = None if model.is_stub else refusal(store, self._warehouse)
+        if refused is not None:
+            self.problems.append(f"{where}: {refused}")
         planned = PlannedCall(
             call=call,
             model=model,
@@ -174,7 +186,8 @@ class _Planner:
             is_table=call.relation is not None
             and model.options.sample is None
             and self._warehouse.is_table(call.relation),
-            store=self._store(number),
+            store=store,
+            salt_variable=f"dbt_triton_salt_{number}",
             sequence_by=tuple(self._named("sequence-by", model.options.sequence_by, names, where)),
             order_by=tuple(self._named("order-by", model.options.order_by, names, where)),
         )

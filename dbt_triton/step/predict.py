@@ -17,13 +17,14 @@ from dbt_triton.ddl.ml_predict import Span
 from dbt_triton.engine import Engine, FailedRows, RunError, RunStats, SequenceEngine
 from dbt_triton.errors import DbtTritonError
 from dbt_triton.inference_model import Binding
+from dbt_triton.keys import KEY_COLUMNS, Part, key_halves, parts
 from dbt_triton.step.plan import Plan, PlannedCall, unused_name
 from dbt_triton.step.preflight import headers_of, preflight
 from dbt_triton.step.progress import reporter
 from dbt_triton.step.report import ended_early, failed_rows
 from dbt_triton.step.rewrite import Source, joined, sampled, stubbed
 from dbt_triton.step.unchanged import Target, built_of, is_note
-from dbt_triton.store import KEY_COLUMNS, Part, PredictionStore, key_halves, parts
+from dbt_triton.store import PredictionStore
 from dbt_triton.tensors import RequestFormat
 from dbt_triton.warehouse import DuckDBWarehouse, TableWriter, quote
 
@@ -116,6 +117,7 @@ class _Run:
         self.replacements[planned.call.span] = joined(planned, source, store)
         with self._warehouse.writer() as writer:
             known = store.prepare(self._warehouse, writer, retry_errors=planned.model.options.retry_errors)
+            store.unlock(self._warehouse, planned.salt_variable)
             comment = store.comment(self._warehouse)
             if self._is_unchanged(source, store, comment):
                 self.rows_reused += rows
@@ -136,6 +138,7 @@ class _Run:
         self.stats += sent
         if known:
             self.rows_reused += rows - sent.rows - sent.rows_failed
+        store.check_keys(self._warehouse)
         self._judge_failures(planned, source, store)
 
     def _is_unchanged(self, source: Source, store: PredictionStore, comment: str | None) -> bool:
@@ -251,6 +254,7 @@ def _inputs_queries(
                 source.relation,
                 planned.values,
                 source.key,
+                salt=planned.salt,
                 anything_known=anything_known,
                 part=part,
                 has_rowid=has_rowid,

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from dbt_triton.engine import RunError
+from dbt_triton.keys import KEY, key_expression, key_of_halves, salt_of_store
 from dbt_triton.step.plan import PlannedCall, unused_name
 from dbt_triton.step.rewrite import Source
-from dbt_triton.store import ERROR, KEY, PredictionStore, key_of_halves
+from dbt_triton.store import ERROR, PredictionStore
 from dbt_triton.warehouse import DuckDBWarehouse, quote
 
 _SHOWN_ROWS = 3
@@ -67,11 +68,12 @@ def failed_rows(
 
 def _every_row(planned: PlannedCall, store: PredictionStore) -> str:
     """Say how to select the rows, unless they are those of a query, the steps of a sequence, or have a long key."""
-    if planned.call.relation is None or planned.in_order or len(planned.key) > _SHOWN_KEY:
+    if planned.call.relation is None or planned.in_order or sum(map(len, planned.key_values)) > _SHOWN_KEY:
         return ""
+    key = key_expression(planned.key_values, salt_of_store(store.relation, store.fingerprint))
     relation = ".".join(map(quote, planned.call.relation))
     failed = f"select {KEY} from {store.relation} where {ERROR} is not null"
-    return f"  Every row: select * from {relation} where {planned.key} in ({failed})\n"
+    return f"  Every row: select * from {relation} where {key} in ({failed})\n"
 
 
 def _model(planned: PlannedCall) -> str:

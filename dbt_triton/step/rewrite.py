@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from dbt_triton.keys import KEY, key_expression
 from dbt_triton.step.plan import INPUT_ALIAS, STORE_ALIAS, PlannedCall, unused_name
 from dbt_triton.step.stub import stub_expression
-from dbt_triton.store import ERROR, KEY, PredictionStore
+from dbt_triton.store import ERROR, PredictionStore
 from dbt_triton.warehouse import literal, quote
 
 
@@ -78,7 +79,8 @@ def stubbed(planned: PlannedCall, query: str) -> str:
     ]
     if planned.error_name is not None:
         columns.append(f"cast(null as varchar) as {quote(planned.error_name)}")
-    return f"(select {', '.join(columns)} from (select *, {planned.key} as {key_name} from ({query})) as {INPUT_ALIAS})"
+    key = key_expression(planned.key_values)  # without a salt: the same on every machine
+    return f"(select {', '.join(columns)} from (select *, {key} as {key_name} from ({query})) as {INPUT_ALIAS})"
 
 
 def sampled(planned: PlannedCall, query: str) -> str:

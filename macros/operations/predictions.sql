@@ -62,13 +62,13 @@
 {%- endmacro %}
 
 
-{#- The prediction stores of a model: one for each of its calls, where it is kept. -#}
+{#- The prediction stores of a model: one for each of its calls, where it is kept. Another table of such a name is none. -#}
 {% macro stores_of(node) -%}
   {%- set stores = [] -%}
   {%- set place = dbt_triton.store_place(node.database, node.schema, node.alias) -%}
   {%- set found = run_query(
-    'select table_name from duckdb_tables() where lower(database_name) = lower(' ~ dbt_triton.sql_text(place.database)
-    ~ ') and lower(schema_name) = lower(' ~ dbt_triton.sql_text(place.schema) ~ ') order by table_name'
+    'select table_name from duckdb_columns() where lower(database_name) = lower(' ~ dbt_triton.sql_text(place.database)
+    ~ ') and lower(schema_name) = lower(' ~ dbt_triton.sql_text(place.schema) ~ ") and column_name in ('ml_key', 'ml_fingerprint') group by table_name having count(*) = 2 order by table_name"
   ) -%}
   {%- set pattern = modules.re.escape(place.identifier) ~ '(_\\d+)?' -%}
   {%- for identifier in found.columns[0].values() if modules.re.fullmatch(pattern, identifier) -%}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 
 import duckdb
 import pytest
@@ -29,7 +29,8 @@ PRELUDES = {
     "statement": "{% call statement('found', fetch_result=True) %}select max(id) from {{ ref('t') }}{% endcall %}"
     "{% set found = load_result('found') %}",
     "statement_begin": "{% if execute %}{% call statement('found', auto_begin=False) %}begin{% endcall %}{% endif %}",
-    "execute": "{% if execute %}{% set found = adapter.execute('select count(*) from ' ~ ref('t'), fetch=True) %}{% endif %}",
+    "execute": "{% if execute %}{% set found = adapter.execute('select count(*) from ' ~ ref('t'), fetch=True) %}"
+    "{% endif %}",
     "execute_begin": "{% if execute %}{% do adapter.execute('select count(*) from ' ~ ref('t'), auto_begin=True) %}"
     "{% endif %}",
     "commit": "{% if execute %}{% do run_query('select 1') %}{% do adapter.commit() %}{% endif %}",
@@ -40,13 +41,15 @@ PRELUDES = {
     "pre_hook_outside": "{{ config(pre_hook=before_begin('insert into hook_log values (1)')) }}"
     "{% set found = adapter.get_columns_in_relation(ref('t')) %}",
     "pre_hook_commit": "{{ config(pre_hook=['insert into hook_log values (1)', 'commit']) }}",
-    "post_hooks": "{{ config(post_hook=['insert into hook_log values (1)', after_commit('insert into hook_log values (1)')]) }}"
+    "post_hooks": "{{ config(post_hook=['insert into hook_log values (1)', "
+    "after_commit('insert into hook_log values (1)')]) }}"
     "{% set found = adapter.get_columns_in_relation(ref('t')) %}",
-    "sql_header": "{{ config(sql_header=\"set timezone = 'Asia/Tokyo'; create temporary macro shouted(x) as upper(x);\") }}"
+    "sql_header": "{{ config(sql_header=\"set timezone = 'Asia/Tokyo'; "
+    'create temporary macro shouted(x) as upper(x);") }}'
     "{% set found = adapter.get_columns_in_relation(ref('t')) %}",
 }
 #: How the predictions are kept, and the table made.
-KINDS = {
+KINDS: dict[str, dict[str, object]] = {
     "run": {},
     "persistent": {"meta": {"ml_predict": {"cache": "persistent"}}},
     "routed": {"meta": {"ml_predict": {"cache": "off", "on-error": "null"}}},
@@ -82,7 +85,7 @@ def _models() -> dict[str, str]:
 @pytest.fixture(scope="module")
 def built(
     triton: Triton, serve: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
-) -> Generator[tuple[DbtProject, list[DbtResult]]]:
+) -> tuple[DbtProject, list[DbtResult]]:
     """Build every model three times, with new rows between."""
     project = DbtProject(tmp_path_factory.mktemp("transactions") / "project")
     project.write("models/sources.yml", "models: [{name: t}, {name: other}]")
@@ -120,12 +123,12 @@ def built(
                 f"insert into rows_so_far select i, 'n' || i from range({10 * number - 9}, {10 * number + 1}) r(i)"
             )
         results.append(project.dbt("build"))
-    yield project, results
+    return project, results
 
 
 @pytest.mark.parametrize("name", _models())
 def test_builds_three_times(built: tuple[DbtProject, list[DbtResult]], name: str) -> None:
-    """A model with this Jinja, hook or header builds each time, with a prediction for each row, the new ones included."""
+    """A model with this Jinja, hook or header builds each time, with a prediction for each row, new ones included."""
     project, results = built
     assert [result.status(name) for result in results] == ["success"] * 3, results[-1].printed
     rows = sorted(project.query(f"select id, label from {name}"))

@@ -23,6 +23,7 @@ class Session:
     def __init__(self) -> None:
         self.connection = duckdb.connect()
         self.figures: dict[str, Any] = {}
+        self.build_sql = ""
 
     def __enter__(self) -> Self:
         return self
@@ -55,7 +56,7 @@ class Session:
         }
         self._step(plan, args)
         result = self._step(predict, args)
-        self.figures = result["figures"]
+        self.figures, self.build_sql = result["figures"], result["build_sql"]
         self.sql(f"create or replace table {name} as {result['build_sql']}")
         for statement in result["clean_up"]:
             self.sql(statement)

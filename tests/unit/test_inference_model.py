@@ -266,6 +266,12 @@ def fingerprint(definition: InferenceModel, **changes: Any) -> str:
         (model(TWO, sequence_id="s"), {}),
         (model(TWO, sequence_id="s", sequence_start="true"), {}),
         (model(TWO, tensor_b="Z"), {"outputs": (tensor("Z"), tensor("Y", "INT64"))}),
+        (model(TWO, endpoint="https://elsewhere.example.com/v2/models"), {}),
+        (model(TWO, custom_headers='{"X-Tenant": "b"}'), {}),
+        (model(TWO, custom_headers='{"X-Tenant": "${TENANT}"}'), {}),
+        (model(TWO, auth_token="x"), {}),  # noqa: S106 - a token of nobody
+        (model(TWO, cache_version="2026-11"), {}),
+        (model(TWO, cache_scope="model"), {}),
     ],
 )
 def test_fingerprint_changes(definition: InferenceModel, changes: dict[str, Any]) -> None:
@@ -276,18 +282,40 @@ def test_fingerprint_changes(definition: InferenceModel, changes: dict[str, Any]
 @pytest.mark.parametrize(
     "options",
     [
-        {"endpoint": "https://elsewhere.example.com/v2/models"},
         {"batch_size": "8"},
         {"timeout": "1s", "max_retries": "0", "priority": "3"},
         {"compression": "gzip", "binary_data": "false", "max_concurrent_operations": "2"},
-        {"auth_token": "x", "custom_headers": '{"X-Key": "x"}'},
         {"on_error": "null", "cache": "persistent"},
         {"model_version": "3"},
     ],
 )
 def test_fingerprint_stays(options: dict[str, str]) -> None:
-    """Moving the server, or sending in another way, costs no prediction."""
+    """Sending in another way costs no prediction."""
     assert fingerprint(model(TWO, **options)) == fingerprint(BASE)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"endpoint": "https://elsewhere.example.com/v2/models"},
+        {"auth_token": "x", "custom_headers": '{"X-Key": "x"}'},
+    ],
+)
+def test_fingerprint_of_the_model_alone(options: dict[str, str]) -> None:
+    """With cache-scope model, moving the server costs no prediction; cache-version still counts."""
+    here = model(TWO, cache_scope="model")
+    assert fingerprint(model(TWO, cache_scope="model", **options)) == fingerprint(here)
+    assert fingerprint(model(TWO, cache_scope="model", cache_version="2")) != fingerprint(here)
+
+
+def test_fingerprint_reads_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rotated token in ${NAME} costs no prediction: it is part of the fingerprint as it is written."""
+    found = set()
+    for value, header in (("first", "x-a"), ("second", "X-A")):
+        monkeypatch.setenv("TOKEN", value)
+        options = {"auth_token": "${TOKEN}", "custom_headers": f'{{"{header}": "${{TOKEN}}"}}'}
+        found.add(fingerprint(model(TWO, **options)))
+    assert len(found) == 1
 
 
 def test_definition_problems() -> None:

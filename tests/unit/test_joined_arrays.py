@@ -7,10 +7,11 @@ import pyarrow as pa
 from dbt_triton import __version__
 from dbt_triton.engine import FailedRows
 from dbt_triton.errors import InferenceError, Reason
+from dbt_triton.keys import key_halves
 from dbt_triton.step import build_inference_model
 from dbt_triton.step.plan import make_plan
 from dbt_triton.step.rewrite import Source, joined
-from dbt_triton.store import PredictionStore, key_halves
+from dbt_triton.store import PredictionStore
 from dbt_triton.warehouse import DuckDBWarehouse
 
 MODEL = """CREATE MODEL cultivar INPUT (alcohol FLOAT, acid FLOAT, flavour FLOAT, color FLOAT, proline INT)
@@ -45,6 +46,7 @@ def test_array_of_failed_and_of_null_rows() -> None:
         warehouse = DuckDBWarehouse(session)
         planned = make_plan(_arguments("predicted", CALL), warehouse).calls[0]
         store = PredictionStore(planned.store, planned.model, "fingerprint")
+        store.unlock(warehouse, planned.salt_variable)
         source = Source("wines", planned.key)
         halves = session.sql(
             f"select {key_halves(planned.key)} from wines where acid is not null order by alcohol = '13.1' desc"

@@ -11,7 +11,8 @@ from dbt_triton.ddl import parse_create_model
 from dbt_triton.engine import FailedRows
 from dbt_triton.errors import InferenceError, Reason
 from dbt_triton.inference_model import InferenceModel
-from dbt_triton.store import Part, PredictionStore, key_expression, parts
+from dbt_triton.keys import Part, key_expression, parts, salt_of_session
+from dbt_triton.store import PredictionStore
 from dbt_triton.warehouse import DuckDBWarehouse
 
 TEXTS = st.one_of(
@@ -65,13 +66,17 @@ class Setting:
         self.warehouse = DuckDBWarehouse(self.connection)
         self.store = PredictionStore('"inputs__ml_predictions"', model, "fingerprint")
         self.values = [f"cast(column_{number} as {column.duckdb_type})" for number, column in enumerate(model.inputs)]
-        self.key = key_expression(self.values)
+        self.salt = salt_of_session("salt")
+        self.key = key_expression(self.values, self.salt)
+        self.store.unlock(self.warehouse, "salt")
 
     def pending(self, *, anything_known: bool, count: int = 1) -> pa.Table:
         """Return what is still to be sent, read in so many parts: the halves of the keys, and the values."""
         found = []
         for part in (Part(number, count) for number in range(count)):
-            query = self.store.pending_query("inputs", self.values, self.key, anything_known=anything_known, part=part)
+            query = self.store.pending_query(
+                "inputs", self.values, self.key, salt=self.salt, anything_known=anything_known, part=part
+            )
             found.append(self.connection.sql(query).to_arrow_table())
         return pa.concat_tables(found)
 

@@ -1,0 +1,99 @@
+"""Keys: by which a prediction is found again, as SQL.
+
+Keys are 128-bit numbers within DuckDB, where they are hashed and joined several times faster than texts or BLOBs.
+They do not survive Arrow, so they travel as two 64-bit halves.
+
+A key is a salted hash: two texts with one MD5 are easy to make, and inputs are often written by strangers. A salt that
+they do not know keeps them from making two inputs of one key. It costs nothing that can be measured; SHA-256 would
+cost half as much again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+KEY = "ml_key"
+FINGERPRINT = "ml_fingerprint"
+SALT = "ml_salt"
+#: What DuckDB keeps of an input besides its value while it looks for distinct ones, about.
+_BYTES_A_ROW = 64
+_PART_BYTES = 128 * 2**20
+_MAX_PARTS = 32
+
+
+#: How many columns of a record batch are the key.
+KEY_COLUMNS = 2
+
+
+def key_expression(columns: Sequence[str], salt: str | None = None) -> str:
+    """Return the SQL of the key of a row: an MD5 over a salt and its input values, as a UHUGEINT.
+
+    One text is hashed as it is. Several values are joined with their lengths, so that no two rows look alike.
+    A key of NULL means that a value is NULL: such a row is not sent.
+
+    Args:
+        columns: SQL expressions, cast to the types of INPUT.
+        salt: the SQL of a text that the authors of inputs do not know; None where equal keys do no harm.
+    """
+    texts = [f"cast({column} as varchar)" for column in columns]
+    joined = texts[0] if len(texts) == 1 else " || ".join(f"strlen({text}) || ':' || {text}" for text in texts)
+    return f"md5_number({joined if salt is None else f'{salt} || {joined}'})"
+
+
+def salt_of_session(variable: str) -> str:
+    """Return the SQL of a salt that is kept in a variable of the session, so that no log shows it.
+
+    Without the variable the query fails: a key of NULL would be that of a row which is not sent.
+    """
+    return (
+        f"coalesce(cast(getvariable('{variable}') as varchar), "
+        "cast(error('the salt of the prediction store is not in this session') as varchar))"
+    )
+
+
+def salt_of_store(relation: str, fingerprint: str) -> str:
+    """Return the SQL of a salt that is read from its store, for a query that a user runs."""
+    return f"(select any_value({SALT}) from {relation} where {FINGERPRINT} = '{fingerprint}')"
+
+
+def key_halves(key: str) -> str:
+    """Return the SQL of a key's two halves, for Arrow."""
+    return f"cast({key} >> 64 as ubigint), cast({key} & {2**64 - 1} as ubigint)"
+
+
+def key_of_halves(high: str, low: str) -> str:
+    """Return the SQL of the key that two halves make."""
+    return f"((cast({high} as uhugeint) << 64) | {low})"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of ``count`` parts of the inputs, of about equal size; equal inputs are in one part."""
+
+    number: int
+    count: int
+
+    def condition(self, values: Sequence[str]) -> str:
+        """Return the SQL that is true for the inputs of this part."""
+        if self.count == 1:
+            return "true"
+        texts = ", ".join(f"cast({value} as varchar)" for value in values)
+        return f"hash({texts}) % {self.count} = {self.number}"
+
+
+#: All inputs at once.
+WHOLE = Part(0, 1)
+
+
+def parts(rows: int, size: int) -> list[Part]:
+    """Cut inputs into parts whose distinct values take about 128 MB each.
+
+    Each part is one more scan of the input, so there are not many of them, whatever its size.
+
+    Args:
+        rows: how many there are.
+        size: of their values, in bytes.
+    """
+    count = min(max(-(-(size + rows * _BYTES_A_ROW) // _PART_BYTES), 1), _MAX_PARTS)
+    return [Part(number, count) for number in range(count)]
