@@ -28,7 +28,7 @@ STEADY: dict[str, tuple[str, str]] = {
     "with_failed_row": ("", ", MAP['on-error', 'null']"),
     "with_function": ("", ""),
     "nested": ("", ""),
-    "refreshed": (", sql_header=(\"select error('no room');\" if var('break', false) else none)", ""),
+    "refreshed": (", indexes=([{'columns': ['no_such_column']}] if var('break', false) else [])", ""),
 }
 #: What is done to one after the second build, as SQL; it is built again.
 CHANGES = {
@@ -245,6 +245,6 @@ def test_full_refresh(builds: Builds) -> None:
 
 def test_failed_full_refresh(builds: Builds) -> None:
     """A build that sent everything anew and could not make the table is not forgotten: the next one makes it."""
-    assert "no room" in builds.results[5].message("refreshed")
+    assert "no_such_column" in builds.results[5].message("refreshed")
     assert not builds.left_alone(6, "refreshed")
     assert builds.results[6].figures("refreshed")["rows_predicted"] == 0
