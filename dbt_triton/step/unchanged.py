@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dbt_triton import __version__
+from dbt_triton.keys import key_expression
 from dbt_triton.step.plan import Plan
 from dbt_triton.step.repeatable import is_repeatable
 from dbt_triton.step.rewrite import Source, joined
@@ -36,6 +37,7 @@ _SCALARS = re.compile(
 )
 _FLOATS = re.compile(r"FLOAT|DOUBLE")
 _LEVEL = re.compile(r"\[\d*\]$")
+_TEXTS = {"VARCHAR", "JSON", "BLOB"}
 
 Columns = Sequence[tuple[str, str]]
 
@@ -92,7 +94,7 @@ class BuiltOf:
             _surroundings(plan, source, warehouse),
         ]
         self._statement = hashlib.sha256(json.dumps(depends_on, default=str).encode()).hexdigest()
-        rows = checksum(source.relation, _exact(columns))
+        rows = checksum(source.relation, _exact(columns, plan.calls[0].salt))
         self._input = warehouse.rows(f"select {rows} as checksum")[0]["checksum"]
 
     @property
@@ -188,8 +190,8 @@ def _surroundings(plan: Plan, source: Source, warehouse: DuckDBWarehouse) -> lis
     ]
 
 
-def _exact(columns: Columns) -> list[str]:
-    """Return the SQL of values that differ where rows do.
+def _exact(columns: Columns, salt: str) -> list[str]:
+    """Return the SQL of values that differ where rows do, whatever the authors of texts do to make them look alike.
 
     Raises:
         _NotComparableError: there are none.
@@ -197,17 +199,31 @@ def _exact(columns: Columns) -> list[str]:
     for _, kind in columns:
         if not _FLOATS.fullmatch(kind) and not _SCALARS.fullmatch(_LEVEL.sub("", kind)):
             raise _NotComparableError
-    return _as_they_are(columns)
+    return _as_they_are(columns, salt)
 
 
-def _as_they_are(columns: Columns) -> list[str]:
-    """Return the SQL of columns, and of what tells their values apart where a hash does not."""
+def _as_they_are(columns: Columns, salt: str | None = None) -> list[str]:
+    """Return the SQL of columns, and of what tells their values apart where a hash does not.
+
+    Args:
+        columns: their names and types.
+        salt: the SQL of a text; with it texts are hashed as keys are, since DuckDB's own hash is easy to meet twice.
+    """
     values = []
     for name, kind in columns:
         column = quote(name)
-        values.append(column)
+        values.append(column if salt is None else _salted(column, kind, salt))
         if _FLOATS.fullmatch(kind):
             values.append(f"signbit({column})")  # zero has the same hash with either sign
         elif _LEVEL.search(kind):
             values.append(f"len({column})")  # an empty list has the hash of NULL
     return values
+
+
+def _salted(column: str, kind: str, salt: str) -> str:
+    element = _LEVEL.sub("", kind)
+    if element not in _TEXTS:
+        return column
+    if element == kind:
+        return key_expression([column], salt)
+    return f"[{key_expression(['text'], salt)} for text in {column}]"

@@ -107,7 +107,7 @@ def test_checksum(warehouse: DuckDBWarehouse, kind: str, one: str, other: str) -
         rows = ", ".join(f"({number % 2}, {value})" for number, value in enumerate(values))
         warehouse.execute(f"create or replace table inputs (id integer, value {kind})")
         warehouse.execute(f"insert into inputs values {rows}")
-        columns = _exact(warehouse.describe("from inputs"))
+        columns = _exact(warehouse.describe("from inputs"), "'salt'")
         return warehouse.rows(f"select {checksum('inputs', columns)} as checksum")[0]["checksum"]
 
     found = [checksum_of(*values) for values in ((one, one), (one, other), (other, one), (one, one, one), (one,))]
@@ -122,4 +122,15 @@ def test_types_that_cannot_be_compared(warehouse: DuckDBWarehouse, kind: str) ->
     """A table with a column whose equal values may differ is always built."""
     warehouse.execute(f"create table inputs (id integer, value {kind})")
     with pytest.raises(_NotComparableError):
-        _exact(warehouse.describe("from inputs"))
+        _exact(warehouse.describe("from inputs"), "'salt'")
+
+
+@pytest.mark.parametrize("kind", ["VARCHAR", "VARCHAR[]", "VARCHAR[1]", "BLOB", "JSON"])
+def test_checksum_is_salted(warehouse: DuckDBWarehouse, kind: str) -> None:
+    """The checksum of texts and bytes depends on the salt, so their authors cannot make two inputs look the same."""
+    value = "['\"a\"']" if "[" in kind else "'\"a\"'"
+    warehouse.execute(f"create table inputs as select {value}::{kind} as value")
+    columns = warehouse.describe("from inputs")
+    queries = [f"select {checksum('inputs', _exact(columns, salt))} as checksum" for salt in ("'one'", "'other'")]
+    one, other = (warehouse.rows(query)[0]["checksum"] for query in queries)
+    assert one != other
