@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import dataclass
 
-import duckdb
 import pytest
 from support.dbt import DbtProject, DbtResult
+from support.duckdb_version import duckdb_folder, python_path
 from support.triton import Triton
+
+pytestmark = pytest.mark.slow
 
 #: What the Jinja of a model may do before its materialization begins.
 PRELUDES = {
@@ -82,15 +86,43 @@ def _models() -> dict[str, str]:
     return models
 
 
-@pytest.fixture(scope="module")
-def built(
-    triton: Triton, serve: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[DbtProject, list[DbtResult]]:
-    """Build every model three times, with new rows between."""
+MODELS = _models()
+#: Other versions than those that are installed: of DuckDB, and more packages.
+VERSIONS: dict[str, tuple[str, tuple[str, ...]] | None] = {
+    "installed": None,
+    "oldest": ("1.4.4", ("dbt-core==1.10.23", "dbt-duckdb==1.10.1")),
+}
+_ON_RUN_START = [
+    "create table if not exists rows_so_far (id integer, name varchar)",
+    "create table if not exists hook_log (x integer)",
+    "create table if not exists jinja_log (x integer)",
+    "insert into rows_so_far select i, 'n' || i "
+    "from range({{ 10 * var('round') - 9 }}, {{ 10 * var('round') + 1 }}) r(i)",
+]
+
+
+@dataclass
+class Builds:
+    """Every model built three times, with new rows between, and a dry run."""
+
+    project: DbtProject
+    results: list[DbtResult]
+    dry_run: DbtResult
+
+
+@pytest.fixture(scope="module", params=VERSIONS)
+def builds(
+    request: pytest.FixtureRequest,
+    triton: Triton,
+    serve: Callable[[str], str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Builds:
+    """Run the builds."""
     project = DbtProject(tmp_path_factory.mktemp("transactions") / "project")
-    project.write("models/sources.yml", "models: [{name: t}, {name: other}]")
+    settings = {"name": "shop", "version": "1.0.0", "profile": "shop", "on-run-start": _ON_RUN_START}
+    project.write("dbt_project.yml", json.dumps(settings))
     project.write(
-        "macros/helper.sql",
+        "macros/read_and_write.sql",
         """
         {% macro read_and_write(relation) %}
           {%- if execute -%}
@@ -106,43 +138,41 @@ def built(
     project.model(
         "names",
         "{{ config(materialized='inference_model', pre_hook='insert into hook_log values (1)') }}\n"
-        "{% set found = run_query('select 1') %}{% if execute %}{% do run_query('insert into jinja_log values (2)') %}"
-        "{% endif %}\n"
+        "{% set columns = adapter.get_columns_in_relation(ref('other')) %}"
+        "{% if execute %}{% do run_query('insert into jinja_log values (2)') %}{% endif %}\n"
         "CREATE MODEL names INPUT (name STRING) OUTPUT (label STRING)\n"
         f"WITH ('provider' = 'triton', 'endpoint' = '{triton.url}', 'model-name' = '{serve('upper')}')",
     )
-    for name, sql in _models().items():
+    for name, sql in MODELS.items():
         project.model(name, sql)
-    results = []
-    for number in range(1, 4):
-        with duckdb.connect(str(project.database)) as connection:
-            connection.execute("create table if not exists rows_so_far (id integer, name varchar)")
-            connection.execute("create table if not exists hook_log (x integer)")
-            connection.execute("create table if not exists jinja_log (x integer)")
-            connection.execute(
-                f"insert into rows_so_far select i, 'n' || i from range({10 * number - 9}, {10 * number + 1}) r(i)"
-            )
-        results.append(project.dbt("build"))
-    return project, results
+    version = VERSIONS[request.param]
+    if version is not None:
+        project.environment["PYTHONPATH"] = python_path(duckdb_folder(version[0], others=version[1]))
+    results = [project.dbt("build", "--vars", f"round: {number}") for number in (1, 2, 3)]
+    dry_run = project.dbt("build", "--vars", "{round: 3, dbt_triton_dry_run: true}")
+    return Builds(project, results, dry_run)
 
 
-@pytest.mark.parametrize("name", _models())
-def test_builds_three_times(built: tuple[DbtProject, list[DbtResult]], name: str) -> None:
+@pytest.mark.parametrize("name", MODELS)
+def test_builds_three_times(builds: Builds, name: str) -> None:
     """A model with this Jinja, hook or header builds each time, with a prediction for each row, new ones included."""
-    project, results = built
-    assert [result.status(name) for result in results] == ["success"] * 3, results[-1].printed
-    rows = sorted(project.query(f"select id, label from {name}"))
+    assert [result.status(name) for result in builds.results] == ["success"] * 3, builds.results[-1].printed
+    rows = sorted(builds.project.query(f"select distinct id, label from {name}"))
     assert rows == [(number, f"N{number}") for number in range(1, 31)]
 
 
-def test_nothing_that_was_done_before_is_lost(built: tuple[DbtProject, list[DbtResult]]) -> None:
-    """What pre-hooks and Jinja wrote is there after the build, once a build for each that wrote."""
-    project, results = built
-    assert all(result.code == 0 for result in results)
-    writers = [name for name in _models() if name.startswith("run_query_write")]
-    assert project.query("select count(*) filter (where x = 1), count(*) filter (where x = 2) from jinja_log") == [
-        (3 * len(writers), 3)
-    ]
-    hooked = [name for name in _models() if name.startswith("pre_hook")]
-    after = [name for name in _models() if name.startswith("post_hooks")]
-    assert project.query("select count(*) from hook_log") == [(3 * (len(hooked) + 2 * len(after) + 1),)]
+def test_nothing_that_was_done_before_is_lost(builds: Builds) -> None:
+    """What pre-hooks and Jinja wrote is there, once for each build that wrote; a dry run runs no hook."""
+    assert all(result.code == 0 for result in builds.results)
+    writers = [name for name in MODELS if name.startswith("run_query_write")]
+    written = builds.project.query("select count(*) filter (where x = 1), count(*) filter (where x = 2) from jinja_log")
+    assert written == [(4 * len(writers), 4)]
+    hooked = [name for name in MODELS if name.startswith("pre_hook")]
+    after = [name for name in MODELS if name.startswith("post_hooks")]
+    assert builds.project.query("select count(*) from hook_log") == [(3 * (len(hooked) + 2 * len(after)) + 4,)]
+
+
+def test_dry_run(builds: Builds) -> None:
+    """A dry run counts, whatever the session's state."""
+    assert builds.dry_run.code == 0, builds.dry_run.printed
+    assert all(builds.dry_run.figures(name)["rows"] >= 10 for name in MODELS if "incremental" not in name)
