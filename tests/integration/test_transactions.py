@@ -96,8 +96,10 @@ _ON_RUN_START = [
     "create table if not exists rows_so_far (id integer, name varchar)",
     "create table if not exists hook_log (x integer)",
     "create table if not exists jinja_log (x integer)",
-    "insert into rows_so_far select i, 'n' || i "
-    "from range({{ 10 * var('round') - 9 }}, {{ 10 * var('round') + 1 }}) r(i)",
+    (
+        "insert into rows_so_far select i, 'n' || i "
+        "from range({{ 10 * var('round') - 9 }}, {{ 10 * var('round') + 1 }}) r(i)"
+    ),
 ]
 
 
