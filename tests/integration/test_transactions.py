@@ -78,9 +78,11 @@ def _models() -> dict[str, str]:
                 continue
             settings = "".join(f", {key}={value!r}" for key, value in config.items())
             label = "shouted(label) as label" if prelude == "sql_header" else "label"
+            rows = _NEW_ROWS if kind == "incremental" else _ALL_ROWS
+            rows = f"(select id, shouted(name) as name from {rows})" if prelude == "sql_header" else rows
             models[f"{prelude}__{kind}"] = (
                 f"{{{{ config(materialized='ml_predict'{settings}) }}}}\n{jinja}\nselect id, {label} "
-                f"from ML_PREDICT(TABLE {_NEW_ROWS if kind == 'incremental' else _ALL_ROWS}, "
+                f"from ML_PREDICT(TABLE {rows}, "
                 "MODEL {{ ref('names') }}, DESCRIPTOR(name))"
             )
     return models
