@@ -16,8 +16,8 @@ _GUESS = 0.5
 _SHORT = re.compile(r"[A-Za-z0-9]")
 _LIKE_A_NAME = re.compile(r"[A-Za-z]+(?:[-_.][A-Za-z]+)*")
 _LONGEST_NAME = 40
-_WORDS = re.compile(r"[a-z]+(?:[-_.][a-z]+)*")
-_LONGEST_WORDS = 24
+_WORDS = re.compile(r"[a-z]+(?:[-_.][a-z]+)?")
+_LONGEST_WORDS = 16
 _LIKE_A_SECRET = re.compile(r"secret|token|bearer|pass|pwd|key|auth")
 
 
@@ -37,7 +37,7 @@ def is_like_an_option(key: str, known: Collection[str]) -> bool:
 
 
 def is_no_secret(key: str, known: Collection[str]) -> bool:
-    """Tell whether a key that has a value beside it may be repeated: an option's name, or a few plain words."""
+    """Tell whether a key that has a value beside it may be repeated: an option's name, or a plain word or two."""
     if is_like_an_option(key, known):
         return True
     return len(key) <= _LONGEST_WORDS and bool(_WORDS.fullmatch(key)) and not _LIKE_A_SECRET.search(key)

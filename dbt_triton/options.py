@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from dbt_triton import flink_options
 from dbt_triton import option_values as read
 from dbt_triton.errors import ConfigurationError
-from dbt_triton.option_names import is_no_secret, nearest
+from dbt_triton.option_names import is_like_an_option, is_no_secret, nearest
 
 TENSOR_PREFIX = "tensor."
 STUB_PREFIX = "stub."
@@ -269,8 +269,8 @@ def _unknown_keys(unknown: list[str], raw: Mapping[str, Any]) -> list[str]:
 
 def _shown(key: str, raw: Mapping[str, Any]) -> str:
     """Return a key for an error, or its place where it may be a value: a map that has lost a text is shifted."""
-    values = [value for name, value in raw.items() if name != "model-name" and isinstance(value, str)]
-    is_shifted = not NAMES.isdisjoint(values)
+    texts = [value for name, value in raw.items() if name != "model-name" and isinstance(value, str)]
+    is_shifted = any(len(text) > 1 and is_like_an_option(text, NAMES) for text in texts)
     if is_no_secret(key, NAMES) and (key in NAMES or not is_shifted):
         return key
     if key.startswith((TENSOR_PREFIX, STUB_PREFIX)):
