@@ -268,14 +268,14 @@ def _unknown_keys(unknown: list[str], raw: Mapping[str, Any]) -> list[str]:
 
 
 def _shown(key: str, raw: Mapping[str, Any]) -> str:
-    """Return a key for an error, or its place where it may be a value: a map that has lost a text is shifted."""
+    """Return a key for an error, unless it may be a value: a map that has lost a text is shifted."""
     texts = [value for name, value in raw.items() if name != "model-name" and isinstance(value, str)]
     is_shifted = any(len(text) > 1 and is_like_an_option(text, NAMES) for text in texts)
     if is_no_secret(key, NAMES) and (key in NAMES or not is_shifted):
         return key
     if key.startswith((TENSOR_PREFIX, STUB_PREFIX)):
         return f"{key.partition('.')[0]}.…"
-    return f"number {list(raw).index(key) + 1} of them (not shown, since it may be a value in the place of its key)"
+    return "(not shown, since it may be a value in the place of its key)"
 
 
 def _contradictions_of_rest(known: Mapping[str, Any], error: ValidationError) -> list[str]:
