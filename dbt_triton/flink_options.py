@@ -104,8 +104,8 @@ def translated(raw: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in raw.items():
         name = RENAMED.get(_name(key))
         if name is not None:
-            seconds = _name(key) in _IN_SECONDS and str(value).strip().isdecimal()
-            options[name] = f"{str(value).strip()}s" if seconds else value
+            seconds = _name(key) in _IN_SECONDS and isinstance(value, str | int) and str(value).strip().isdecimal()
+            options[name] = f"{value}s" if seconds else value
         elif not _is_not_needed(key):
             options[key] = value
     if "default-value" in options and "on-error" not in options:

@@ -8,6 +8,7 @@ from support.session import Session, StepError
 from unit.http_server import Answer
 
 from dbt_triton.ddl import parse_create_model, parse_ml_predict
+from dbt_triton.ddl.create_model import definition_from_yaml
 from dbt_triton.engine.source import Request, SequenceMarker
 from dbt_triton.errors import ConfigurationError, SqlSyntaxError
 from dbt_triton.flink_options import NOT_NEEDED, RENAMED, reasons_not_needed
@@ -236,6 +237,9 @@ def test_default_value_by_itself(options: dict[str, Any], on_error: str, default
     row = model_from_row(metadata_row(model.with_options(options, "m"), None))
     for found in (parse_options(REQUIRED | options, "m"), row.options):
         assert (found.on_error, found.default_value) == (on_error, default)
+    meta = REQUIRED | {"input": {"a": "STRING"}, "output": {"b": "STRING"}} | options
+    yaml = InferenceModel.from_definition(definition_from_yaml("m", meta))
+    assert (yaml.options.on_error, yaml.options.default_value) == (on_error, default)
 
 
 @pytest.mark.parametrize(("written", "ids"), [("42", [42, 43, 44]), ("job-1", ["job-1-0-0", "job-1-0-1", "job-1-0-2"])])
