@@ -6,7 +6,8 @@ nearest known one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -20,6 +21,9 @@ TENSOR_PREFIX = "tensor."
 STUB_PREFIX = "stub."
 #: The provider that asks no server.
 STUB = "stub"
+#: So many unknown keys are told; comparing names costs some time each.
+_MOST_TOLD = 20
+_MOST_COMPARED = 200
 # What a stub need not be told.
 _STUB_DEFAULTS = {"endpoint": "http://stub.invalid", "model-name": "stub"}
 MAX_UINT64 = 2**64 - 1
@@ -218,9 +222,9 @@ def parse_options(raw: Mapping[str, Any], subject: str) -> Options:
     Raises:
         ConfigurationError: with one sentence for each problem.
     """
-    problems = [f"{_shown(key, raw)} is nested too deeply" for key, value in raw.items() if read.is_too_deep(value)]
-    if problems:
-        raise ConfigurationError(problems, subject)
+    deep = [key for key, value in raw.items() if read.is_too_deep(value)]
+    if deep:
+        raise ConfigurationError([f"{key} is nested too deeply" for key in _shown(deep, raw)], subject)
     known: dict[str, Any] = {}
     tensors: dict[str, str] = {}
     stubs: dict[str, Any] = {}
@@ -248,34 +252,34 @@ def parse_options(raw: Mapping[str, Any], subject: str) -> Options:
     return options
 
 
-def _unknown_keys(unknown: list[str], raw: Mapping[str, Any]) -> list[str]:
-    """Say which keys are no option, with the nearest one, or once with all of them."""
-    problems = []
+def _unknown_keys(unknown: Sequence[str], raw: Mapping[str, Any]) -> list[str]:
+    """Say which keys are no option: with the nearest one each, or once with all that there are."""
     foreign = [key for key in unknown if flink_options.is_of_another_provider(key)]
+    others = [key for key in unknown if key not in foreign][:_MOST_TOLD]
+    problems = []
     if foreign:
-        named = ", ".join(_shown(key, raw) for key in foreign)
+        named = ", ".join(_shown(foreign[:_MOST_TOLD], raw))
         problems.append(f"{named}: of another provider than Triton, whose models have settings of their own")
-    others = [key for key in unknown if key not in foreign]
-    near = {key: nearest(key, KEYS) for key in others}
-    lost = False
-    for key in others:
-        hint = f"; did you mean {near[key]}?" if near[key] else ""
-        if not near[key] and not lost:
-            hint = f"; known options are {', '.join(KEYS)}"
-            lost = True
-        problems.append(f"unknown option {_shown(key, raw)}{hint}")
+    are_listed = False
+    for key, shown in zip(others, _shown(others, raw), strict=True):
+        near = nearest(key, KEYS)
+        hint = f"; did you mean {near}?" if near else ""
+        if near is None and not are_listed:
+            hint, are_listed = f"; known options are {', '.join(KEYS)}", True
+        problems.append(f"unknown option {shown}{hint}")
     return problems
 
 
-def _shown(key: str, raw: Mapping[str, Any]) -> str:
-    """Return a key for an error, unless it may be a value: a map that has lost a text is shifted."""
-    texts = [value for name, value in raw.items() if name != "model-name" and isinstance(value, str)]
-    is_shifted = any(len(text) > 1 and is_like_an_option(text, NAMES) for text in texts)
-    if is_no_secret(key, NAMES) and (key in NAMES or not is_shifted):
-        return key
-    if key.startswith((TENSOR_PREFIX, STUB_PREFIX)):
-        return f"{key.partition('.')[0]}.…"
-    return "(not shown, since it may be a value in the place of its key)"
+def _shown(keys: Sequence[str], raw: Mapping[str, Any]) -> list[str]:
+    """Return keys for an error, but for those that may be values: a map that has lost a text is shifted."""
+    texts = (value for name, value in raw.items() if name != "model-name" and isinstance(value, str) and len(value) > 1)
+    is_shifted = any(is_like_an_option(text, NAMES) for text in islice(texts, _MOST_COMPARED))
+    return [
+        key
+        if key in NAMES or (is_no_secret(key, NAMES) and not is_shifted)
+        else "(not shown, since it may be a value in the place of its key)"
+        for key in keys
+    ]
 
 
 def _contradictions_of_rest(known: Mapping[str, Any], error: ValidationError) -> list[str]:

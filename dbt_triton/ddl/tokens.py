@@ -141,18 +141,20 @@ class Tokens:
         """
         line = self.line
         key = self.expect_type(TokenType.STRING, "an option in single quotes").text
-        is_shown = is_like_an_option(key, NAMES)
-        shown = f"'{key}'" if is_shown else "an option"
         if key in taken:
-            raise SqlSyntaxError(f"option {key} is given twice" if is_shown else "an option is given twice", line)
-        self.expect_type(separator, f"{signs[0]} after {shown}")
+            named = f"option {key}" if is_like_an_option(key, NAMES) else "an option"
+            raise SqlSyntaxError(f"{named} is given twice", line)
+        if not self.accept_type(separator):
+            raise self.error(f"expected {signs[0]} after {_named(key)}")
         value: str | dict[str, str]
         if separator == TokenType.EQ and key == "custom-headers" and self.is_word("MAP"):
             value = self._texts()
+        elif self.is_type(TokenType.STRING):
+            value = self.next().text
         else:
-            value = self.expect_type(TokenType.STRING, f"the value of {shown} in single quotes").text
+            raise self.error(f"expected the value of {_named(key)} in single quotes")
         if not self.is_type(TokenType.COMMA, TokenType.R_PAREN, TokenType.R_BRACKET):
-            raise self.error(f"expected , or {signs[1]} after {shown}")
+            raise self.error(f"expected , or {signs[1]} after {_named(key)}")
         return key, value
 
     def _texts(self) -> dict[str, str]:
@@ -237,6 +239,11 @@ class Tokens:
     def _is_harmless(token: Token, text: str) -> bool:
         """Tell whether a token within options is a sign, an option's name, or the beginning of a statement."""
         return bool(_SIGNS.fullmatch(text)) or text.upper() in _STATEMENTS or is_like_an_option(token.text, NAMES)
+
+
+def _named(key: str) -> str:
+    """Name an option in an error; comparing its key takes too long to do it for every option."""
+    return f"'{key}'" if is_like_an_option(key, NAMES) else "an option"
 
 
 def _is_name(token: Token) -> bool:

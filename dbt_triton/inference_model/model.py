@@ -9,6 +9,7 @@ from typing import Any, Self
 from dbt_triton.ddl import Column, ModelDefinition
 from dbt_triton.errors import ConfigurationError
 from dbt_triton.flink_options import translated
+from dbt_triton.option_names import is_like_an_option
 from dbt_triton.options import NAMES, STUB, STUB_PREFIX, TENSOR_PREFIX, Options, parse_options
 from dbt_triton.tensors import Datatype, SqlType, datatype_of_sql, parse_sql_type
 
@@ -108,8 +109,9 @@ def _typed(columns: tuple[Column, ...], side: str, problems: list[str]) -> tuple
         parsed = parse_sql_type(column.type)
         found = datatype_of_sql(column.type)
         if isinstance(parsed, str) or found is None:
-            misplaced = column.name in NAMES  # and its type may be a token
-            words = "an option stands among the columns, where its type is no SQL type" if misplaced else parsed
+            misplaced = len(column.name) > 1 and is_like_an_option(column.name, NAMES)
+            hidden = "its type, not shown since an option may stand among the columns, is not supported"
+            words = hidden if misplaced else parsed
             problems.append(f"{side} column {column.name}: {words}")
         else:
             typed.append(TypedColumn(column.name, column.type, parsed.duckdb, found[0], parsed))

@@ -1,5 +1,6 @@
 """Statements that are broken, hostile or very deep: an answer in time, and never a traceback."""
 
+import contextlib
 import json
 import random
 import time
@@ -279,6 +280,27 @@ def test_broken_statements(text: str) -> None:
     in_time(lambda: create(text))
     in_time(lambda: parse_ml_predict(text))
     in_time(lambda: parse_sql_type(text))
+
+
+@pytest.mark.parametrize("key", ["option-{}", "k{}", "auth-token-{}", "async-enabled", "{}"])
+def test_very_many_options(key: str) -> None:
+    """Thousands of options that are none, or one again and again, are told in time, and not each of them."""
+    numbers = range(6_000)
+    keys = [key.format("".join(chr(97 + int(digit)) for digit in str(number))) for number in numbers]
+    in_time(lambda: create(MODEL % "".join(f", '{name}' = 'auth-tokn'" for name in keys)))
+    called = CALL % (", MAP[" + ", ".join(f"'{name}', 'some-value'" for name in keys) + "]")
+    in_time(lambda: parse_options(REQUIRED | _config(called), "m"))
+    in_time(lambda: parse_options(REQUIRED | dict.fromkeys(keys, "some-value"), "m"))
+
+
+@pytest.mark.parametrize("wrong", ["INT", "INT COMMENT 'x'", "GEOMETRY", "ARRAY<GEOMETRY>", "ROW<a INT>"])
+def test_very_many_columns(wrong: str) -> None:
+    """So it is with thousands of columns."""
+    columns = ", ".join(f"column_{number} {wrong}" for number in range(4_000))
+    started = time.perf_counter()
+    with contextlib.suppress(ConfigurationError):
+        create(f"CREATE MODEL m INPUT ({columns}) OUTPUT (b INT) WITH ('provider' = 'stub')")
+    assert time.perf_counter() - started < SECONDS
 
 
 def test_time_is_linear() -> None:
