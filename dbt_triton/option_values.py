@@ -7,8 +7,34 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-_DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|sec|m|min|h)?\s*$", re.IGNORECASE)
-_MILLISECONDS = {"ms": 1, "s": 1000, "sec": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000}
+_NUMBER = r"\d{1,18}(?:\.\d{1,18})?"
+_DURATION = re.compile(rf"\s*({_NUMBER})\s*([a-zµ]+)?\s*", re.IGNORECASE)
+_ISO_DURATION = re.compile(
+    rf"\s*P(?:({_NUMBER})D)?(?:T(?:({_NUMBER})H)?(?:({_NUMBER})M)?(?:({_NUMBER})S)?)?\s*", re.IGNORECASE
+)
+_ISO_MILLISECONDS = (86_400_000, 3_600_000, 60_000, 1000)
+# As Flink writes them, and with a plural s where the word is whole.
+_UNITS = {
+    1e-6: "ns nano nanosecond",
+    1e-3: "µs us micro microsecond",
+    1: "ms milli millisecond",
+    1000: "s sec second",
+    60_000: "m min minute",
+    3_600_000: "h hour",
+    86_400_000: "d day",
+}
+_MILLISECONDS = {
+    unit: factor
+    for factor, names in _UNITS.items()
+    for name in names.split()
+    for unit in ({name, f"{name}s"} if len(name) > 2 else {name})  # noqa: PLR2004 - ms is no plural
+}
+_WHOLE_NUMBER = re.compile(r"\s*[+-]?\d{1,18}\s*")
+# One quoted text, and the separators of a map outside of quotes: a quote within a word is a character like others.
+_QUOTED = re.compile(r"""'(?:[^']++|'')*+'|"(?:[^"]++|"")*+\"""")
+_MAP_TOKENS = re.compile(rf"(?:(?<=[:,])|\A)\s*(?:{_QUOTED.pattern})|[:,]")
+#: No option is made of so many lists and maps within one another.
+_MAX_DEPTH = 50
 # Triton does not decode %-escapes (measured), so a name is sent as it is: RFC 3986's pchar without "%".
 _PATH_SEGMENT = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:@]+")
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -27,11 +53,15 @@ _OWN_HEADERS = {
 
 
 def milliseconds(value: object) -> object:
-    """Read a duration: a bare number is milliseconds, ``10s`` has a unit."""
-    match = _DURATION.match(str(value))
-    if isinstance(value, bool) or not match:
-        raise ValueError("write a duration such as 10000 (milliseconds), 500ms, 10s or 2min")
-    return float(match[1]) * _MILLISECONDS[(match[2] or "ms").lower()]
+    """Read a duration: a bare number is milliseconds; ``10s``, ``10 seconds`` and ``PT10S`` have a unit."""
+    text = str(value)
+    match = _DURATION.fullmatch(text)
+    factor = _MILLISECONDS.get((match[2] or "ms").lower()) if match else None
+    if match and factor is not None and not isinstance(value, bool):
+        return float(match[1]) * factor
+    if (iso := _ISO_DURATION.fullmatch(text)) and any(iso.groups()):
+        return sum(float(part or 0) * unit for part, unit in zip(iso.groups(), _ISO_MILLISECONDS, strict=True))
+    raise ValueError("write a duration such as 10000 (milliseconds), 500ms, 10s or 2min")
 
 
 def boolean(value: object) -> object:
@@ -66,7 +96,7 @@ def auto_or_integer(value: object) -> object:
 
 def integer(value: object) -> object:
     """Read a whole number."""
-    if isinstance(value, bool) or not re.fullmatch(r"\s*[+-]?\d+\s*", str(value)):
+    if isinstance(value, bool) or not _WHOLE_NUMBER.fullmatch(str(value)):
         raise ValueError("write a whole number")
     return int(str(value))
 
@@ -74,6 +104,26 @@ def integer(value: object) -> object:
 def none_is_null(value: object) -> object:
     """Read YAML's bare ``null`` as the word."""
     return "null" if value is None else value
+
+
+def literal_null(value: object) -> object:
+    """Read Flink's literal ``null``, which is NULL and no text; in other case it is a text, as in Flink."""
+    return None if value == "null" else value
+
+
+def is_too_deep(value: object) -> bool:
+    """Tell whether lists and maps are nested so deeply that walking them would end Python's stack."""
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        level = [
+            item
+            for outer in level
+            if isinstance(outer, Mapping | list | tuple)
+            for item in (outer.values() if isinstance(outer, Mapping) else outer)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def off(value: object) -> object:
@@ -100,7 +150,7 @@ def stub_values(value: object) -> object:
     """Read the values that a stub chooses from: one, a JSON array, or YAML's own list."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
-            value = json.loads(value)
+            value = _json(value)
         except ValueError as error:
             raise ValueError(f"write one value, or a JSON array of values ({error})") from None
     values = value if isinstance(value, list) else [value]
@@ -156,24 +206,22 @@ def model_version(value: object) -> object:
     text = str(value).strip().lower()
     if text == "latest":
         return text
-    if isinstance(value, bool) or not re.fullmatch(r"\d+", text) or int(text) == 0:
+    if isinstance(value, bool) or not re.fullmatch(r"\d{1,18}", text) or int(text) == 0:
         raise ValueError("write latest, or a version number from 1")
     return str(int(text))
 
 
 def headers(value: object) -> object:
-    """Read headers: a JSON object, or a YAML map."""
+    """Read headers: a JSON object, a YAML map, or a map as Flink writes it, ``X-A:1,X-B:2``."""
     if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError as error:
-            raise ValueError(f"write a JSON object of names and values ({error})") from None
+        value = _header_map(value.strip())
     if not isinstance(value, Mapping):
         raise ValueError('write a JSON object such as {"X-Team": "reviews"}, or a YAML map')  # noqa: TRY004
     headers = {}
-    for name, content in value.items():
+    for number, (name, content) in enumerate(value.items(), start=1):
+        # What is no name may be a part of a value.
         if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is not a header name")
+            raise ValueError(f"the name of header {number} is not one that HTTP has")
         if name.lower() in _OWN_HEADERS:
             raise ValueError(f"{name} is set by dbt-triton itself")
         if isinstance(content, bool | list | dict) or content is None:
@@ -184,11 +232,75 @@ def headers(value: object) -> object:
     return headers
 
 
+def _header_map(text: str) -> object:
+    """Read JSON, or Flink's map where the text is none. No error repeats a part of it."""
+    try:
+        return _json(text)
+    except ValueError as error:
+        inner = text[1:-1] if text.startswith("{") and text.endswith("}") else text
+        pairs = None if inner.startswith(("{", "[")) else flink_map(inner)
+        if pairs is None:
+            raise ValueError(
+                'write a JSON object such as {"X-Team": "reviews"}, or names and values such as X-Team:reviews,X-Run:7 '
+                f"({error})"
+            ) from None
+        return pairs
+
+
+def flink_map(text: str) -> dict[str, str] | None:
+    """Read ``a:1,b:2``. Names and values may stand in quotes, whose own quotes are doubled, and so may a whole pair.
+
+    Returns:
+        The map, or None where the text is none.
+    """
+    pairs: dict[str, str] = {}
+    for pair in _split(text, ","):
+        name, *rest = _split(_unquoted(pair), ":")
+        if not rest or not name.strip():
+            return None
+        pairs[_unquoted(name)] = _unquoted(":".join(rest))
+    return pairs
+
+
+def _split(text: str, separator: str) -> list[str]:
+    """Split a text where a separator stands outside of quotes; a quote opens only where a name or value begins."""
+    parts, start = [], 0
+    for found in _MAP_TOKENS.finditer(text):
+        if found[0] == separator:
+            parts.append(text[start : found.start()])
+            start = found.end()
+    return [*parts, text[start:]]
+
+
+def _unquoted(text: str) -> str:
+    text = text.strip()
+    if _QUOTED.fullmatch(text):
+        return text[1:-1].replace(text[0] * 2, text[0])
+    return text
+
+
+def _json(text: str) -> object:
+    """Read JSON. Its errors say where, and nothing of what is there."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"line {error.lineno}, column {error.colno} is no JSON") from None
+    except ValueError:
+        raise ValueError("a number of it has too many digits") from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if is_too_deep(value):
+        raise ValueError("it is nested too deeply")
+    return value
+
+
 def auth_token(value: object) -> object:
     """Drop ``Bearer``: it is added once, however the token was written."""
     text = re.sub(r"^bearer(\s+|$)", "", str(value).strip(), flags=re.IGNORECASE)
     if not text:
         raise ValueError("the token is empty")
+    if re.search(r"\$\{(?![A-Za-z_][A-Za-z0-9_]*\})", text):
+        raise ValueError("${…} must hold the name of an environment variable, such as ${TRITON_TOKEN}")
     if re.search(r"[^\x21-\x7e]", text):
         raise ValueError("the token holds white space, a control character, or one that is not ASCII")
     return text

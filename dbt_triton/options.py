@@ -6,19 +6,24 @@ nearest known one.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from dbt_triton import flink_options
 from dbt_triton import option_values as read
 from dbt_triton.errors import ConfigurationError
+from dbt_triton.option_names import is_like_an_option, is_no_secret, nearest
 
 TENSOR_PREFIX = "tensor."
 STUB_PREFIX = "stub."
 #: The provider that asks no server.
 STUB = "stub"
+#: So many unknown keys are told; comparing names costs some time each.
+_MOST_TOLD = 20
+_MOST_COMPARED = 200
 # What a stub need not be told.
 _STUB_DEFAULTS = {"endpoint": "http://stub.invalid", "model-name": "stub"}
 MAX_UINT64 = 2**64 - 1
@@ -45,7 +50,8 @@ class Options(BaseModel):
     """The validated options of one ML_PREDICT call or inference model.
 
     ``batch_size``, ``binary_data`` and ``max_concurrent_operations`` are None for ``auto``. ``endpoint`` is the
-    server's base URL, without ``/v2``. Timeouts are in milliseconds; ``timeout`` is that of one attempt as a whole.
+    server's base URL, without ``/v2``. Timeouts and waits are in milliseconds; ``timeout`` is that of one attempt as a
+    whole, ``connection_timeout`` of its connection (None: no more than the attempt's).
     """
 
     model_config = ConfigDict(
@@ -60,12 +66,16 @@ class Options(BaseModel):
     model_name: Annotated[str, BeforeValidator(read.text_value), BeforeValidator(read.model_name)]
     model_version: Annotated[str, BeforeValidator(read.model_version)] = "latest"
     timeout: Milliseconds = 30_000
+    connection_timeout: Milliseconds | None = None
     max_retries: Annotated[int, BeforeValidator(read.integer), Field(ge=0, le=100)] = 3
+    retry_initial_backoff: Milliseconds = 100
+    retry_max_backoff: Milliseconds = 30_000
     batch_size: AutoOrCount = None
     priority: Annotated[int, BeforeValidator(read.integer), Field(ge=0, le=255)] | None = None
     sequence_id: Text | None = None
     sequence_start: Flag = False
     sequence_end: Flag = False
+    sequence_id_auto_increment: Flag = False
     sequence_by: Columns = ()
     order_by: Columns = ()
     binary_data: Annotated[
@@ -79,7 +89,7 @@ class Options(BaseModel):
     on_error: Annotated[Literal["fail", "null"], BeforeValidator(read.none_is_null), BeforeValidator(read.lower)] = (
         "fail"
     )
-    default_value: Annotated[str | None, BeforeValidator(read.scalar_text)] = None
+    default_value: Annotated[str | None, BeforeValidator(read.scalar_text), BeforeValidator(read.literal_null)] = None
     max_error_ratio: Annotated[float, BeforeValidator(read.ratio), Field(ge=0, le=1)] = 1.0
     retry_errors: Flag = False
     circuit_breaker_timeout: Milliseconds = 60_000
@@ -113,6 +123,7 @@ class Options(BaseModel):
         return [
             (self.sequence_start and sequence is None, "sequence-start needs a sequence-id"),
             (self.sequence_end and sequence is None, "sequence-end needs a sequence-id"),
+            (self.sequence_id_auto_increment and sequence is None, "sequence-id-auto-increment needs a sequence-id"),
             (
                 sequence is not None and (self.batch_size or 1) > 1,
                 "batch-size must be 1 with a sequence-id: Triton's sequence batcher takes one row a request",
@@ -126,7 +137,7 @@ class Options(BaseModel):
                 f"sequence-id may have at most {MAX_SEQUENCE_ID_LENGTH} characters",
             ),
             (
-                sequence is not None and sequence.isdigit() and not 0 < int(sequence) <= MAX_UINT64,
+                sequence is not None and _is_number(sequence) and not _is_uint64(sequence),
                 "sequence-id, where it is a number, must be between 1 and 2^64-1",
             ),
             (
@@ -147,8 +158,8 @@ class Options(BaseModel):
                 "cache must be left alone with sequence-by: a sequence is whole or it is nothing",
             ),
             (
-                self.default_value is not None and self.on_error != "null",
-                "default-value needs 'on-error' = 'null'",
+                "default_value" in self.model_fields_set and self.on_error != "null",
+                "default-value needs 'on-error' = 'null', which is what it means where no on-error is written",
             ),
             (
                 self.max_error_ratio < 1 and self.on_error != "null",
@@ -156,7 +167,8 @@ class Options(BaseModel):
             ),
             (
                 sequence is not None and (self.on_error == "null" or self.cache == "persistent"),
-                "on-error and cache must be left alone with a sequence-id: a sequence is whole or it is nothing",
+                "on-error and cache must be left alone with a sequence-id: a sequence is whole or it is nothing"
+                + (", and a default-value means 'on-error' = 'null'" if self.default_value is not None else ""),
             ),
             (
                 token is not None and "authorization" in headers,
@@ -177,9 +189,17 @@ class Options(BaseModel):
     @property
     def wire_sequence_id(self) -> int | str | None:
         """The sequence id as it is sent: a number where it is all digits, since ``"42"`` is not ``42`` to Triton."""
-        if self.sequence_id is not None and self.sequence_id.isdigit():
+        if self.sequence_id is not None and _is_number(self.sequence_id):
             return int(self.sequence_id)
         return self.sequence_id
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
+
+
+def _is_uint64(text: str) -> bool:
+    return len(text) <= MAX_SEQUENCE_ID_LENGTH and 0 < int(text) <= MAX_UINT64
 
 
 # Options whose keys hold the name of a column.
@@ -189,21 +209,29 @@ KEYS: tuple[str, ...] = tuple(
 )
 
 
+#: Every name that may stand as an option, whatever it does.
+NAMES: frozenset[str] = frozenset(KEYS) | flink_options.NAMES
+
+
 def parse_options(raw: Mapping[str, Any], subject: str) -> Options:
     """Validate options as a user wrote them.
 
     Args:
-        raw: keys as in the option table, values as texts (SQL) or YAML's own types.
+        raw: keys as in the option table, values as texts (SQL) or YAML's own types. What `flink_options` knows of other
+            systems' options is read, too.
         subject: what the options belong to, for the error.
 
     Raises:
         ConfigurationError: with one sentence for each problem.
     """
-    problems: list[str] = []
+    deep = [key for key, value in raw.items() if read.is_too_deep(value)]
+    if deep:
+        raise ConfigurationError([f"{key} is nested too deeply" for key in _shown(deep, raw)], subject)
     known: dict[str, Any] = {}
     tensors: dict[str, str] = {}
     stubs: dict[str, Any] = {}
-    for key, value in raw.items():
+    unknown: list[str] = []
+    for key, value in flink_options.translated(raw).items():
         if key.startswith(TENSOR_PREFIX):
             tensors[key.removeprefix(TENSOR_PREFIX)] = str(value)
         elif key.startswith(STUB_PREFIX):
@@ -211,7 +239,8 @@ def parse_options(raw: Mapping[str, Any], subject: str) -> Options:
         elif key in KEYS:
             known[key] = value
         else:
-            problems.append(_unknown_key(key))
+            unknown.append(key)
+    problems = _unknown_keys(unknown, raw)
     if read.lower(known.get("provider")) == STUB:
         known = _STUB_DEFAULTS | known
     options: Options | None = None
@@ -225,10 +254,34 @@ def parse_options(raw: Mapping[str, Any], subject: str) -> Options:
     return options
 
 
-def _unknown_key(key: str) -> str:
-    near = difflib.get_close_matches(key.lower().replace("_", "-"), KEYS, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]}?" if near else f"; known options are {', '.join(KEYS)}"
-    return f"unknown option {key}{hint}"
+def _unknown_keys(unknown: Sequence[str], raw: Mapping[str, Any]) -> list[str]:
+    """Say which keys are no option: with the nearest one each, or once with all that there are."""
+    foreign = [key for key in unknown if flink_options.is_of_another_provider(key)]
+    others = [key for key in unknown if key not in foreign][:_MOST_TOLD]
+    problems = []
+    if foreign:
+        named = ", ".join(_shown(foreign[:_MOST_TOLD], raw))
+        problems.append(f"{named}: of another provider than Triton, whose models have settings of their own")
+    are_listed = False
+    for key, shown in zip(others, _shown(others, raw), strict=True):
+        near = nearest(key, KEYS)
+        hint = f"; did you mean {near}?" if near else ""
+        if near is None and not are_listed:
+            hint, are_listed = f"; known options are {', '.join(KEYS)}", True
+        problems.append(f"unknown option {shown}{hint}")
+    return problems
+
+
+def _shown(keys: Sequence[str], raw: Mapping[str, Any]) -> list[str]:
+    """Return keys for an error, but for those that may be values: a map that has lost a text is shifted."""
+    texts = (value for name, value in raw.items() if name != "model-name" and isinstance(value, str) and len(value) > 1)
+    is_shifted = any(is_like_an_option(text, NAMES) for text in islice(texts, _MOST_COMPARED))
+    return [
+        key
+        if key in NAMES or (is_no_secret(key, NAMES) and not is_shifted)
+        else "(not shown, since it may be a value in the place of its key)"
+        for key in keys
+    ]
 
 
 def _contradictions_of_rest(known: Mapping[str, Any], error: ValidationError) -> list[str]:

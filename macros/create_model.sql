@@ -13,7 +13,7 @@
       ) -}}
     {%- endif -%}
     {%- set options = [] -%}
-    {%- for key, value in meta.items() if key not in ['input', 'output', 'comment', 'name'] and (value is not none or key == 'on-error') -%}
+    {%- for key, value in meta.items() if key not in ['input', 'output', 'comment', 'name'] and (value is not none or key in ['on-error', 'default-value']) -%}
       {%- do options.append(dbt_triton.sql_text(key) ~ ' = ' ~ dbt_triton.sql_text(dbt_triton.shown_option(key, value))) -%}
     {%- endfor -%}
 CREATE MODEL {{ adapter.quote(meta.get('name', node.name)) }}

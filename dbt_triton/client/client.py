@@ -16,6 +16,7 @@ import httpx
 from dbt_triton.client.reply import HEADER_LENGTH, Reply, compressed, json_object, server_words
 from dbt_triton.client.retries import (
     OVERLOAD_STATUSES,
+    Retries,
     RetryableError,
     failure_of,
     is_retryable,
@@ -25,7 +26,7 @@ from dbt_triton.client.retries import (
     with_retries,
 )
 from dbt_triton.client.served import ServedModel
-from dbt_triton.client.transport import HttpxTransportAdapter, Transport, open_transport
+from dbt_triton.client.transport import HttpxTransportAdapter, Transport, connect_seconds, open_transport
 from dbt_triton.credentials import MASK
 from dbt_triton.errors import InferenceError, Reason
 from dbt_triton.options import Options
@@ -69,6 +70,7 @@ class TritonClient:
     ) -> None:
         self.options = options
         self.stats = ClientStats()
+        self._retries = Retries.of(options)
         self.stopping = False
         #: Called when the server sheds load, or does not answer.
         self.on_overload: Callable[[], None] = _nothing
@@ -90,7 +92,7 @@ class TritonClient:
             base_url=options.endpoint,
             transport=base,
             headers={**(headers or {}), "Accept-Encoding": "identity"},
-            timeout=httpx.Timeout(options.timeout / 1000),
+            timeout=httpx.Timeout(options.timeout / 1000, connect=connect_seconds(options)),
         )
         # A repeated sequence step would count a row twice, unless the server surely did not run it.
         self._executed_is_final = options.in_sequence
@@ -220,7 +222,7 @@ class TritonClient:
 
         self._backing_off.add(task)
         try:
-            return await retry_after_failure(first, attempt, max_retries=self.options.max_retries)
+            return await retry_after_failure(first, attempt, self._retries)
         except RetryableError as error:
             raise _final(error) from error
         except asyncio.CancelledError:
@@ -306,7 +308,7 @@ class TritonClient:
             return response
 
         try:
-            response = await with_retries(attempt, max_retries=self.options.max_retries)
+            response = await with_retries(attempt, self._retries)
         except RetryableError as error:
             raise _final(error) from error
         if response.is_success:
@@ -325,6 +327,8 @@ class TritonClient:
 
     def _connection_words(self, error: Exception) -> str:
         endpoint = self.options.endpoint
+        if isinstance(error, httpx.ConnectTimeout):
+            return f"no connection to Triton at {endpoint} within {connect_seconds(self.options) * 1000:.0f} ms"
         if isinstance(error, httpx.ConnectError):
             return f"cannot connect to Triton at {endpoint}: {error}"
         if isinstance(error, httpx.TimeoutException | TimeoutError):

@@ -206,13 +206,20 @@ class Http11Transport(httpx.AsyncBaseTransport):
     Args:
         base_url: scheme, host and port of the server.
         timeout: seconds for one request as a whole, from the connection to the end of the answer.
+        connect_timeout: seconds for a connection, TLS included; by default no more than the request has.
         ssl_context: for https; by default what the system trusts.
         may_repeat: whether a POST that meets a stale connection may be sent once more, though the server may, in rare
             cases, have received it.
     """
 
     def __init__(
-        self, base_url: str, *, timeout: float, ssl_context: ssl.SSLContext | None = None, may_repeat: bool = True
+        self,
+        base_url: str,
+        *,
+        timeout: float,
+        connect_timeout: float | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        may_repeat: bool = True,
     ) -> None:
         parts = urlsplit(base_url)
         self._secure = parts.scheme == "https"
@@ -222,6 +229,7 @@ class Http11Transport(httpx.AsyncBaseTransport):
         self._ssl = (ssl_context or ssl.create_default_context()) if self._secure else None
         self._may_repeat = may_repeat
         self._timeout = timeout
+        self._connect_timeout = timeout if connect_timeout is None else connect_timeout
         self._sweep_seconds = min(timeout / 10, _SWEEP_SECONDS)
         self._idle: list[Connection] = []
         self._connections: set[Connection] = set()
@@ -307,7 +315,7 @@ class Http11Transport(httpx.AsyncBaseTransport):
         if self._clock is None:
             self._sweep()
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout_at(min(deadline, loop.time() + self._connect_timeout)):
                 _, connection = await loop.create_connection(
                     lambda: Connection(self._idle), self._host, self._port, ssl=self._ssl
                 )

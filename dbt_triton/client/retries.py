@@ -1,7 +1,7 @@
 """Which failures are sent again, and when.
 
 Statuses and waits follow design and practice: 408, 429, 500, 502, 503 and 504, connection errors and timeouts are
-worth another attempt; exponential backoff with jitter from 100 ms to 30 s (stamina); ``Retry-After`` wins.
+worth another attempt; exponential backoff with jitter, by default from 100 ms to 30 s (stamina); ``Retry-After`` wins.
 """
 
 from __future__ import annotations
@@ -9,14 +9,16 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import httpx
 import stamina
 
 from dbt_triton.client.reply import Reply
 from dbt_triton.errors import Reason
+from dbt_triton.options import Options
 
 
 def _is_not_ours(record: logging.LogRecord) -> bool:
@@ -38,8 +40,6 @@ _DEAD_MODEL = "is not healthy"
 NOT_EXECUTED_STATUSES = frozenset({429, 503})
 #: The server has more to do than it can: fewer requests should be in flight.
 OVERLOAD_STATUSES = frozenset({429, 502, 503, 504})
-WAIT_INITIAL_SECONDS = 0.1
-WAIT_MAX_SECONDS = 30.0
 RETRY_AFTER_MAX_SECONDS = 300.0
 
 T = TypeVar("T")
@@ -111,12 +111,32 @@ def is_retryable_error(error: httpx.RequestError, *, executed_is_final: bool) ->
     return isinstance(error, httpx.TransportError | httpx.DecodingError)
 
 
-async def with_retries(attempt: Callable[[int], Awaitable[T]], *, max_retries: int) -> T:
+@dataclass(frozen=True)
+class Retries:
+    """How often a request is sent again, and how long each attempt waits: twice as long as the one before it.
+
+    Args:
+        count: attempts after the first.
+        initial: seconds before the second attempt, and as much again at random.
+        longest: seconds that no wait exceeds.
+    """
+
+    count: int
+    initial: float = 0.1
+    longest: float = 30.0
+
+    @classmethod
+    def of(cls, options: Options) -> Self:
+        """Return what options say."""
+        return cls(options.max_retries, options.retry_initial_backoff / 1000, options.retry_max_backoff / 1000)
+
+
+async def with_retries(attempt: Callable[[int], Awaitable[T]], retries: Retries) -> T:
     """Call ``attempt`` until it succeeds, raises something else than `RetryableError`, or has no retries left.
 
     Args:
         attempt: is given the number of the attempt, from 1.
-        max_retries: attempts after the first.
+        retries: how often, and when.
 
     Raises:
         RetryableError: the last one, when no attempt is left.
@@ -125,23 +145,23 @@ async def with_retries(attempt: Callable[[int], Awaitable[T]], *, max_retries: i
         return await attempt(1)
     except RetryableError as error:
         first = error
-    return await retry_after_failure(first, attempt, max_retries=max_retries)
+    return await retry_after_failure(first, attempt, retries)
 
 
-async def retry_after_failure(first: RetryableError, attempt: Callable[[int], Awaitable[T]], *, max_retries: int) -> T:
+async def retry_after_failure(first: RetryableError, attempt: Callable[[int], Awaitable[T]], retries: Retries) -> T:
     """Go on from a first failure as `with_retries` does.
 
     stamina is entered only here: on the way that nearly every request takes, it costs nothing.
     """
-    if max_retries == 0:
+    if retries.count == 0:
         raise first
     contexts = stamina.retry_context(
         on=_wait_or_backoff,
-        attempts=max_retries + 1,
+        attempts=retries.count + 1,
         timeout=None,
-        wait_initial=WAIT_INITIAL_SECONDS,
-        wait_max=WAIT_MAX_SECONDS,
-        wait_jitter=WAIT_INITIAL_SECONDS,
+        wait_initial=retries.initial,
+        wait_max=retries.longest,
+        wait_jitter=retries.initial,
     )
     async for context in contexts:
         with context:

@@ -46,7 +46,9 @@ class HttpxTransportAdapter:
     """Any other httpx transport (``httpx.MockTransport``, one of the user's own), behind the same interface."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport, options: Options) -> None:
-        self._client = httpx.AsyncClient(transport=transport, timeout=None)  # noqa: S113 - the whole attempt is timed
+        # The attempt as a whole is timed here.
+        timeout = httpx.Timeout(None, connect=connect_seconds(options))
+        self._client = httpx.AsyncClient(transport=transport, timeout=timeout)
         self._seconds = options.timeout / 1000
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
@@ -94,10 +96,16 @@ def open_transport(options: Options) -> tuple[httpx.AsyncBaseTransport, Transpor
     own = Http11Transport(
         options.endpoint,
         timeout=options.timeout / 1000,
+        connect_timeout=connect_seconds(options),
         ssl_context=context,
         may_repeat=not options.in_sequence,
     )
     return own, own
+
+
+def connect_seconds(options: Options) -> float:
+    """Return how long a connection may take, TLS included: no longer than the attempt."""
+    return min(options.connection_timeout or options.timeout, options.timeout) / 1000
 
 
 def _proxy_of(endpoint: str) -> str | None:

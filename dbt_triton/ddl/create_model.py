@@ -8,10 +8,27 @@ from typing import Any, cast
 
 from sqlglot.tokens import TokenType
 
+from dbt_triton.ddl.statements import refuse_operations
 from dbt_triton.ddl.tokens import Tokens
 from dbt_triton.errors import ConfigurationError, SqlSyntaxError
 
 _YAML_KEYS = ("input", "output", "comment", "name")
+# Options for which YAML's bare null is a word.
+_NULL_IS_A_WORD = ("on-error", "default-value")
+# What a type is made of, besides words, and comments of fields.
+_TYPE_TOKENS = (
+    TokenType.IDENTIFIER,
+    TokenType.NUMBER,
+    TokenType.COMMA,
+    TokenType.L_PAREN,
+    TokenType.R_PAREN,
+    TokenType.LT,
+    TokenType.GT,
+    TokenType.L_BRACKET,
+    TokenType.R_BRACKET,
+)
+#: No tensor has so many dimensions, and no database so deep a type.
+MAX_TYPE_DEPTH = 100
 
 
 @dataclass(frozen=True)
@@ -44,6 +61,7 @@ def parse_create_model(text: str) -> ModelDefinition:
         SqlSyntaxError: with the line, what was expected and what was found.
     """
     tokens = Tokens(text)
+    refuse_operations(tokens)
     tokens.expect_word("CREATE")
     if tokens.accept_word("OR"):
         tokens.expect_word("REPLACE")
@@ -59,6 +77,7 @@ def parse_create_model(text: str) -> ModelDefinition:
     outputs = _columns(tokens)
     comment = _comment(tokens)
     tokens.expect_word("WITH")
+    tokens.in_options = True  # and after them, since a quote that is wrong may end them early
     options = _options(tokens)
     while tokens.accept_type(TokenType.SEMICOLON):
         pass
@@ -84,13 +103,17 @@ def definition_from_yaml(name: str, meta: Mapping[str, Any]) -> ModelDefinition:
         if not isinstance(declared, Mapping) or not declared:
             problems.append(f"{side} must map each column to its SQL type, such as {{{side}: STRING}}")
             continue
-        columns[side] = tuple(Column(str(column), str(kind)) for column, kind in declared.items())
-        problems.extend(f"{side} column {column} has no SQL type" for column, kind in declared.items() if not kind)
+        untyped = [column for column, kind in declared.items() if not isinstance(kind, str) or not kind]
+        problems.extend(f"{side} column {column} has no SQL type" for column in untyped)
+        if not untyped:
+            columns[side] = tuple(Column(str(column), kind) for column, kind in declared.items())
     if problems:
         raise ConfigurationError(problems, f'inference model "{name}" (meta.inference_model)')
-    # YAML reads a bare null as None, which is a word for one option and nothing for the others.
+    # YAML reads a bare null as None, which is a word for two options and nothing for the others.
     options = {
-        key: value for key, value in meta.items() if key not in _YAML_KEYS and (value is not None or key == "on-error")
+        str(key): value
+        for key, value in meta.items()
+        if key not in _YAML_KEYS and (value is not None or key in _NULL_IS_A_WORD)
     }
     comment = meta.get("comment")
     declared_name = str(meta.get("name", name))
@@ -120,15 +143,24 @@ def _type_text(tokens: Tokens, column: str) -> str:
     """Read the text of a type up to the comma, parenthesis or COMMENT that ends it."""
     token = tokens.peek()
     start = token.start if token else 0
-    before = tokens.index
-    depth = 0
+    before, line = tokens.index, tokens.line
+    depth = arrays = opened = 0
     while tokens.peek():
         if depth == 0 and (tokens.is_type(TokenType.COMMA, TokenType.R_PAREN) or tokens.is_word("COMMENT")):
             break
+        in_comment = tokens.is_type(TokenType.STRING) and tokens.is_word("COMMENT", ahead=-1)
+        if not (tokens.is_type(*_TYPE_TOKENS) or tokens.is_bare() or in_comment):
+            # A parenthesis that is not closed: options may stand here.
+            tokens.in_options = True
+            raise tokens.error(f"expected , or ) after the type of column {column}")
+        arrays += tokens.is_word("ARRAY")
+        opened += tokens.is_type(TokenType.LT, TokenType.L_BRACKET)
         if tokens.is_type(TokenType.L_PAREN, TokenType.LT, TokenType.L_BRACKET):
             depth += 1
         elif tokens.is_type(TokenType.R_PAREN, TokenType.GT, TokenType.R_BRACKET):
             depth -= 1
+        if max(depth, arrays, opened) > MAX_TYPE_DEPTH:
+            raise SqlSyntaxError(f"the type of column {column} has more than {MAX_TYPE_DEPTH} levels", line)
         tokens.next()
     if tokens.index == before or depth:
         raise tokens.error(f"expected the SQL type of column {column}")
@@ -149,4 +181,4 @@ def _options(tokens: Tokens) -> dict[str, Any]:
         options[key] = value
         if tokens.accept_type(TokenType.R_PAREN):
             return options
-        tokens.expect_type(TokenType.COMMA, f", or ) after '{key}'")
+        tokens.expect_type(TokenType.COMMA, ", or ) after an option")

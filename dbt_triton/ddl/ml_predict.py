@@ -5,14 +5,21 @@ Only the text of a call is ever replaced; everything else of the statement stays
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from sqlglot.tokens import TokenType
 
+from dbt_triton.ddl.statements import refuse_other_statements
 from dbt_triton.ddl.tokens import Tokens
 from dbt_triton.errors import SqlSyntaxError
 
+#: So many parentheses within one another; DuckDB itself takes no expression of more than 1,000.
+MAX_DEPTH = 500
+#: So many calls or WITH clauses within one another, each of which costs Python some frames of its stack.
+_MAX_CALL_DEPTH = 150
 _POSITIONAL = ("INPUT", "MODEL", "ARGS", "CONFIG")
 #: What is written for an argument without a name.
 _WRITTEN = {"INPUT": "TABLE …", "MODEL": "MODEL …", "ARGS": "DESCRIPTOR(…)"}
@@ -60,7 +67,7 @@ class Call:
     relation: tuple[str, ...] | None
     model: str
     descriptor: tuple[str, ...]
-    config: Mapping[str, str]
+    config: Mapping[str, Any]
     scopes: tuple[Scope, ...]
 
 
@@ -107,13 +114,23 @@ def parse_ml_predict(text: str) -> Statement:
         SqlSyntaxError: a call does not follow the grammar; with the line and what was expected.
     """
     tokens = Tokens(text)
+    refuse_other_statements(tokens)
     scanner = _Scanner(tokens)
-    scanner.group(())
+    try:
+        scanner.group(())
+    except RecursionError:  # whoever calls this stands deep in the stack already
+        raise _too_deep(tokens) from None
     if tokens.peek():
         raise tokens.error("expected the rest of the statement: this parenthesis closes nothing")
     end = scanner.statement_end
     statement = text if end is None else text[:end].rstrip()
     return Statement(statement, tuple(sorted(scanner.calls, key=lambda call: call.span.end)))
+
+
+def _too_deep(tokens: Tokens) -> SqlSyntaxError:
+    return SqlSyntaxError(
+        "the statement is nested too deeply here; put a part of it into a model of its own", tokens.line
+    )
 
 
 class _Scanner:
@@ -123,17 +140,25 @@ class _Scanner:
         self.tokens = tokens
         self.calls: list[Call] = []
         self.statement_end: int | None = None
+        self._depth = 0
+        self._call_depth = 0
 
     def group(self, scopes: tuple[Scope, ...]) -> None:
         """Scan to the parenthesis that closes the current group, or to the end of the statement."""
         tokens = self.tokens
-        if tokens.is_word("WITH"):
-            scopes = (*scopes, self._with_clause(scopes))
+        outer: list[tuple[tuple[Scope, ...], int]] = []
+        scopes = self._with_scope(scopes)
         while tokens.peek():
             if tokens.is_type(TokenType.R_PAREN):
-                return
-            if tokens.is_type(TokenType.L_PAREN):
-                self._parenthesis(scopes)
+                if not outer:
+                    return
+                scopes, _ = outer.pop()
+                self._depth -= 1
+                tokens.next()
+            elif tokens.is_type(TokenType.L_PAREN):
+                outer.append((scopes, tokens.line))
+                self._open()
+                scopes = self._with_scope(scopes)
             elif self._at_call():
                 self.calls.append(self._call(scopes))
             elif self._at_wrapped_call():
@@ -142,13 +167,31 @@ class _Scanner:
                 self._semicolon()
             else:
                 tokens.next()
+        if outer:
+            raise SqlSyntaxError("a parenthesis is never closed", outer[-1][1])
+
+    def _open(self) -> None:
+        """Step over an opening parenthesis."""
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise _too_deep(self.tokens)
+        self.tokens.next()
 
     def _parenthesis(self, scopes: tuple[Scope, ...]) -> None:
         line = self.tokens.line
-        self.tokens.next()
+        self._open()
         self.group(scopes)
         if not self.tokens.accept_type(TokenType.R_PAREN):
             raise SqlSyntaxError("a parenthesis is never closed", line)
+        self._depth -= 1
+
+    @contextmanager
+    def _deeper(self) -> Iterator[None]:
+        self._call_depth += 1
+        if self._call_depth > _MAX_CALL_DEPTH:
+            raise _too_deep(self.tokens)
+        yield
+        self._call_depth -= 1
 
     def _semicolon(self) -> None:
         start = self.tokens.next().start
@@ -157,6 +200,13 @@ class _Scanner:
         if self.tokens.peek():
             raise self.tokens.error("expected one statement only")
         self.statement_end = start
+
+    def _with_scope(self, outer: tuple[Scope, ...]) -> tuple[Scope, ...]:
+        """Read the WITH clause at the cursor, if there is one. Returns the scopes that are seen behind it."""
+        if not self.tokens.is_word("WITH"):
+            return outer
+        with self._deeper():
+            return (*outer, self._with_clause(outer))
 
     def _with_clause(self, outer: tuple[Scope, ...]) -> Scope:
         tokens = self.tokens
@@ -202,6 +252,13 @@ class _Scanner:
         return replace(call, span=Span(start, self.tokens.previous_end))
 
     def _call(self, scopes: tuple[Scope, ...]) -> Call:
+        within_options = self.tokens.in_options
+        with self._deeper():
+            call = self._read_call(scopes)
+        self.tokens.in_options = within_options
+        return call
+
+    def _read_call(self, scopes: tuple[Scope, ...]) -> Call:
         tokens = self.tokens
         line = tokens.line
         start = tokens.next().start
@@ -209,7 +266,7 @@ class _Scanner:
         operand: tuple[Span, tuple[str, ...] | None] | None = None
         model: str | None = None
         descriptor: tuple[str, ...] | None = None
-        config: dict[str, str] = {}
+        config: dict[str, Any] = {}
         seen: set[str] = set()
         named = False
         while True:
@@ -225,6 +282,7 @@ class _Scanner:
             elif argument == "ARGS":
                 descriptor = self._descriptor()
             else:
+                tokens.in_options = True  # to the end of the call: a quote that is wrong may end MAP[…] early
                 config = self._map()
             if tokens.accept_type(TokenType.R_PAREN):
                 break
@@ -308,12 +366,12 @@ class _Scanner:
         tokens.expect_type(TokenType.R_PAREN, f") after the columns of {word}")
         return items
 
-    def _map(self) -> dict[str, str]:
+    def _map(self) -> dict[str, Any]:
         """Read MAP['k', 'v', …]."""
         tokens = self.tokens
         tokens.expect_word("MAP")
         tokens.expect_type(TokenType.L_BRACKET, "[ after MAP")
-        config: dict[str, str] = {}
+        config: dict[str, Any] = {}
         while not tokens.accept_type(TokenType.R_BRACKET):
             if config:
                 tokens.expect_type(TokenType.COMMA, ", or ] in MAP")

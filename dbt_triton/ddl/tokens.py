@@ -6,17 +6,33 @@ quoting, and gives the place of each token, so that the user's other SQL can sta
 
 from __future__ import annotations
 
+import bisect
+import re
 from collections.abc import Container
+from functools import cached_property
 from typing import ClassVar
 
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import TokenError
 from sqlglot.tokens import Token, TokenType
 
-from dbt_triton.credentials import SECRET_KEYS
+from dbt_triton.ddl.open_quotes import open_position
 from dbt_triton.errors import SqlSyntaxError
+from dbt_triton.option_names import is_like_an_option
+from dbt_triton.options import NAMES
 
 END = "the end of the statement"
+_BARE = re.compile(r"[^\W\d][\w\s]*")
+_SIGNS = re.compile(r"[^\w\s]{1,3}")
+_STATEMENTS = {"ALTER", "CREATE", "DESCRIBE", "DROP", "INSERT", "SELECT", "SHOW", "WITH"}
+_LONGEST_SHOWN = 60
+# By how a token begins.
+_KINDS = {
+    "'": "a text in single quotes",
+    '"': "a text in double quotes",
+    "`": "a name in backticks",
+    "$": "a text in $",
+}
 
 
 class FlinkOnDuckDB(DuckDB):
@@ -38,10 +54,12 @@ class Tokens:
     def __init__(self, text: str) -> None:
         self.text = text
         self.index = 0
+        #: Whether the cursor is within options, or may be: what stands there may be a secret, and no error repeats it.
+        self.in_options = False
         try:
             self._tokens: list[Token] = FlinkOnDuckDB().tokenize(text)
         except TokenError:
-            raise SqlSyntaxError("a quote or comment is opened here and never closed", _open_line(text)) from None
+            raise _unreadable(text) from None
 
     def __len__(self) -> int:
         return len(self._tokens)
@@ -63,7 +81,11 @@ class Tokens:
     def line(self) -> int:
         """The line of the token at the cursor, counted from 1."""
         token = self.peek() or (self._tokens[-1] if self._tokens else None)
-        return self.text.count("\n", 0, token.start) + 1 if token else 1
+        return bisect.bisect_left(self._line_ends, token.start) + 1 if token else 1
+
+    @cached_property
+    def _line_ends(self) -> list[int]:
+        return [found.start() for found in re.finditer("\n", self.text)]
 
     def is_word(self, *words: str, ahead: int = 0) -> bool:
         """Tell whether an unquoted word stands at the cursor."""
@@ -78,6 +100,11 @@ class Tokens:
         """Tell whether a token of one of these types stands at the cursor."""
         token = self.peek(ahead)
         return token is not None and token.token_type in types
+
+    def is_bare(self) -> bool:
+        """Tell whether words without quotes stand at the cursor; ``DOUBLE PRECISION`` is one token."""
+        token = self.peek()
+        return token is not None and bool(_BARE.fullmatch(self.text[token.start : token.end + 1]))
 
     def accept_word(self, *words: str) -> bool:
         """Step over a word if it is one of these."""
@@ -96,14 +123,16 @@ class Tokens:
         if not self.accept_word(*words):
             raise self.error(f"expected {' or '.join(words)}")
 
-    def expect_type(self, token_type: TokenType, name: str, *, secret: bool = False) -> Token:
+    def expect_type(self, token_type: TokenType, name: str) -> Token:
         """Step over a token of this type, or say that ``name`` was expected."""
         if not self.is_type(token_type):
-            raise self.error(f"expected {name}", secret=secret)
+            raise self.error(f"expected {name}")
         return self.next()
 
-    def option(self, separator: TokenType, signs: tuple[str, str], taken: Container[str]) -> tuple[str, str]:
-        """Read an option: ``'key' = 'value'`` in WITH, ``'key', 'value'`` in MAP.
+    def option(
+        self, separator: TokenType, signs: tuple[str, str], taken: Container[str]
+    ) -> tuple[str, str | dict[str, str]]:
+        """Read an option: ``'key' = 'value'`` in WITH, ``'key', 'value'`` in MAP. Of headers, WITH may hold a MAP.
 
         Args:
             separator: what stands between key and value.
@@ -113,14 +142,33 @@ class Tokens:
         line = self.line
         key = self.expect_type(TokenType.STRING, "an option in single quotes").text
         if key in taken:
-            raise SqlSyntaxError(f"option {key} is given twice", line)
-        # A password in the wrong quotes is a mistake of quoting, and a password still.
-        secret = key in SECRET_KEYS
-        self.expect_type(separator, f"{signs[0]} after '{key}'", secret=secret)
-        value = self.expect_type(TokenType.STRING, f"the value of '{key}' in single quotes", secret=secret).text
+            named = f"option {key}" if is_like_an_option(key, NAMES) else "an option"
+            raise SqlSyntaxError(f"{named} is given twice", line)
+        if not self.accept_type(separator):
+            raise self.error(f"expected {signs[0]} after {_named(key)}")
+        value: str | dict[str, str]
+        if separator == TokenType.EQ and key == "custom-headers" and self.is_word("MAP"):
+            value = self._texts()
+        elif self.is_type(TokenType.STRING):
+            value = self.next().text
+        else:
+            raise self.error(f"expected the value of {_named(key)} in single quotes")
         if not self.is_type(TokenType.COMMA, TokenType.R_PAREN, TokenType.R_BRACKET):
-            raise self.error(f"expected , or {signs[1]} after '{key}'", secret=secret)
+            raise self.error(f"expected , or {signs[1]} after {_named(key)}")
         return key, value
+
+    def _texts(self) -> dict[str, str]:
+        """Read ``MAP['a', 'b', …]``, as Flink's manual writes headers."""
+        self.expect_word("MAP")
+        self.expect_type(TokenType.L_BRACKET, "[ after MAP")
+        texts: dict[str, str] = {}
+        while not self.accept_type(TokenType.R_BRACKET):
+            if texts:
+                self.expect_type(TokenType.COMMA, ", or ] in MAP")
+            name = self.expect_type(TokenType.STRING, "a header in single quotes").text
+            self.expect_type(TokenType.COMMA, ", after a header")
+            texts[name] = self.expect_type(TokenType.STRING, "the value of a header in single quotes").text
+        return texts
 
     def identifier(self, what: str) -> str:
         """Read one identifier, quoted or not; keywords that are used as names count."""
@@ -176,13 +224,26 @@ class Tokens:
                     return
         raise SqlSyntaxError("a parenthesis is never closed", line)
 
-    def error(self, message: str, *, secret: bool = False) -> SqlSyntaxError:
-        """Make an error that says what was found at the cursor, unless it may be a secret."""
+    def error(self, message: str) -> SqlSyntaxError:
+        """Make an error that says what was found at the cursor, and within options no more than its kind."""
         token = self.peek()
-        if secret:
-            return SqlSyntaxError(message, self.line)
-        found = repr(self.text[token.start : token.end + 1]) if token else END
-        return SqlSyntaxError(f"{message}, found {found}", self.line)
+        return SqlSyntaxError(f"{message}, found {self._shown(token) if token else END}", self.line)
+
+    def _shown(self, token: Token) -> str:
+        text = self.text[token.start : token.end + 1]
+        if self.in_options and not self._is_harmless(token, text):
+            return _KINDS.get(text[0], "a number" if text[0].isdigit() else "a word")
+        return repr(text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…")
+
+    @staticmethod
+    def _is_harmless(token: Token, text: str) -> bool:
+        """Tell whether a token within options is a sign, an option's name, or the beginning of a statement."""
+        return bool(_SIGNS.fullmatch(text)) or text.upper() in _STATEMENTS or is_like_an_option(token.text, NAMES)
+
+
+def _named(key: str) -> str:
+    """Name an option in an error; comparing its key takes too long to do it for every option."""
+    return f"'{key}'" if is_like_an_option(key, NAMES) else "an option"
 
 
 def _is_name(token: Token) -> bool:
@@ -191,13 +252,9 @@ def _is_name(token: Token) -> bool:
     return token.token_type not in {TokenType.STRING, TokenType.NUMBER} and token.text.isidentifier()
 
 
-def _open_line(text: str) -> int:
-    """Find the line with the opening of what is never closed: all the lines before it can be read."""
-    lines = text.splitlines(keepends=True)
-    for count in range(len(lines), 0, -1):
-        try:
-            FlinkOnDuckDB().tokenize("".join(lines[:count]))
-        except TokenError:
-            continue
-        return count + 1
-    return 1
+def _unreadable(text: str) -> SqlSyntaxError:
+    """Make the error of a text that has no tokens: it may be full of secrets, so only the place is said."""
+    position = open_position(text)
+    if position is None:
+        return SqlSyntaxError("a number or text of this statement cannot be read", 1)
+    return SqlSyntaxError("a quote or comment is opened here and never closed", text.count("\n", 0, position) + 1)

@@ -47,13 +47,18 @@ class Request:
 
 
 class SequenceMarker:
-    """Marks the requests of a run as one sequence: start on the first, end on the last."""
+    """Marks the requests of a run as one sequence: start on the first, end on the last.
+
+    With sequence-id-auto-increment each request is a sequence of its own, whose id is the next one.
+    """
 
     def __init__(self, options: Options) -> None:
         self._id = options.wire_sequence_id
         self._start = options.sequence_start
         self._end = options.sequence_end
         self._first = True
+        self._is_each_its_own = options.sequence_id_auto_increment
+        self._count = 0
 
     def mark(self, requests: list[Request], *, last: bool) -> list[Request]:
         """Give each request its parameters; ``last`` says that no requests follow these."""
@@ -65,9 +70,16 @@ class SequenceMarker:
                 "sequence_start": self._start and self._first,
                 "sequence_end": self._end and is_last,
             }
+            if self._is_each_its_own:
+                parameters = {"sequence_id": self._next_id(), "sequence_start": True, "sequence_end": True}
             self._first = False
             marked.append(replace(request, parameters=parameters))
         return marked
+
+    def _next_id(self) -> int | str | None:
+        """Count on from a number; a text gets the number of the only task, and a count, as in Flink."""
+        count, self._count = self._count, self._count + 1
+        return self._id + count if isinstance(self._id, int) else f"{self._id}-0-{count}"
 
 
 class Source:

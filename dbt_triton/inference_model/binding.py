@@ -100,7 +100,7 @@ def _limit(model: InferenceModel, served: ServedModel) -> int | None:
 def _model_problems(model: InferenceModel, served: ServedModel) -> list[tuple[bool, str]]:
     """Return what may be wrong with the model as a whole, whatever its tensors."""
     options, limit = model.options, _limit(model, served)
-    text_id = options.sequence_id is not None and not options.sequence_id.isdigit()
+    text_id = options.sequence_id is not None and not isinstance(options.wire_sequence_id, int)
     said = f"max_batch_size {served.max_batch_size}" + ("" if served.batched else " (no batching)")
     return [
         (
@@ -159,7 +159,8 @@ def fingerprint(model: InferenceModel, version: str) -> str:
         "inputs": [(column.name.lower(), column.type.kind, column.duckdb_type) for column in model.inputs],
         "outputs": [(column.name.lower(), column.duckdb_type) for column in model.outputs],
         "tensors": sorted((column.lower(), name) for column, name in options.tensors.items()),
-        "sequence": [options.sequence_id, options.sequence_start, options.sequence_end],
+        "sequence": [options.sequence_id, options.sequence_start, options.sequence_end]
+        + ["each"] * options.sequence_id_auto_increment,
         "pad": options.pad,
         "classification": options.classification,
     }

@@ -8,7 +8,9 @@ from typing import Any, Self
 
 from dbt_triton.ddl import Column, ModelDefinition
 from dbt_triton.errors import ConfigurationError
-from dbt_triton.options import STUB, STUB_PREFIX, TENSOR_PREFIX, Options, parse_options
+from dbt_triton.flink_options import translated
+from dbt_triton.option_names import is_like_an_option
+from dbt_triton.options import NAMES, STUB, STUB_PREFIX, TENSOR_PREFIX, Options, parse_options
 from dbt_triton.tensors import Datatype, SqlType, datatype_of_sql, parse_sql_type
 
 #: The store's own columns; an OUTPUT of that name would collide with them.
@@ -68,7 +70,7 @@ class InferenceModel:
             for column in outputs
             if column.name.lower() in RESERVED_OUTPUTS
         ]
-        raw = definition.options | dict(overrides or {})
+        raw = translated(definition.options) | translated(overrides or {})
         options: Options | None = None
         try:
             options = parse_options(raw, subject)
@@ -99,7 +101,7 @@ class InferenceModel:
         """Return the model with some options replaced, all of them validated again together."""
         if not overrides:
             return self
-        raw = self.raw_options | dict(overrides)
+        raw = self.raw_options | translated(overrides)
         return replace(self, options=parse_options(raw, subject), raw_options=raw)
 
 
@@ -109,7 +111,10 @@ def _typed(columns: tuple[Column, ...], side: str, problems: list[str]) -> tuple
         parsed = parse_sql_type(column.type)
         found = datatype_of_sql(column.type)
         if isinstance(parsed, str) or found is None:
-            problems.append(f"{side} column {column.name}: {parsed}")
+            misplaced = len(column.name) > 1 and is_like_an_option(column.name, NAMES)
+            hidden = "its type, not shown since an option may stand among the columns, is not supported"
+            words = hidden if misplaced else parsed
+            problems.append(f"{side} column {column.name}: {words}")
         else:
             typed.append(TypedColumn(column.name, column.type, parsed.duckdb, found[0], parsed))
     return tuple(typed)

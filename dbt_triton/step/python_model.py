@@ -15,6 +15,7 @@ from contextlib import closing
 from typing import Any
 
 from dbt_triton.errors import ConfigurationError, DbtTritonError
+from dbt_triton.flink_options import reasons_not_needed
 from dbt_triton.inference_model import InferenceModel, model_from_row
 from dbt_triton.inference_model.row import COLUMNS
 from dbt_triton.step.plan import make_plan, output_names, unused_name
@@ -59,6 +60,8 @@ def ml_predict(  # noqa: PLR0913 - dbt's two, and the four arguments of ML_PREDI
     chosen = [descriptor] if isinstance(descriptor, str) else list(descriptor)
     row = _model_row(session, model)
     inference_model = model_from_row(row)
+    for reason in reasons_not_needed(config or {}):
+        logger.warning("%s: accepted, and not needed here: %s", dbt.this.identifier, reason)
     columns = [name for name, _ in here.describe(f"select * from {mark}") if name != hidden]
     with closing(session.cursor()) as cursor:
         there = _OtherCursor(cursor, session)

@@ -16,12 +16,13 @@ from dbt_triton.credentials import request_headers
 from dbt_triton.ddl import ModelDefinition, parse_create_model
 from dbt_triton.ddl.create_model import definition_from_yaml
 from dbt_triton.errors import ConfigurationError, DbtTritonError, InferenceError, SqlSyntaxError
+from dbt_triton.flink_options import reasons_not_needed
 from dbt_triton.inference_model import InferenceModel, bind, description, metadata_row
 from dbt_triton.inference_model.row import COLUMNS
 from dbt_triton.options import KEYS
 from dbt_triton.step.advice import with_advice
 from dbt_triton.step.dry_run import dry_run as count_dry_run
-from dbt_triton.step.plan import make_plan, project_endpoint
+from dbt_triton.step.plan import Plan, make_plan, project_endpoint
 from dbt_triton.step.predict import run_plan
 from dbt_triton.step.preflight import unless_interrupted
 from dbt_triton.step.unchanged import Target, take_note
@@ -38,8 +39,8 @@ _OF_DBT = {"batch_size"}
 def build_inference_model(arguments: str, session: Any) -> None:  # noqa: ANN401 - dbt-duckdb's cursor
     """Check an inference model.
 
-    Leaves ``build_sql``, the SELECT of its metadata row; ``message`` and ``comment``; and ``misplaced``, options among
-    dbt's configs.
+    Leaves ``build_sql``, the SELECT of its metadata row; ``message`` and ``comment``; ``misplaced``, options among
+    dbt's configs; and ``not_needed``, which options do nothing, and why.
     """
 
     def work(args: Arguments, warehouse: DuckDBWarehouse) -> dict[str, Any]:
@@ -57,6 +58,7 @@ def build_inference_model(arguments: str, session: Any) -> None:  # noqa: ANN401
             "message": f"CREATE MODEL {model.name}, {said}",
             "comment": description(model, served),
             "misplaced": _misplaced(args),
+            "not_needed": reasons_not_needed(_definition(args).options),
         }
 
     _run(arguments, session, work)
@@ -66,7 +68,8 @@ def plan(arguments: str, session: Any) -> None:  # noqa: ANN401 - dbt-duckdb's c
     """Check a predicting model without sending a row.
 
     Leaves ``check_sql``, a SELECT with the columns and types of the table to come; ``needs_secrets``, the nodes of the
-    inference models whose literal secrets only dbt's graph has; and ``misplaced``, options among dbt's configs.
+    inference models whose literal secrets only dbt's graph has; ``misplaced``, options among dbt's configs; and
+    ``not_needed``, which options of its calls do nothing, and why.
     """
 
     def work(args: Arguments, warehouse: DuckDBWarehouse) -> dict[str, Any]:
@@ -75,6 +78,7 @@ def plan(arguments: str, session: Any) -> None:  # noqa: ANN401 - dbt-duckdb's c
             "check_sql": planned.check_sql,
             "needs_secrets": planned.needs_secrets,
             "misplaced": _misplaced(args),
+            "not_needed": reasons_not_needed(_options_of_calls(args, planned)),
         }
 
     _run(arguments, session, work)
@@ -145,6 +149,10 @@ def _run(
 def _misplaced(args: Arguments) -> list[str]:
     """Return the configs of a node that are options of ours, which are read elsewhere."""
     return [key for key in args.get("config") or () if key not in _OF_DBT and key.replace("_", "-") in KEYS]
+
+
+def _options_of_calls(args: Arguments, planned: Plan) -> list[str]:
+    return [*(args.get("meta") or {}), *(key for call in planned.calls for key in call.call.config)]
 
 
 def defined_model(args: Arguments) -> InferenceModel:

@@ -90,6 +90,10 @@ _MAX_PRECISION = 38
 _MICROSECOND_DIGITS = 6
 _SUFFIX = re.compile(r"^(.*?)\s*(?:\[\s*(\d*)\s*\]|\bARRAY(?:\s*\[\s*(\d*)\s*\])?)$")
 _NULLABILITY = re.compile(r"\s+(NOT\s+)?NULL$")
+_ARRAY_OF = re.compile(r"ARRAY\s*<(.*)>")
+#: Far more than a tensor or a database has.
+MAX_DIMENSIONS = 64
+_MAX_LENGTH = 1000
 _ARGUMENTS = re.compile(r"\s*\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)")
 
 
@@ -134,22 +138,25 @@ def parse_sql_type(text: str) -> SqlType | str:
     Returns:
         The type, or a sentence that says why it is not supported.
     """
-    name = _NULLABILITY.sub("", re.sub(r"\s+", " ", text.strip().upper()))
-    if array := re.fullmatch(r"ARRAY\s*<(.*)>", name):
-        return _array_of(array[1], None)
-    if (suffix := _SUFFIX.match(name)) and suffix[1]:
-        size = suffix[2] or suffix[3]
-        return _array_of(suffix[1], int(size) if size else None)
-    return _scalar(name, text)
-
-
-def _array_of(element: str, size: int | None) -> SqlType | str:
-    inner = parse_sql_type(element)
-    if isinstance(inner, str):
-        return inner
-    if size == 0:
-        return "an array of length 0 holds nothing"
-    return replace(inner, dims=(size, *inner.dims))
+    if len(text) > _MAX_LENGTH:
+        return f"the type {text[:20]}… is longer than {_MAX_LENGTH} characters"
+    name = re.sub(r"\s+", " ", text.strip().upper())
+    dims: list[int | None] = []
+    while True:
+        name = _NULLABILITY.sub("", name).strip()
+        if array := _ARRAY_OF.fullmatch(name):
+            name, size = array[1], None
+        elif (suffix := _SUFFIX.match(name)) and suffix[1]:
+            name, size = suffix[1], suffix[2] or suffix[3]
+        else:
+            break
+        dims.append(int(size) if size else None)
+        if len(dims) > MAX_DIMENSIONS:
+            return f"the type is an array of more than {MAX_DIMENSIONS} levels"
+    scalar = _scalar(name, name if dims else text)
+    if isinstance(scalar, str):
+        return scalar
+    return "an array of length 0 holds nothing" if 0 in dims else replace(scalar, dims=tuple(dims))
 
 
 def _scalar(name: str, text: str) -> SqlType | str:

@@ -92,6 +92,14 @@ def materialize(result, session):
 {%- endmacro %}
 
 
+{#- Options of Flink's that do nothing here: one warning for all of them. -#}
+{% macro warn_of_not_needed(reasons) -%}
+  {%- if reasons -%}
+    {%- do exceptions.warn(model.name ~ ': accepted, and not needed here: ' ~ reasons | join('; ')) -%}
+  {%- endif -%}
+{%- endmacro %}
+
+
 {#- The inference models that the current model refers to, with every relation by which SQL may name them. -#}
 {% macro upstream_inference_models() -%}
   {%- set found = [] -%}

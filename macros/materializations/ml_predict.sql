@@ -24,6 +24,7 @@
   {%- endcall -%}
   {%- set plan = dbt_triton.step_result() -%}
   {%- do dbt_triton.warn_of_misplaced(plan.misplaced, 'MAP[…] of the call, or meta.ml_predict') -%}
+  {%- do dbt_triton.warn_of_not_needed(plan.not_needed) -%}
   {{ dbt_triton.check_columns(plan.check_sql) }}
 
   {%- do args.update({'secrets': dbt_triton.literal_secrets(plan.needs_secrets), 'target': dbt_triton.made_anew(args.store)}) -%}

@@ -91,10 +91,11 @@ OPTION = {
     "no endpoint and no model-name": creating(endpoint=WITHOUT, model_name=WITHOUT),
     "several wrong values": creating(timeout="soon", max_retries="-1", priority="high", compression="zstd"),
     "secret that is not set": creating(auth_token="${{NO_SUCH_TOKEN}}"),  # noqa: S106
-    "headers that are no JSON": creating(custom_headers="X-Team: reviews"),
+    "headers that are no map": creating(custom_headers="X-Team=reviews"),
     "header that is our own": creating(custom_headers='{{"Content-Type": "text/plain"}}'),
     "token twice": creating(auth_token="abc", custom_headers='{{"Authorization": "Bearer abc"}}'),  # noqa: S106
-    "default-value without on-error": creating(default_value="unknown"),
+    "default-value with on-error fail": creating(default_value="unknown", on_error="fail"),
+    "key and value swapped": creating(**{"s3cret-t0ken": "auth-token"}),
     "TLS file that is not there": creating(endpoint="{triton_https}", tls_ca="/no/such/ca.pem"),
     "TLS file for http": creating(tls_ca="/no/such/ca.pem"),
     "model-name with a slash": creating(model_name="team/upper"),
@@ -116,6 +117,11 @@ STATEMENT = {
     "quote that is not closed": statement(
         "CREATE MODEL {name} INPUT (a STRING) OUTPUT (b STRING) WITH ('provider' = 't"
     ),
+    "SHOW MODELS as a model": statement("SHOW MODELS"),
+    "INSERT INTO in a predicting model": Mistake(
+        "{{{{ config(materialized='ml_predict') }}}}\nINSERT INTO shouted SELECT * FROM " + CALL
+    ),
+    "very many parentheses": predicting(f"{'(' * 1000}{CALL}{')' * 1000}"),
     "no INPUT": statement("CREATE MODEL {name} OUTPUT (b STRING) WITH ('provider' = 'triton')"),
     "no WITH": statement("CREATE MODEL {name} INPUT (a STRING) OUTPUT (b STRING)"),
     "column without a type": statement("CREATE MODEL {name} INPUT (a) OUTPUT (b STRING) WITH ('provider' = 'triton')"),

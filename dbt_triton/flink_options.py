@@ -1,0 +1,122 @@
+"""What other systems' CREATE MODEL and ML_PREDICT call an option that is called otherwise here, or that is not needed.
+
+Source: the option classes of Flink's Triton function and of its ML_PREDICT, 2.1 to 2.4, and Confluent's manual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+_CONNECTIONS = (
+    "connections are kept and used again, one for each request in flight; max-concurrent-operations limits them"
+)
+_BREAKER = (
+    "a server that is away is always waited for, with one request at a time; circuit-breaker-timeout says how long"
+)
+_ASYNC = (
+    "requests are always sent without waiting for one another; 'max-concurrent-operations' = '1' sends one at a time"
+)
+_HEALTH = "requests notice a server that is away, and wait for it"
+
+#: Options without a meaning here, and why that is so.
+NOT_NEEDED: dict[str, str] = {
+    "async": _ASYNC,
+    "async-enabled": _ASYNC,
+    "output-mode": "a table has no order; every prediction stands in the row that it was made of",
+    "flatten-batch-dim": "the server's metadata says which shape a tensor has",
+    "sequence-id-counter-init-strategy": "the ids count from 0 in every run",
+    "health-check-enabled": _HEALTH,
+    "health-check-interval": _HEALTH,
+    "circuit-breaker-enabled": _BREAKER,
+    "circuit-breaker-failure-threshold": _BREAKER,
+    "circuit-breaker-half-open-requests": _BREAKER,
+    "connection-reuse-enabled": _CONNECTIONS,
+    "connection-pool-max-idle": _CONNECTIONS,
+    "connection-pool-max-total": _CONNECTIONS,
+    "connection-pool-keep-alive": _CONNECTIONS,
+    "connection-pool-monitoring-enabled": "DBT_TRITON_LOG=debug shows every request",
+    "task": "INPUT and OUTPUT say what the model does",
+}
+_POOL_PREFIX = "connection-pool-"
+#: Options that are called otherwise here.
+RENAMED: dict[str, str] = {
+    "max-parallelism": "max-concurrent-operations",
+    "capacity": "max-concurrent-operations",
+    "retry-count": "max-retries",
+    "client-timeout": "timeout",
+}
+#: Those of them whose bare number is seconds.
+_IN_SECONDS = {"client-timeout"}
+#: Options of the language models that Flink has providers for.
+_OF_OTHER_PROVIDERS = frozenset(
+    {
+        "api-key",
+        "context-overflow-action",
+        "dimension",
+        "error-handling-strategy",
+        "max-context-size",
+        "max-tokens",
+        "maxtokens",
+        "model",
+        "n",
+        "presence-penalty",
+        "response-format",
+        "retry-fallback-strategy",
+        "retry-num",
+        "seed",
+        "stop",
+        "system-prompt",
+        "systemprompt",
+        "temperature",
+        "top-p",
+        "topp",
+    }
+)
+#: How their keys begin elsewhere.
+_PREFIXES = ("openai.", "azureopenai.", "azureml.", "bedrock.", "sagemaker.", "googleai.", "vertexai.", "deepseek.")
+
+#: Every name of this module that may stand as an option.
+NAMES = frozenset(NOT_NEEDED) | frozenset(RENAMED) | _OF_OTHER_PROVIDERS
+
+
+def _name(key: str) -> str:
+    """Return a key in Flink's spelling; Confluent has ``async_enabled``."""
+    return key.replace("_", "-")
+
+
+def _is_not_needed(key: str) -> bool:
+    return _name(key) in NOT_NEEDED or _name(key).startswith(_POOL_PREFIX)
+
+
+def is_of_another_provider(key: str) -> bool:
+    """Tell whether an option is one of a language model's."""
+    name = _name(key).lower()
+    return name in _OF_OTHER_PROVIDERS or name.startswith(_PREFIXES)
+
+
+def translated(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options as they are called here: without those that are not needed, and with what they imply.
+
+    A ``default-value`` by itself means ``on-error`` = ``null``, as in Flink. Of two names of one option the later wins.
+    """
+    options: dict[str, Any] = {}
+    for key, value in raw.items():
+        name = RENAMED.get(_name(key))
+        if name is not None:
+            seconds = _name(key) in _IN_SECONDS and isinstance(value, str | int) and str(value).strip().isdecimal()
+            options[name] = f"{value}s" if seconds else value
+        elif not _is_not_needed(key):
+            options[key] = value
+    if "default-value" in options and "on-error" not in options:
+        options["on-error"] = "null"
+    return options
+
+
+def reasons_not_needed(keys: Iterable[str]) -> list[str]:
+    """Say which of some options are accepted and do nothing, and why: one sentence for each reason."""
+    by_reason: dict[str, list[str]] = {}
+    for key in dict.fromkeys(keys):
+        if _is_not_needed(key):
+            by_reason.setdefault(NOT_NEEDED.get(_name(key), _CONNECTIONS), []).append(key)
+    return [f"{', '.join(names)}: {reason}" for reason, names in by_reason.items()]
