@@ -70,7 +70,7 @@ def test_wheel_metadata(wheel: Path) -> None:
     assert metadata["License-Expression"] == "Apache-2.0"
     assert "dbt-triton = dbt_triton.cli:main" in entry_points
     required = {requirement.split(";")[0].strip() for requirement in metadata.get_all("Requires-Dist") or []}
-    assert "dbt-core<2,>=1.10" in required
+    assert "dbt-core<2,>=1.10.2" in required
 
 
 def test_installed_package_path(wheel: Path, tmp_path: Path) -> None:
