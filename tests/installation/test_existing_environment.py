@@ -33,9 +33,7 @@ def install_line() -> list[str]:
     return shlex.split(line[1], comments=True)
 
 
-def test_nothing_is_replaced(
-    triton: Triton, serve: Callable[[str], str], project: DbtProject, tmp_path: Path
-) -> None:
+def test_nothing_is_replaced(triton: Triton, serve: Callable[[str], str], project: DbtProject, tmp_path: Path) -> None:
     """Whatever is there already keeps its version, DuckDB, numpy and pyarrow too, and every kind of model builds."""
     (tmp_path / "dbt-triton").symlink_to(REPOSITORY, target_is_directory=True)
     pins = [f"{name}=={version}" for name, version in THEIRS.items()]

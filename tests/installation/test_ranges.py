@@ -42,7 +42,7 @@ def interpreter(version: str) -> str | None:
 
 
 def test_lowest(wheel: Path, triton: Triton, serve: Callable[[str], str], project: DbtProject) -> None:
-    """pip can meet all lower bounds together, and every kind of model builds with them."""
+    """All lower bounds can be met together by pip, and every kind of model builds with them."""
     bounds = lower_bounds()
     pins = [f"{name}=={version}" for name, version in bounds.items()]
     programs = environment_of_wheel("lowest", wheel, *pins)
