@@ -48,11 +48,16 @@ def owners() -> dict[Path, str]:
 
 
 def distribution_of(module: str) -> str:
-    """Return the distribution that a module is of."""
-    spec = find_spec(module)
+    """Return the distribution that a module is of, without importing anything."""
+    top, *rest = module.split(".")
+    spec = find_spec(top)
     assert spec is not None, module
-    assert spec.origin is not None, f"{module} is a namespace: import a module of it"
-    return owners()[Path(spec.origin).resolve()]
+    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+    files = [folder.joinpath(*rest, "__init__.py") for folder in folders]
+    files += [folder.joinpath(*rest).with_suffix(".py") for folder in folders if rest]
+    found = [owners()[file.resolve()] for file in [*files, Path(spec.origin or "")] if file.resolve() in owners()]
+    assert found, f"{module}: no distribution has it"
+    return found[0]
 
 
 @cache
@@ -97,3 +102,21 @@ def test_pins_are_within_the_ranges() -> None:
     pinned = {normalized(pin.name): str(pin.specifier).removeprefix("==") for pin in pins}
     for requirement in map(Requirement, PROJECT["dependencies"]):
         assert requirement.specifier.contains(pinned[normalized(requirement.name)]), requirement
+
+
+def lower_bound(name: str) -> str:
+    """Return the lower bound of a dependency, as it is written."""
+    (requirement,) = (text for text in PROJECT["dependencies"] if normalized(Requirement(text).name) == name)
+    bound = re.search(r">=([\d.]+)", requirement)
+    assert bound, requirement
+    return bound[1]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/getting-started.md"])
+def test_ranges_are_as_the_docs_say(page: str) -> None:
+    """The versions that the docs name are the lower bounds, of the dbt package, too."""
+    text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+    duckdb, numpy, pyarrow = (lower_bound(name) for name in ("duckdb", "numpy", "pyarrow"))
+    assert f"DuckDB {duckdb}, numpy {numpy}, pyarrow {pyarrow} or newer" in text
+    assert f"dbt Core {lower_bound('dbt-core')} to 1.12" in text
+    assert f'require-dbt-version: [">={lower_bound("dbt-core")}", "<2.0.0"]' in (ROOT / "dbt_project.yml").read_text()

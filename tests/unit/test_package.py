@@ -1,5 +1,6 @@
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -58,6 +59,17 @@ def test_wheel_holds_nothing_else(wheel: Path) -> None:
     assert not [name for name in names if "__pycache__" in name or name.endswith((".pyc", ".duckdb"))]
     sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "dbt_triton").rglob("*.py")}
     assert {name for name in names if name.endswith(".py")} == sources
+
+
+def test_source_distribution(tmp_path: Path) -> None:
+    """The source distribution holds what a wheel is built of, and no tests, examples or benchmarks."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=240)
+    (built,) = tmp_path.glob("*.tar.gz")
+    shutil.unpack_archive(built, tmp_path / "unpacked", filter="data")
+    inside = {path.name for path in tmp_path.glob("unpacked/*/*")}
+    made = {"PKG-INFO", ".gitignore", "pyproject.toml"}
+    assert inside - made == {"dbt_triton", "macros", "dbt_project.yml", "README.md", "CHANGELOG.md", "LICENSE"}
 
 
 def test_wheel_metadata(wheel: Path) -> None:
