@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/.installed
 export DBT_SEND_ANONYMOUS_USAGE_STATS = false
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint docs test-unit test-integration test-faults test-orchestrators bench clean
+.PHONY: help install demo test lint docs test-unit test-integration test-faults test-installation test-orchestrators bench clean
 
 help: ## List the recipes, one line each.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "%-18s %s\n", $$1, $$2}'
@@ -25,7 +25,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED) ## Classify real movie reviews: a real Triton, dbt build, the classified table. TRITON_URL uses your server.
 	@$(BIN)/python example_project/demo.py
 
-test: lint docs test-unit test-integration test-faults test-orchestrators ## Run every check and test.
+test: lint docs test-unit test-integration test-faults test-installation test-orchestrators ## Run every check and test.
 
 lint: $(INSTALLED) ## Check format (ruff), lint (ruff) and types (mypy --strict).
 	$(BIN)/ruff format --check .
@@ -43,6 +43,9 @@ test-integration: $(INSTALLED) ## Run the tests with a real Triton and a real db
 
 test-faults: $(INSTALLED) ## Run the tests that break connections, answers, servers and dbt itself.
 	$(BIN)/python -m pytest tests/faults -n auto -q
+
+test-installation: $(INSTALLED) ## Install the oldest and the newest versions of what is needed, each in an environment of its own, and build a project.
+	$(BIN)/python -m pytest tests/installation -n 2 --dist=load -q
 
 test-orchestrators: $(INSTALLED) ## Run the examples in a real Airflow, Dagster and Prefect, each in an environment of its own.
 	$(BIN)/python -m pytest tests/orchestrators -n 2 -q

@@ -59,6 +59,7 @@ class Options(BaseModel):
         frozen=True,
         alias_generator=lambda name: name.replace("_", "-"),
         populate_by_name=True,
+        protected_namespaces=(),  # pydantic before 2.10 warns of every field that begins with model_
     )
 
     provider: Annotated[Literal["triton", "stub"], BeforeValidator(read.lower)]

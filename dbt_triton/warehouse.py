@@ -174,6 +174,7 @@ class Interrupts:
                 self._close()
                 relation = self._session.query(f"select range from range({_WATCH_ROWS})")
                 self._reader = _arrow_reader(relation, _WATCH_ROWS_READ)
+                self._reader.read_next_batch()  # DuckDB 1.4 loses an interrupt that comes before the first read
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             raise WarehouseError("the run was interrupted") from error
 

@@ -15,7 +15,6 @@ from typing import Any
 import duckdb
 
 REPOSITORY = Path(__file__).parents[2]
-_DBT = Path(sys.executable).parent / "dbt"
 _TIMEOUT_SECONDS = 150
 
 
@@ -60,6 +59,8 @@ class DbtProject:
         self.root = root
         self.database = root / "warehouse.duckdb"
         self.environment: dict[str, str] = {}
+        #: Where the command is; a virtual environment of its own has other versions.
+        self.programs = Path(sys.executable).parent
         packages = root / "dbt_packages"
         packages.mkdir(parents=True)
         # What `dbt deps` makes of `local:`, in no time.
@@ -102,7 +103,7 @@ class DbtProject:
             "NO_PROXY": "*",
             **self.environment,
         }
-        return [str(_DBT), *arguments], environment
+        return [str(self.programs / "dbt"), *arguments], environment
 
     def dbt(self, *arguments: str, **environment: str) -> DbtResult:
         """Run a dbt command to its end."""

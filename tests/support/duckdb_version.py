@@ -8,13 +8,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 _TESTS = Path(__file__).parents[1]
 
 
-def duckdb_folder(version: str, *extensions: str, others: Sequence[str] = ()) -> Path:
+def duckdb_folder(version: str, *extensions: str) -> Path:
     """Return a folder with a version of DuckDB, and extensions of the same version, from the package registry.
 
     It is kept for the next run, and made by one worker only.
@@ -22,9 +21,8 @@ def duckdb_folder(version: str, *extensions: str, others: Sequence[str] = ()) ->
     Args:
         version: of DuckDB.
         extensions: of DuckDB.
-        others: more packages with their versions, such as ``dbt-core==1.10.23``, without what they need.
     """
-    name = "-".join(["dbt-triton-tests-duckdb", version, *extensions, *others, str(os.geteuid())])
+    name = "-".join(["dbt-triton-tests-duckdb", version, *extensions, str(os.geteuid())])
     folder = Path(tempfile.gettempdir()) / name
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -44,7 +42,6 @@ def duckdb_folder(version: str, *extensions: str, others: Sequence[str] = ()) ->
                             "--no-deps",
                         ),
                         *("--target", str(made), *(f"{package}=={version}" for package in wanted)),
-                        *others,
                     ],
                     check=True,
                     capture_output=True,

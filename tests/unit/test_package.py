@@ -1,5 +1,6 @@
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -60,6 +61,17 @@ def test_wheel_holds_nothing_else(wheel: Path) -> None:
     assert {name for name in names if name.endswith(".py")} == sources
 
 
+def test_source_distribution(tmp_path: Path) -> None:
+    """The source distribution holds what a wheel is built of, and no tests, examples or benchmarks."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=240)
+    (built,) = tmp_path.glob("*.tar.gz")
+    shutil.unpack_archive(built, tmp_path / "unpacked", filter="data")
+    inside = {path.name for path in tmp_path.glob("unpacked/*/*")}
+    made = {"PKG-INFO", ".gitignore", "pyproject.toml"}
+    assert inside - made == {"dbt_triton", "macros", "dbt_project.yml", "README.md", "CHANGELOG.md", "LICENSE"}
+
+
 def test_wheel_metadata(wheel: Path) -> None:
     """The wheel says its licence, Python, command and dependencies, with dbt's bounds that the macros rely on."""
     with zipfile.ZipFile(wheel) as archive:
@@ -70,7 +82,7 @@ def test_wheel_metadata(wheel: Path) -> None:
     assert metadata["License-Expression"] == "Apache-2.0"
     assert "dbt-triton = dbt_triton.cli:main" in entry_points
     required = {requirement.split(";")[0].strip() for requirement in metadata.get_all("Requires-Dist") or []}
-    assert "dbt-core<2,>=1.10" in required
+    assert "dbt-core<2,>=1.10.2" in required
 
 
 def test_installed_package_path(wheel: Path, tmp_path: Path) -> None:
