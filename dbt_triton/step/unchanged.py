@@ -212,12 +212,17 @@ def _as_they_are(columns: Columns, salt: str | None = None) -> list[str]:
     values = []
     for name, kind in columns:
         column = quote(name)
-        values.append(column if salt is None else _salted(column, kind, salt))
+        values.append(_bytes_of(column, kind) if salt is None else _salted(column, kind, salt))
         if _FLOATS.fullmatch(kind):
             values.append(f"signbit({column})")  # zero has the same hash with either sign
         elif _LEVEL.search(kind):
             values.append(f"len({column})")  # an empty list has the hash of NULL
     return values
+
+
+def _bytes_of(column: str, kind: str) -> str:
+    """Return the SQL of a text without its collation, which DuckDB's hash follows since 2.0.1."""
+    return f"encode({column})" if kind == "VARCHAR" else column
 
 
 def _salted(column: str, kind: str, salt: str) -> str:
