@@ -192,6 +192,6 @@ def _no_tensor(side: str, column: TypedColumn, tensors: Sequence[ServedTensor], 
     names = [tensor.name for tensor in tensors]
     near = difflib.get_close_matches(wanted.upper(), [name.upper() for name in names], n=1, cutoff=0.5)
     hint = next((f"; did you mean {name}? It" for name in names if near and name.upper() == near[0]), "; it")
-    known = ", ".join(f"{tensor.name} {tensor.datatype}{list(tensor.shape)}" for tensor in tensors)
+    known = ", ".join(f"{tensor.name} {tensor.datatype}{list(tensor.shape)}" for tensor in tensors) or "none"
     advice = "" if explicit else f" (or write 'tensor.{column.name}' = 'NAME')"
     return f"{side} column {column.name}: the model has no tensor {wanted}{hint} serves {known}{advice}"
