@@ -42,6 +42,8 @@ logger = logging.getLogger("dbt_triton.client")
 
 #: What an answer may have at least, where max-response-bytes does not say: texts and arrays of open length may be long.
 MIN_RESPONSE_BYTES = 64 * 2**20
+#: What a server can reach by declaring huge shapes.
+MAX_RESPONSE_BYTES = 2 * 2**30
 #: Triton writes the id first (2.51, measured).
 _ID = re.compile(rb'\{"id":"(\d+)"')
 _PAUSE_STEP_SECONDS = 0.5
@@ -91,7 +93,7 @@ class TritonClient:
         self._logs = logger.isEnabledFor(logging.DEBUG)
         logger.debug("opening connections to %s as they are needed", options.endpoint)
         remember_secrets((headers or {}).values())
-        max_bytes = options.max_response_bytes or max(MIN_RESPONSE_BYTES, 2 * expected_bytes)
+        max_bytes = options.max_response_bytes or min(max(MIN_RESPONSE_BYTES, 2 * expected_bytes), MAX_RESPONSE_BYTES)
         self._transport: Transport = (
             open_transport(options, max_bytes)
             if transport is None

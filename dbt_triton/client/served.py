@@ -36,6 +36,14 @@ class ServedTensor:
     optional: bool = False
     labels: bool = False
 
+    def __str__(self) -> str:
+        return f"{shown(self.name, NAME_LENGTH)} {shown(self.datatype, NAME_LENGTH)}{list(self.shape)}"
+
+
+def listed(tensors: Sequence[ServedTensor]) -> str:
+    """Name tensors, as many as fit into a sentence."""
+    return shown(", ".join(map(str, tensors))) or "none"
+
 
 @dataclass(frozen=True)
 class ServedModel:

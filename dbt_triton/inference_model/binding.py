@@ -63,7 +63,7 @@ def bind(model: InferenceModel, served: ServedModel) -> Binding:
     bound = {spec.name for spec in inputs}
     if len(inputs) == len(model.inputs):
         problems += [
-            f"input {tensor.name} {tensor.datatype}{list(tensor.shape)} of the model is not declared in INPUT"
+            f"input {tensor} of the model is not declared in INPUT"
             for tensor in served.inputs
             if tensor.name not in bound and not tensor.optional
         ]

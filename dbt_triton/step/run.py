@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from dbt_triton.credentials import request_headers
 from dbt_triton.ddl import ModelDefinition, parse_create_model
 from dbt_triton.ddl.create_model import definition_from_yaml
 from dbt_triton.errors import ConfigurationError, DbtTritonError, InferenceError, SqlSyntaxError
+from dbt_triton.foreign_text import harmless
 from dbt_triton.inference_model import InferenceModel, bind, description, metadata_row
 from dbt_triton.inference_model.row import COLUMNS
 from dbt_triton.options import KEYS
@@ -131,13 +133,16 @@ def _run(
         result = {"error": f"dbt-triton cannot read the SQL of {args['name']}, {error}"}
     except DbtTritonError as error:
         result = {"error": f"dbt-triton, {args['name']}: {error}"}
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - its traceback is logged as harmless text
         # dbt-duckdb would print source lines of the generated module, and a secret may stand on one.
-        logger.debug("unexpected error", exc_info=True)
+        logger.debug("unexpected error\n%s", harmless(traceback.format_exc()))
         result = {
             "error": f"dbt-triton, {args['name']}: unexpected {type(error).__name__}: {error}. "
             "This is a bug; run again with DBT_TRITON_LOG=debug and report the traceback"
         }
+    if "error" in result:
+        # Whatever words it has come from: it goes to the console, to dbt.log and to run_results.json.
+        result["error"] = harmless(result["error"])
     warehouse.set_result(result)
 
 
