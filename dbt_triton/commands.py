@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dbt_triton.errors import ConfigurationError, DbtTritonError
+from dbt_triton.foreign_text import harmless
 from dbt_triton.project import (
     ProjectModel,
     add_dispatch,
@@ -112,7 +113,8 @@ def _checked(project_model: ProjectModel) -> Checked:
 
 
 def _problems(error: DbtTritonError) -> tuple[str, ...]:
-    return tuple(error.problems) if isinstance(error, ConfigurationError) else (str(error),)
+    problems = error.problems if isinstance(error, ConfigurationError) else [str(error)]
+    return tuple(map(harmless, problems))
 
 
 def _dbt_arguments(arguments: Namespace) -> list[str]:

@@ -95,6 +95,14 @@ def shown(text: object, limit: int = TEXT_LENGTH) -> str:
     return line if len(line) <= limit else line[:limit] + "…"
 
 
+def shown_value(value: object) -> str:
+    """Return a value of a foreign JSON text as Python writes it, as `shown` does."""
+    try:
+        return shown(repr(value), NAME_LENGTH)
+    except RecursionError:
+        return "a deeply nested value"
+
+
 def harmless(text: str) -> str:
     """Return a text that holds foreign ones: masked, and with no control character but line ends; not cut."""
     return "\n".join(_visible(line.replace("\t", " ")) for line in _masked(text).split("\n"))
@@ -189,10 +197,9 @@ def _unescaped(match: re.Match[str]) -> str | None:
 @lru_cache(maxsize=_MAX_SECRETS)
 def _forms(part: str) -> tuple[str, ...]:
     """Return how one part of a secret is looked for; escapes in it are undone as they are in a text."""
-    forms, form = {part, part.replace(" ", "+")}, part
+    forms = {part, part.replace(" ", "+")}
     for _ in range(_ESCAPED_TWICE):
-        form = _plain(form)[0]
-        forms.add(form)
+        forms |= {_plain(form)[0] for form in forms}
     return tuple(form.translate(_LOWER) for form in forms if form.strip())
 
 
@@ -201,7 +208,7 @@ def _parts_of(value: str) -> set[str]:
     value = value.strip()
     match = _SCHEME.fullmatch(value)
     token = match[2].strip() if match else value
-    parts = {value, token, *_as_base64(token)}
+    parts = {value, token, *_as_base64(value), *_as_base64(token)}
     for piece in _SEPARATORS.split(token):
         parts |= {part for part in (piece, piece.partition("=")[2].strip("\"'")) if len(part) >= _WORD_LENGTH}
     if match and match[1].lower() == "basic":
@@ -209,9 +216,10 @@ def _parts_of(value: str) -> set[str]:
     return {part for part in parts if part and part != MASK}
 
 
-def _as_base64(token: str) -> list[str]:
+def _as_base64(token: str) -> set[str]:
     data = token.encode(errors="surrogateescape")
-    return [encode(data).decode().rstrip("=") for encode in (base64.b64encode, base64.urlsafe_b64encode)]
+    encoded = {encode(data).decode() for encode in (base64.b64encode, base64.urlsafe_b64encode)}
+    return encoded | {text.rstrip("=") for text in encoded}
 
 
 def _of_basic(token: str) -> set[str]:

@@ -16,6 +16,7 @@ _ENDPOINT = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+_ADDRESS = re.compile(r"\[(?P<address>[0-9A-Fa-f:.]+)(?P<zone>%25[A-Za-z0-9._~-]+)?\]")
 _MAX_PORT, _PORT_DIGITS = 65_535, 5
 #: What no part of an endpoint may hold, and what to do about it. RFC 3986 leaves no other characters.
 _NOT_IN_ENDPOINTS = (
@@ -167,8 +168,9 @@ def base_url(value: object) -> object:
 def _host(host: str) -> str:
     """Check a host name or address; an IPv6 address is in brackets."""
     if host.startswith("["):
+        found = _ADDRESS.fullmatch(host)
         try:
-            return f"[{IPv6Address(host[1:-1])}]"
+            return f"[{IPv6Address(found['address'] if found else '')}{(found and found['zone']) or ''}]"
         except ValueError:
             raise ValueError("what stands in brackets is no IPv6 address, such as http://[::1]:8000") from None
     labels = host.removesuffix(".").split(".")

@@ -50,7 +50,7 @@ class Http11Transport(httpx.AsyncBaseTransport):
     ) -> None:
         parts = urlsplit(base_url)
         self._secure = parts.scheme == "https"
-        self._host = parts.hostname or ""
+        self._host = (parts.hostname or "").replace("%25", "%")  # the zone of an address, as RFC 6874 writes it
         self._port = parts.port or (443 if self._secure else 80)
         self._authority = parts.netloc
         self._ssl = (ssl_context or ssl.create_default_context()) if self._secure else None

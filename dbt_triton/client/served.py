@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from dbt_triton.errors import InferenceError
-from dbt_triton.foreign_text import NAME_LENGTH, shown
+from dbt_triton.foreign_text import NAME_LENGTH, shown, shown_value
 
 #: The extension of the protocol by which tensors are sent as bytes.
 BINARY_DATA = "binary_tensor_data"
@@ -219,7 +219,7 @@ def _place(location: Sequence[int | str]) -> str:
 
 def _problem(item: Mapping[str, Any]) -> str:
     words = item["msg"].removeprefix("Value error, ")
-    return f"{words[0].lower()}{words[1:]}, but it is {shown(repr(item['input']), NAME_LENGTH)}"
+    return f"{words[0].lower()}{words[1:]}, but it is {shown_value(item['input'])}"
 
 
 def _version_order(version: str) -> tuple[int, str]:

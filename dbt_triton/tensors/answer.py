@@ -16,7 +16,7 @@ import numpy as np
 import orjson
 
 from dbt_triton.errors import AnswerError
-from dbt_triton.foreign_text import NAME_LENGTH, shown
+from dbt_triton.foreign_text import NAME_LENGTH, shown, shown_value
 from dbt_triton.tensors.spec import TensorSpec
 
 Payload = memoryview | list[Any]
@@ -141,7 +141,7 @@ def _parse(
         places.append(place)
         row_shapes.append(row_shape)
     version = header.get("model_version")
-    return Answer(rows, payloads, shown(version, NAME_LENGTH) if version is not None else None, row_shapes), places
+    return Answer(rows, payloads, _word(version) if version is not None else None, row_shapes), places
 
 
 def _header(text: memoryview) -> dict[str, Any]:
@@ -195,11 +195,16 @@ def _binary_size(output: dict[str, Any]) -> int | None:
     """Return how many bytes of the payload are an output's; None where its data is JSON."""
     parameters = output.get("parameters")
     if not isinstance(parameters, dict | None):
-        raise AnswerError(f"output {output['name']} has parameters that are no object: {parameters}")
+        raise AnswerError(f"output {output['name']} has parameters that are no object: {shown_value(parameters)}")
     size = (parameters or {}).get("binary_data_size")
     if size is not None and not _is_size(size):
-        raise AnswerError(f"output {output['name']} has a binary_data_size that is no size: {size}")
+        raise AnswerError(f"output {output['name']} has a binary_data_size that is no size: {shown_value(size)}")
     return size
+
+
+def _word(value: object) -> str:
+    """Show what should be a text."""
+    return shown(value, NAME_LENGTH) if isinstance(value, str) else shown_value(value)
 
 
 def _is_size(value: object) -> bool:
@@ -211,20 +216,24 @@ def _check(spec: TensorSpec, output: dict[str, Any], rows: int, *, batched: bool
     """Check an output's datatype and shape. Returns the shape of one row."""
     if output.get("datatype") != spec.datatype.name:
         raise AnswerError(
-            f"output {spec.name} has datatype {output.get('datatype')}, expected {spec.datatype.name}",
+            f"output {spec.name} has datatype {_word(output.get('datatype'))}, expected {spec.datatype.name}",
         )
     shape = output.get("shape")
     if not isinstance(shape, list) or not all(map(_is_size, shape)):
-        raise AnswerError(f"output {spec.name} has no usable shape: {shape}")
+        raise AnswerError(f"output {spec.name} has no usable shape: {shown_value(shape)}")
     if math.prod(max(size, 1) for size in shape) > _MAX_EMPTY and 0 in shape:
-        raise AnswerError(f"output {spec.name} has no usable shape: {shape}, without data for so many arrays")
+        raise AnswerError(
+            f"output {spec.name} has no usable shape: {shown_value(shape)}, without data for so many arrays"
+        )
     answered = shape[0] if batched and shape else 1
     if answered != rows:
         raise AnswerError(f"output {spec.name} has {answered} rows, but {rows} were sent")
     row_shape = shape[1:] if batched else shape
     if not _fits(row_shape, spec):
         one = "" if spec.axes or spec.raw else "one value a row, "
-        raise AnswerError(f"output {spec.name} has the shape {shape}; expected is {one}as {list(spec.row_shape)}")
+        raise AnswerError(
+            f"output {spec.name} has the shape {shown_value(shape)}; expected is {one}as {list(spec.row_shape)}"
+        )
     return tuple(row_shape)
 
 
