@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import html
+import logging
 import re
 import string
 import threading
@@ -33,6 +34,9 @@ _CUT_LENGTH, _STEM_LENGTH = 16, 12
 _MAX_SECRETS = 1024
 #: An escape of an escape, as JSON within HTML has it.
 _ESCAPED_TWICE = 2
+
+#: From where to where, in characters.
+Span = tuple[int, int]
 
 _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9-]*)\s+(\S.*)", re.DOTALL)
 _SEPARATORS = re.compile(r"[\s,;]+")
@@ -108,6 +112,15 @@ def harmless(text: str) -> str:
     return "\n".join(_visible(line.replace("\t", " ")) for line in _masked(text).split("\n"))
 
 
+class HarmlessRecords(logging.Filter):
+    """Makes what a library logs harmless: at its level DEBUG, httpcore logs the headers of answers."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Replace the text of a record."""
+        record.msg, record.args = harmless(record.getMessage()), ()
+        return True
+
+
 def _visible(line: str) -> str:
     """Write control characters, marks that turn the direction of text, and halves of characters as escapes."""
     if line.isprintable():
@@ -119,19 +132,20 @@ def _masked(text: str) -> str:
     patterns = _SECRETS.known()
     if not patterns or not text:
         return text
-    spans: list[tuple[int, int]] = []
-    view, places = text, list(range(len(text) + 1))
+    spans: list[Span] = []
+    view, places = text, [(place, place + 1) for place in range(len(text))]
     for _ in range(1 + _ESCAPED_TWICE):
         lowered = view.translate(_LOWER)
-        spans += [(places[start], places[end]) for pattern in patterns for start, end in _found(pattern, lowered)]
+        for pattern in patterns:
+            spans += [(places[start][0], places[end - 1][1]) for start, end in _found(pattern, lowered)]
         plain, found_at = _plain(view)
         if plain == view:
             break
-        view, places = plain, [places[place] for place in found_at]
+        view, places = plain, [(places[start][0], places[end - 1][1]) for start, end in found_at]
     return _with_masks(text, spans)
 
 
-def _with_masks(text: str, spans: list[tuple[int, int]]) -> str:
+def _with_masks(text: str, spans: list[Span]) -> str:
     pieces, position = [], 0
     for start, end in sorted(spans):
         if start >= position:
@@ -140,7 +154,7 @@ def _with_masks(text: str, spans: list[tuple[int, int]]) -> str:
     return "".join([*pieces, text[position:]])
 
 
-def _found(pattern: str, text: str) -> list[tuple[int, int]]:
+def _found(pattern: str, text: str) -> list[Span]:
     """Return where a secret, or a long beginning of one, stands in a text of small letters."""
     stem = pattern[:_STEM_LENGTH] if len(pattern) >= _CUT_LENGTH else pattern
     found, start = [], text.find(stem)
@@ -163,24 +177,20 @@ def _counts(pattern: str, text: str, start: int, end: int) -> bool:
     return len(pattern) >= _SHORT_LENGTH or _BEHIND_SCHEME.search(text[max(start - 20, 0) : start]) is not None
 
 
-def _plain(text: str) -> tuple[str, list[int]]:
-    """Undo escapes, and leave out what is not seen.
-
-    Returns:
-        The text, and where each of its characters was, with the end behind the last.
-    """
+def _plain(text: str) -> tuple[str, list[Span]]:
+    """Undo escapes, and leave out what is not seen. Returns the text, and from where to where each character was."""
     pieces: list[str] = []
-    places: list[int] = []
+    places: list[Span] = []
     position = 0
     for match in _ESCAPE.finditer(text):
         char = _unescaped(match)
         if char is None:
             continue
         pieces += [text[position : match.start()], char]
-        places.extend(range(position, match.start()))
-        places.extend([match.start()] * len(char))
+        places.extend((place, place + 1) for place in range(position, match.start()))
+        places.extend([match.span()] * len(char))
         position = match.end()
-    places.extend(range(position, len(text) + 1))
+    places.extend((place, place + 1) for place in range(position, len(text)))
     return "".join([*pieces, text[position:]]), places
 
 

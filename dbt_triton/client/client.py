@@ -246,7 +246,8 @@ class TritonClient:
             text = f"the answer is too long: {error}; 'max-response-bytes' sets how long it may be"
             raise AnswerError(text, attempts=number) from error
         except httpx.RequestError as error:
-            raise self._no_answer(error, number) from error
+            # Not "from error": a traceback would show its words as they are.
+            raise self._no_answer(error, number) from None
         stats.bytes_received += len(reply.content)
         if self._logs:
             milliseconds = (time.perf_counter() - started) * 1000
@@ -306,7 +307,7 @@ class TritonClient:
             except httpx.RequestError as error:
                 text = self._connection_words(error)
                 logger.debug("GET %s attempt %d: %s", url, number, text)
-                raise RetryableError(text, Reason.UNAVAILABLE) from error
+                raise RetryableError(text, Reason.UNAVAILABLE) from None
             logger.debug("GET %s attempt %d: status %d", url, number, reply.status)
             words = "" if reply.status == _OK else server_words(bytes(reply.content), cut=reply.cut)
             if is_retryable(reply.status, words, executed_is_final=False):

@@ -65,6 +65,11 @@ class ServedModel:
     correlation_id: str = ""
 
     @property
+    def shown_version(self) -> str:
+        """The version as it is told to people; what is compared is the version itself."""
+        return shown(self.version, NAME_LENGTH)
+
+    @property
     def batched(self) -> bool:
         """Whether the first dimension of every tensor is the batch."""
         return self.max_batch_size > 0
@@ -145,7 +150,7 @@ _Tensors = Annotated[list[_Tensor], AfterValidator(_named_once)]
 
 class _Metadata(_Said):
     name: _Text = ""
-    versions: list[_Text] = []
+    versions: list[_Name] = []
     inputs: _Tensors = []
     outputs: _Tensors = []
 

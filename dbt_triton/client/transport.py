@@ -7,6 +7,7 @@ without ``httpx.AsyncClient``: it would keep cookies, log what a server calls it
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 import urllib.request
 from collections.abc import Mapping
@@ -27,8 +28,11 @@ from dbt_triton.client.reply import (
     header_length_of,
 )
 from dbt_triton.errors import ConfigurationError
-from dbt_triton.foreign_text import remember_userinfo, shown
+from dbt_triton.foreign_text import HarmlessRecords, remember_userinfo, shown
 from dbt_triton.options import Options
+
+for _name in ("connection", "proxy", "http11", "http2", "socks"):
+    logging.getLogger(f"httpcore.{_name}").addFilter(HarmlessRecords())
 
 #: How many requests are in flight is the engine's business: one that waited for a connection would time out.
 _NO_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from dbt_triton.client.served import ServedModel
 from dbt_triton.errors import ConfigurationError
+from dbt_triton.foreign_text import NAME_LENGTH, shown
 from dbt_triton.inference_model.columns import Binder
 from dbt_triton.inference_model.model import InferenceModel
 from dbt_triton.tensors import TensorSpec
@@ -70,7 +71,7 @@ def bind(model: InferenceModel, served: ServedModel) -> Binding:
     binary = served.binary_data if options.binary_data is None else options.binary_data
     if not binary:
         problems += [
-            f"{spec.name} is {spec.datatype.name}, which has no JSON form, but "
+            f"{shown(spec.name, NAME_LENGTH)} is {spec.datatype.name}, which has no JSON form, but "
             + ("binary-data is false" if served.binary_data else "the server has no binary tensor data extension")
             for spec in (*inputs, *outputs)
             if not spec.datatype.has_json_form
@@ -166,4 +167,4 @@ def fingerprint(model: InferenceModel, version: str) -> str:
 
 
 def _title(model: InferenceModel, served: ServedModel) -> str:
-    return f'model "{served.name}" version {served.version} at {model.options.endpoint} do not fit'
+    return f'model "{served.name}" version {served.shown_version} at {model.options.endpoint} do not fit'

@@ -152,7 +152,7 @@ class Binder:
     def _refuse_twice(self, side: str, specs: Sequence[TensorSpec]) -> None:
         names = [spec.name for spec in specs]
         self._problems += [
-            f"{side}: two columns are bound to the tensor {name}"
+            f"{side}: two columns are bound to the tensor {shown(name, NAME_LENGTH)}"
             for name in sorted(set(names))
             if names.count(name) > 1
         ]

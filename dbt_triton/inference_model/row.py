@@ -59,7 +59,7 @@ def metadata_row(model: InferenceModel, served: ServedModel | None) -> dict[str,
         "output_schema": _schema(model.outputs),
         "options": json.dumps(mask_options(options), ensure_ascii=False),
         "comment": model.comment,
-        "served_version": served.version if served else None,
+        "served_version": served.shown_version if served else None,
         "served_inputs": _tensors(served.inputs) if served else None,
         "served_outputs": _tensors(served.outputs) if served else None,
         "max_batch_size": served.max_batch_size if served else None,
@@ -89,8 +89,9 @@ def description(model: InferenceModel, served: ServedModel | None) -> str:
     ]
     if served:
         lines.append(
-            f"Served by Triton {served.server_version}: version {served.version}, inputs {tensors_of(served.inputs)}; "
-            f"outputs {tensors_of(served.outputs)}; max_batch_size {served.max_batch_size}"
+            f"Served by Triton {served.server_version}: version {served.shown_version}, "
+            f"inputs {tensors_of(served.inputs)}; outputs {tensors_of(served.outputs)}; "
+            f"max_batch_size {served.max_batch_size}"
         )
     lines.append("Options: " + json.dumps(mask_options(options), ensure_ascii=False))
     return "\n".join(([model.comment] if model.comment else []) + lines)

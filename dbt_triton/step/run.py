@@ -52,7 +52,7 @@ def build_inference_model(arguments: str, session: Any) -> None:  # noqa: ANN401
             bind(model, served)
         row = metadata_row(model, served)
         columns = [f"{literal(row[name], kind)} as {quote(name)}" for name, kind in COLUMNS.items()]
-        said = f"version {served.version} of Triton {served.server_version}" if served else "not checked"
+        said = f"version {served.shown_version} of Triton {served.server_version}" if served else "not checked"
         said = "stub" if model.is_stub else said
         return {
             "build_sql": "select " + ", ".join(columns),

@@ -121,6 +121,13 @@ def test_every_error_of_a_server_is_short_and_masked() -> None:
     assert len(error.message) < 1100
 
 
+def test_only_the_secret_is_masked() -> None:
+    """What stands around a secret stays, also where it is not seen."""
+    remember_secrets([PLAIN])
+    text = f"<b>{PLAIN}</b>\n\x1b[0m%20{PLAIN}\x00.&#46;"
+    assert harmless(text) == f"<b>{MASK}</b>\n\\x1b[0m%20{MASK}\\x00.&#46;"
+
+
 @given(st.text(min_size=8, alphabet=st.characters(min_codepoint=0x21, max_codepoint=0x7E)), st.data())
 def test_any_secret_in_any_text(secret: str, data: st.DataObject) -> None:
     """No text shows a secret that it holds, in whatever encoding; and is otherwise as it was."""
