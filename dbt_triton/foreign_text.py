@@ -24,6 +24,8 @@ MASK = "***"
 TEXT_LENGTH = 500
 #: What is shown of a name or a value within a sentence of ours.
 NAME_LENGTH = 100
+#: So much of a text is looked at. What follows may hold the rest of a secret, so the end is not shown.
+_READ_LENGTH, _LOST_LENGTH = 16_384, 1024
 #: A shorter secret is masked only where it stands as a word of its own…
 _WORD_LENGTH = 8
 #: …and a shorter one than this only behind its scheme: masking every "a" would hide the text, and tell the secret.
@@ -88,14 +90,17 @@ def remember_userinfo(url: str) -> None:
     """Mask the user and password of a URL, as a proxy of the environment may have one."""
     userinfo, found, _ = url.partition("://")[2].rpartition("@")
     if found:
-        user, _, password = _plain(userinfo)[0].partition(":")
+        user, _, password = _plain(userinfo).partition(":")
         credential = base64.b64encode(f"{user}:{password}".encode()).decode()
         _SECRETS.add([userinfo, password, f"{user}:{password}", credential])
 
 
 def shown(text: object, limit: int = TEXT_LENGTH) -> str:
     """Return a foreign text as one line: masked, control characters visible, at most ``limit`` characters long."""
-    line = _visible(" ".join(_masked(str(text)).split()))
+    whole = str(text)
+    line = _visible(" ".join(_masked(whole[:_READ_LENGTH]).split()))
+    if len(whole) > _READ_LENGTH:
+        line = line[:-_LOST_LENGTH] + "…"
     return line if len(line) <= limit else line[:limit] + "…"
 
 
@@ -132,16 +137,19 @@ def _masked(text: str) -> str:
     patterns = _SECRETS.known()
     if not patterns or not text:
         return text
-    spans: list[Span] = []
-    view, places = text, [(place, place + 1) for place in range(len(text))]
-    for _ in range(1 + _ESCAPED_TWICE):
-        lowered = view.translate(_LOWER)
-        for pattern in patterns:
-            spans += [(places[start][0], places[end - 1][1]) for start, end in _found(pattern, lowered)]
-        plain, found_at = _plain(view)
-        if plain == view:
-            break
-        view, places = plain, [(places[start][0], places[end - 1][1]) for start, end in found_at]
+    views = [text]
+    for _ in range(_ESCAPED_TWICE):
+        views.append(_plain(views[-1]))
+    found = [
+        [place for pattern in patterns for place in _found(pattern, lowered)]
+        for lowered in (view.translate(_LOWER) for view in views)
+    ]
+    # Where the characters of a view come from is looked at only when it holds a secret: that takes the time.
+    spans, places = found[0], [(place, place + 1) for place in range(len(text))] if any(found[1:]) else []
+    for view, found_in_plain in zip(views, found[1:], strict=False):
+        if places:
+            places = [(places[start][0], places[end - 1][1]) for start, end in _places_of_plain(view)]
+            spans = spans + [(places[start][0], places[end - 1][1]) for start, end in found_in_plain]
     return _with_masks(text, spans)
 
 
@@ -177,30 +185,33 @@ def _counts(pattern: str, text: str, start: int, end: int) -> bool:
     return len(pattern) >= _SHORT_LENGTH or _BEHIND_SCHEME.search(text[max(start - 20, 0) : start]) is not None
 
 
-def _plain(text: str) -> tuple[str, list[Span]]:
-    """Undo escapes, and leave out what is not seen. Returns the text, and from where to where each character was."""
-    pieces: list[str] = []
+def _plain(text: str) -> str:
+    """Undo escapes, and leave out what is not seen."""
+    return _ESCAPE.sub(_unescaped, text)
+
+
+def _places_of_plain(text: str) -> list[Span]:
+    """Return from where to where each character of the plain text was."""
     places: list[Span] = []
     position = 0
     for match in _ESCAPE.finditer(text):
-        char = _unescaped(match)
-        if char is None:
-            continue
-        pieces += [text[position : match.start()], char]
         places.extend((place, place + 1) for place in range(position, match.start()))
-        places.extend([match.span()] * len(char))
+        char = _unescaped(match)
+        if char == match[0]:
+            places.extend((place, place + 1) for place in range(*match.span()))
+        else:
+            places.extend([match.span()] * len(char))
         position = match.end()
     places.extend((place, place + 1) for place in range(position, len(text)))
-    return "".join([*pieces, text[position:]]), places
+    return places
 
 
-def _unescaped(match: re.Match[str]) -> str | None:
+def _unescaped(match: re.Match[str]) -> str:
     code = match["url"] or match["json"] or match["hex"]
     if code:
         return chr(int(code, 16))
     if match["html"]:
-        char = html.unescape(match["html"])
-        return None if char == match["html"] else char
+        return html.unescape(match["html"])
     return match["quoted"] or ""
 
 
@@ -209,7 +220,7 @@ def _forms(part: str) -> tuple[str, ...]:
     """Return how one part of a secret is looked for; escapes in it are undone as they are in a text."""
     forms = {part, part.replace(" ", "+")}
     for _ in range(_ESCAPED_TWICE):
-        forms |= {_plain(form)[0] for form in forms}
+        forms |= {_plain(form) for form in forms}
     return tuple(form.translate(_LOWER) for form in forms if form.strip())
 
 

@@ -28,6 +28,8 @@ _PACKED_STEP_BYTES = 65_536
 _LENGTH_DIGITS = 15
 #: What a cut answer loses at its end, where the beginning of a secret may stand.
 _CUT_BYTES = 4096
+#: What is looked at of an error that is no JSON: the words of a page are at its beginning.
+_TEXT_BYTES = 16_384
 _ERROR_TEXT = re.compile(rb'^\s*\{\s*"error"\s*:\s*("(?:[^"\\]|\\.)*)', re.DOTALL)
 
 
@@ -138,7 +140,7 @@ def server_words(content: bytes, *, cut: bool = False) -> str:
     if isinstance(answer, dict) and isinstance(answer.get("error"), str):
         return cast("str", answer["error"]).strip()
     # Masked first: a token with "<" in it would not be found when the tags are gone.
-    return re.sub(r"<[^>]*>", " ", harmless(content.decode(errors="replace")))
+    return re.sub(r"<[^>]*>", " ", harmless(content[:_TEXT_BYTES].decode(errors="replace")))
 
 
 def shown_words(words: str) -> str:
