@@ -20,10 +20,7 @@ _ADDRESS = re.compile(r"\[(?P<address>[0-9A-Fa-f:.]+)(?P<zone>%25[A-Za-z0-9._~-]
 _MAX_PORT, _PORT_DIGITS = 65_535, 5
 #: What no part of an endpoint may hold, and what to do about it. RFC 3986 leaves no other characters.
 _NOT_IN_ENDPOINTS = (
-    (
-        re.compile("@"),
-        "a user name or password does not belong here, nor an @; use auth-token or custom-headers, and %40 in a path",
-    ),
+    (re.compile("@"), "a user name or password does not belong here; use auth-token or custom-headers"),
     (re.compile(r"[^\x00-\x7f]"), "it holds a character that is not ASCII; write a host in its xn-- form"),
     (re.compile(r"[\x00-\x20\x7f]"), "it holds white space or a control character"),
     (re.compile("[?#]"), "a query or fragment does not belong here"),
