@@ -50,7 +50,8 @@ def is_masked(raw: Mapping[str, Any]) -> bool:
 def request_headers(options: Options, subject: str) -> dict[str, str]:
     """Return the headers that the options ask for, with ``${NAME}`` read from the environment now.
 
-    Their values are masked from now on, wherever words that are not ours repeat them.
+    What is read is masked from now on, wherever words that are not ours repeat it; whoever sends the headers has them
+    masked as a whole.
 
     Raises:
         ConfigurationError: a variable is not set, named with the option that wants it; or a value holds the mask that
@@ -85,5 +86,4 @@ def request_headers(options: Options, subject: str) -> dict[str, str]:
     )
     if problems:
         raise ConfigurationError(problems, subject)
-    remember_secrets(headers.values())
     return headers

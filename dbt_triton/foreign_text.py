@@ -98,7 +98,7 @@ def remember_userinfo(url: str) -> None:
 def shown(text: object, limit: int = TEXT_LENGTH) -> str:
     """Return a foreign text as one line: masked, control characters visible, at most ``limit`` characters long."""
     whole = str(text)
-    line = _visible(" ".join(_masked(whole[:_READ_LENGTH]).split()))
+    line = _visible(" ".join(masked(whole[:_READ_LENGTH]).split()))
     if len(whole) > _READ_LENGTH:
         line = line[:-_LOST_LENGTH] + "…"
     return line if len(line) <= limit else line[:limit] + "…"
@@ -113,16 +113,25 @@ def shown_value(value: object) -> str:
 
 
 def harmless(text: str) -> str:
-    """Return a text that holds foreign ones: masked, and with no control character but line ends; not cut."""
-    return "\n".join(_visible(line.replace("\t", " ")) for line in _masked(text).split("\n"))
+    """Return a text of ours that holds foreign ones: masked, with no control character but line ends, and not cut.
+
+    Short secrets are left to `shown`, which the foreign texts have been through: they may be words of ours.
+    """
+    without = _masked(text, [pattern for pattern in _SECRETS.known() if len(pattern) >= _WORD_LENGTH])
+    return "\n".join(_visible(line.replace("\t", " ")) for line in without.split("\n"))
+
+
+def masked(text: str) -> str:
+    """Return a foreign text that is not fit to be shown yet, without its secrets."""
+    return _masked(text, _SECRETS.known())
 
 
 class HarmlessRecords(logging.Filter):
-    """Makes what a library logs harmless: at its level DEBUG, httpcore logs the headers of answers."""
+    """Makes harmless what a library logs: httpcore logs the headers of answers at level DEBUG."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Replace the text of a record."""
-        record.msg, record.args = harmless(record.getMessage()), ()
+        record.msg, record.args = shown(record.getMessage(), _READ_LENGTH), ()
         return True
 
 
@@ -133,8 +142,7 @@ def _visible(line: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
 
 
-def _masked(text: str) -> str:
-    patterns = _SECRETS.known()
+def _masked(text: str, patterns: Sequence[str]) -> str:
     if not patterns or not text:
         return text
     views = [text]

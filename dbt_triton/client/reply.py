@@ -11,7 +11,7 @@ import httpx
 import orjson
 
 from dbt_triton.errors import InferenceError
-from dbt_triton.foreign_text import NAME_LENGTH, harmless, shown
+from dbt_triton.foreign_text import NAME_LENGTH, masked, shown
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 #: What is read of an answer with an error status: nobody reads more of it.
@@ -140,7 +140,7 @@ def server_words(content: bytes, *, cut: bool = False) -> str:
     if isinstance(answer, dict) and isinstance(answer.get("error"), str):
         return cast("str", answer["error"]).strip()
     # Masked first: a token with "<" in it would not be found when the tags are gone.
-    return re.sub(r"<[^>]*>", " ", harmless(content[:_TEXT_BYTES].decode(errors="replace")))
+    return re.sub(r"<[^>]*>", " ", masked(content[:_TEXT_BYTES].decode(errors="replace")))
 
 
 def shown_words(words: str) -> str:

@@ -17,7 +17,7 @@ from dbt_triton.credentials import request_headers
 from dbt_triton.ddl import ModelDefinition, parse_create_model
 from dbt_triton.ddl.create_model import definition_from_yaml
 from dbt_triton.errors import ConfigurationError, DbtTritonError, InferenceError, SqlSyntaxError
-from dbt_triton.foreign_text import harmless
+from dbt_triton.foreign_text import harmless, shown
 from dbt_triton.inference_model import InferenceModel, bind, description, metadata_row
 from dbt_triton.inference_model.row import COLUMNS
 from dbt_triton.options import KEYS
@@ -137,7 +137,7 @@ def _run(
         # dbt-duckdb would print source lines of the generated module, and a secret may stand on one.
         logger.debug("unexpected error\n%s", harmless(traceback.format_exc()))
         result = {
-            "error": f"dbt-triton, {args['name']}: unexpected {type(error).__name__}: {error}. "
+            "error": f"dbt-triton, {args['name']}: unexpected {type(error).__name__}: {shown(error)}. "
             "This is a bug; run again with DBT_TRITON_LOG=debug and report the traceback"
         }
     if "error" in result:

@@ -28,6 +28,9 @@ _ID = re.compile(rb'^\{"id":"\d+",')
 _MAX_LAYOUTS = 4096
 #: So many empty arrays an answer may have: data that is there bounds every other shape.
 _MAX_EMPTY = 2**20
+#: Triton sends data as one list an output.
+_MAX_OBJECTS = 2**20
+_JSON_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,7 @@ def _parse(
 
 
 def _header(text: memoryview) -> dict[str, Any]:
+    _refuse_many_objects(text)
     try:
         header = orjson.loads(text)
     except ValueError as error:
@@ -152,6 +156,20 @@ def _header(text: memoryview) -> dict[str, Any]:
     if not isinstance(header, dict) or not isinstance(header.get("outputs"), list):
         raise AnswerError("the answer is not an inference answer: it has no outputs")
     return header
+
+
+def _refuse_many_objects(text: memoryview) -> None:
+    """Refuse JSON of nothing but lists and objects, each of which takes twenty times its text in memory."""
+    if len(text) <= _MAX_OBJECTS:
+        return
+    content = bytes(text)
+    # Texts may be full of brackets; they are left out only where there are many.
+    if _brackets(content) > _MAX_OBJECTS and _brackets(_JSON_TEXT.sub(b"", content)) > _MAX_OBJECTS:
+        raise AnswerError("the answer is not an inference answer: it has too many lists and objects")
+
+
+def _brackets(text: bytes) -> int:
+    return text.count(b"[") + text.count(b"{")
 
 
 def _likely_cause(text: memoryview) -> str:

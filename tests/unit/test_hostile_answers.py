@@ -99,6 +99,25 @@ def test_header_lengths(length: int) -> None:
         _read(text + PAYLOAD, length, OUTPUTS)
 
 
+@pytest.mark.parametrize("item", [b"[]", b"{}", b"[[]]", b'{"a":0}'])
+def test_many_objects(item: bytes) -> None:
+    """An answer of millions of lists or objects, which would take twenty times its text in memory, is not read."""
+    text = (
+        b'{"outputs":[{"name":"UPPER","datatype":"BYTES","shape":[2,1],"data":['
+        + b",".join([item] * 1_200_000)
+        + b"]}]}"
+    )
+    with pytest.raises(AnswerError, match="too many lists and objects"):
+        _read(text, None, OUTPUTS[:1])
+
+
+def test_many_brackets_in_texts() -> None:
+    """Texts may be full of brackets."""
+    texts = ['[{"a\\\\": [' * 150_000, "[" * 1_000_000]
+    text = json.dumps({"outputs": [_tensor("UPPER", "BYTES", texts)]}).encode()
+    assert _read(text, None, OUTPUTS[:1]) == [texts]
+
+
 def test_nonsense_is_split_and_marked() -> None:
     """While rows are sent, nonsense is a wrong answer: its request is split, and the one row is marked."""
     wrong = [
