@@ -46,6 +46,8 @@ MIN_RESPONSE_BYTES = 64 * 2**20
 MAX_RESPONSE_BYTES = 2 * 2**30
 #: Triton writes the id first (2.51, measured).
 _ID = re.compile(rb'\{"id":"(\d+)"')
+#: Ids are counted; a longer one is nonsense, and not the answer to another request.
+_ID_DIGITS = 19
 _PAUSE_STEP_SECONDS = 0.5
 _OK = 200
 #: A request that is not answered is sent once more as it is: the server may have been busy, and computes on either way.
@@ -257,8 +259,9 @@ class TritonClient:
             )
         if reply.status == _OK:
             answered = _ID.match(reply.content) if request_id is not None else None
-            # Compared as text: an id may have thousands of digits.
             if answered is not None and answered[1] != str(request_id).encode():
+                if len(answered[1]) > _ID_DIGITS:
+                    raise AnswerError("the answer has an id that no request has", attempts=number)
                 self._transport.close_idle()  # one of them is the connection that is out of step
                 text = f"Triton at {self.options.endpoint} sent the answer to another request"
                 if self._executed_is_final:

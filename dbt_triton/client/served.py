@@ -76,7 +76,7 @@ class ServedModel:
 
     @classmethod
     def from_answers(
-        cls, server: Mapping[str, Any], metadata: Mapping[str, Any], config: Mapping[str, Any], url: str = "it"
+        cls, server: Mapping[str, Any], metadata: Mapping[str, Any], config: Mapping[str, Any], url: str = "this"
     ) -> ServedModel:
         """Join the answers of ``/v2``, ``/v2/models/M`` and ``/v2/models/M/config``.
 
