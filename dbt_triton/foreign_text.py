@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import html
+import json
 import logging
 import re
 import string
@@ -105,9 +106,9 @@ def shown(text: object, limit: int = TEXT_LENGTH) -> str:
 
 
 def shown_value(value: object) -> str:
-    """Return a value of a foreign JSON text as Python writes it, as `shown` does."""
+    """Return a value of a foreign JSON text as JSON writes it, as `shown` does."""
     try:
-        return shown(repr(value), NAME_LENGTH)
+        return shown(json.dumps(value, ensure_ascii=False), NAME_LENGTH)
     except RecursionError:
         return "a deeply nested value"
 

@@ -96,7 +96,7 @@ def test_nonsense_in_any_field_of_what_a_server_says(which: int) -> None:
         (0, {"extensions": "binary_tensor_data"}, "extensions: input should be a valid list"),
         (2, {"max_batch_size": -1}, "max_batch_size: input should be greater than or equal to 0"),
         (2, {"max_batch_size": 2**40}, "max_batch_size: input should be less than"),
-        (2, {"max_batch_size": "8"}, "max_batch_size: input should be a valid integer, but it is '8'"),
+        (2, {"max_batch_size": "8"}, 'max_batch_size: input should be a valid integer, but it is "8"'),
         (2, {"sequence_batching": None}, "sequence_batching: it should be an object"),
         (2, {"model_transaction_policy": {"decoupled": "no"}}, "model_transaction_policy.decoupled: "),
     ],
