@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dbt_triton.errors import ConfigurationError, DbtTritonError
+from dbt_triton.foreign_text import harmless, shown
 from dbt_triton.project import (
     ProjectModel,
     add_dispatch,
@@ -103,16 +104,17 @@ def _checked(project_model: ProjectModel) -> Checked:
     try:
         binding = bind(model, served)
     except DbtTritonError as error:
-        return Checked((*asked[:3], served.version, "does not fit"), _problems(error), said)
+        return Checked((*asked[:3], served.shown_version, "does not fit"), _problems(error), said)
     pairs = [
-        f"{column.name} {column.sql_type} is bound to {spec.name} {spec.datatype.name}"
+        f"{column.name} {column.sql_type} is bound to {shown(spec.name)} {spec.datatype.name}"
         for column, spec in zip((*model.inputs, *model.outputs), (*binding.inputs, *binding.outputs), strict=True)
     ]
-    return Checked((*asked[:3], served.version, "ok"), description="\n".join([said, *pairs]))
+    return Checked((*asked[:3], served.shown_version, "ok"), description="\n".join([said, *pairs]))
 
 
 def _problems(error: DbtTritonError) -> tuple[str, ...]:
-    return tuple(error.problems) if isinstance(error, ConfigurationError) else (str(error),)
+    problems = error.problems if isinstance(error, ConfigurationError) else [str(error)]
+    return tuple(map(harmless, problems))
 
 
 def _dbt_arguments(arguments: Namespace) -> list[str]:

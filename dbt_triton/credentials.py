@@ -12,10 +12,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from dbt_triton.errors import ConfigurationError
+from dbt_triton.foreign_text import MASK, remember_secrets
 from dbt_triton.option_values import NOT_IN_HEADERS
 from dbt_triton.options import Options
 
-MASK = "***"
+__all__ = ["MASK", "SECRET_KEYS", "is_masked", "mask_options", "mask_text", "request_headers"]
+
 SECRET_KEYS = ("auth-token", "custom-headers")
 _PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -29,7 +31,7 @@ def mask_text(value: str) -> str:
 def mask_options(options: Options) -> dict[str, Any]:
     """Return all options as a user writes them, defaults too, with every literal secret hidden."""
     shown = options.model_dump(by_alias=True, exclude={"tensors", "stubs"})
-    for key in ("batch-size", "binary-data", "max-concurrent-operations"):
+    for key in ("batch-size", "binary-data", "max-concurrent-operations", "max-response-bytes"):
         shown[key] = "auto" if shown[key] is None else shown[key]
     if options.auth_token is not None:
         shown["auth-token"] = mask_text(options.auth_token)
@@ -48,18 +50,30 @@ def is_masked(raw: Mapping[str, Any]) -> bool:
 def request_headers(options: Options, subject: str) -> dict[str, str]:
     """Return the headers that the options ask for, with ``${NAME}`` read from the environment now.
 
+    What is read is masked from now on, wherever words that are not ours repeat it; whoever sends the headers has them
+    masked as a whole.
+
     Raises:
-        ConfigurationError: a variable is not set, named with the option that wants it.
+        ConfigurationError: a variable is not set, named with the option that wants it; or a value holds the mask that
+            stands for a literal one, which is sent nowhere.
     """
     problems: list[str] = []
 
     def expand(key: str, value: str) -> str:
+        names = _PLACEHOLDER.findall(value)
         problems.extend(
             f"{key} needs the environment variable {name}, which is not set"
-            for name in _PLACEHOLDER.findall(value)
+            for name in names
             if not os.environ.get(name)
         )
-        return _PLACEHOLDER.sub(lambda match: os.environ.get(match[1], ""), value)
+        remember_secrets(os.environ.get(name, "") for name in names)
+        expanded = _PLACEHOLDER.sub(lambda match: os.environ.get(match[1], ""), value)
+        if MASK in expanded:
+            problems.append(
+                f"{key} holds {MASK}, which stands for a literal value that is not kept in the warehouse and cannot be "
+                "found from here; write ${NAME} in the inference model, which is read from the environment"
+            )
+        return expanded
 
     headers = {name: expand(f"custom-headers ({name})", value) for name, value in options.custom_headers.items()}
     if options.auth_token is not None:

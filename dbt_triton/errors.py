@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 
+from dbt_triton.foreign_text import shown
+
+#: A sentence of ours and a text of the server within it.
+_MESSAGE_LENGTH = 1000
+
 
 class DbtTritonError(Exception):
     """The root of every error that dbt-triton raises on purpose.
@@ -72,6 +77,9 @@ ROW_REASONS = PERMANENT_REASONS | {Reason.TIMEOUT}
 class InferenceError(DbtTritonError):
     """A request that was answered with an error, or not at all, and will not be sent again as it is.
 
+    What a server says, in its words or in the names and values of its answer, comes to people by this error alone, so
+    its text is masked and made harmless here, whoever wrote it.
+
     Args:
         message: the server's own words where it said something.
         reason: what kind of failure it is.
@@ -87,8 +95,8 @@ class InferenceError(DbtTritonError):
         status: int | None = None,
         attempts: int = 1,
     ) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = shown(message, _MESSAGE_LENGTH)
+        super().__init__(self.message)
         self.reason = reason
         self.status = status
         self.attempts = attempts

@@ -49,9 +49,9 @@ AutoOrCount = Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(read
 class Options(BaseModel):
     """The validated options of one ML_PREDICT call or inference model.
 
-    ``batch_size``, ``binary_data`` and ``max_concurrent_operations`` are None for ``auto``. ``endpoint`` is the
-    server's base URL, without ``/v2``. Timeouts and waits are in milliseconds; ``timeout`` is that of one attempt as a
-    whole, ``connection_timeout`` of its connection (None: no more than the attempt's).
+    ``batch_size``, ``binary_data``, ``max_concurrent_operations`` and ``max_response_bytes`` are None for ``auto``.
+    ``endpoint`` is the server's base URL, without ``/v2``. Timeouts and waits are in milliseconds; ``timeout`` is
+    that of one attempt as a whole, ``connection_timeout`` of its connection (None: no more than the attempt's).
     """
 
     model_config = ConfigDict(
@@ -91,6 +91,7 @@ class Options(BaseModel):
         "fail"
     )
     default_value: Annotated[str | None, BeforeValidator(read.scalar_text), BeforeValidator(read.literal_null)] = None
+    max_response_bytes: AutoOrCount = None
     max_error_ratio: Annotated[float, BeforeValidator(read.ratio), Field(ge=0, le=1)] = 1.0
     retry_errors: Flag = False
     circuit_breaker_timeout: Milliseconds = 60_000

@@ -7,8 +7,10 @@ import io
 import json
 import os
 import re
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from dbt_triton import __version__
 from dbt_triton.errors import DbtTritonError
 
 _MARK = "dbt_triton_models "
+#: What dbt calls the event of its print().
+_PRINTED = "PrintEvent"
 _PACKAGES = re.compile(r"^packages:[ \t]*(#.*)?$", re.MULTILINE)
 _DISPATCH = re.compile(r"^dispatch:[ \t]*(#.*)?$", re.MULTILINE)
 
@@ -39,21 +43,13 @@ def inference_models(dbt_arguments: Sequence[str]) -> list[ProjectModel]:
     Raises:
         DbtTritonError: dbt cannot read the project, or the package is not in it; with dbt's own words.
     """
-    from dbt.cli.main import dbtRunner  # noqa: PLC0415 - seconds of imports that other commands do without
-
-    # Not run-operation, which opens the warehouse: another process may use it. `dbt retry` reads run_results.json.
-    ask = ["compile", "--inline", "{{ dbt_triton.print_inference_models() }}", "--no-populate-cache", "--no-introspect"]
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
-        invoked = dbtRunner().invoke(["--quiet", "--no-write-json", *ask, *dbt_arguments])
-    output = printed.getvalue()
-    found = next((line for line in output.splitlines() if line.startswith(_MARK)), None)
+    found, said = _ask_dbt("{{ dbt_triton.print_inference_models() }}", dbt_arguments)
     if found is None:
-        said = str(invoked.exception or "") or _without_times(output)
         raise DbtTritonError(
             f"dbt cannot list the inference models of this project: {said}\n"
             "Run it in the folder of dbt_project.yml, or with --project-dir; `dbt-triton init` adds the package"
         )
-    told = json.loads(found.removeprefix(_MARK))
+    told = json.loads(found)
     if told["package_version"] != __version__:
         raise DbtTritonError(
             f"the dbt package dbt_triton is {told['package_version']}, but this is dbt-triton {__version__}; "
@@ -61,6 +57,40 @@ def inference_models(dbt_arguments: Sequence[str]) -> list[ProjectModel]:
         )
     common = {key: told[key] for key in ("endpoint", "variables")}
     return [ProjectModel(model["name"], model | common) for model in told["models"]]
+
+
+def _ask_dbt(template: str, dbt_arguments: Sequence[str]) -> tuple[str | None, str]:
+    """Let dbt render a template, and return the line that it prints with our mark, and else what dbt says.
+
+    The line holds literal tokens, so it is taken from dbt's events: no log, of whatever level or format, is written,
+    and what dbt leaves besides goes into a folder that is deleted.
+    """
+    from dbt.cli.main import dbtRunner  # noqa: PLC0415 - seconds of imports that other commands do without
+
+    printed: list[str] = []
+
+    def listen(event: Any) -> None:  # noqa: ANN401 - dbt's own, made by protobuf
+        if event.info.name == _PRINTED:
+            printed.append(str(event.data.msg))
+
+    # Not run-operation, which opens the warehouse: another process may use it. `dbt retry` reads run_results.json.
+    ask = ["compile", "--inline", template, "--no-populate-cache", "--no-introspect"]
+    with tempfile.TemporaryDirectory(prefix="dbt-triton-") as folder:
+        nowhere = ["--log-level-file", "none", "--log-path", folder, "--target-path", folder]
+        nowhere += _partial_parse(dbt_arguments)
+        with contextlib.redirect_stdout(io.StringIO()) as console:
+            invoked = dbtRunner(callbacks=[listen]).invoke(
+                ["--quiet", "--no-debug", "--log-format", "text", "--no-write-json", *ask, *nowhere, *dbt_arguments]
+            )
+    found = next((text.removeprefix(_MARK) for text in printed if text.startswith(_MARK)), None)
+    return found, str(invoked.exception or "") or _without_times(console.getvalue())
+
+
+def _partial_parse(dbt_arguments: Sequence[str]) -> list[str]:
+    """Let dbt read what an earlier command has parsed, which saves minutes in a large project. It is not written."""
+    folder = dict(pairwise(dbt_arguments)).get("--project-dir") or os.environ.get("DBT_PROJECT_DIR", ".")
+    parsed = Path(folder) / os.environ.get("DBT_TARGET_PATH", "target") / "partial_parse.msgpack"
+    return ["--partial-parse-file-path", str(parsed.resolve())] if parsed.is_file() else []
 
 
 def add_package(folder: Path, entry: str) -> tuple[Path, bool]:

@@ -27,6 +27,7 @@ from typing import Self
 import httpx
 
 from dbt_triton.errors import ServeError
+from dbt_triton.foreign_text import harmless, shown
 
 _DOCKER = (
     "docker run --rm -p 8000:8000 -v {repository}:/models nvcr.io/nvidia/tritonserver:24.10-py3 "
@@ -164,7 +165,7 @@ class TritonServer:
         with httpx.Client(timeout=5.0, trust_env=False) as client:
             models = client.post(f"{self.url}/v2/repository/index").json()
         return {
-            str(model["name"]): str(model.get("reason", "")).split("\n\nAt:", maxsplit=1)[0].strip()
+            shown(model["name"]): shown(str(model.get("reason", "")).split("\n\nAt:", maxsplit=1)[0])
             for model in models
             if model.get("state") != "READY"
         }
@@ -173,12 +174,12 @@ class TritonServer:
         """Return what the server's log says about models that were not loaded, else its last lines."""
         text = self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
         found = [line for line in text.splitlines() if _TROUBLE.search(line)]
-        return "\n".join(dict.fromkeys(found)) or self.log_tail()
+        return harmless("\n".join(dict.fromkeys(found))) or self.log_tail()
 
     def log_tail(self, lines: int = _LOG_LINES_IN_ERROR) -> str:
         """Return the last lines of the server's log."""
         text = self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
-        return "\n".join(text.splitlines()[-lines:])
+        return harmless("\n".join(text.splitlines()[-lines:]))
 
     def __enter__(self) -> Self:
         return self.start()

@@ -13,7 +13,15 @@ from typing import Any, Self, cast
 
 import httpx
 
-from dbt_triton.client.reply import HEADER_LENGTH, Reply, compressed, json_object, server_words
+from dbt_triton.client.reply import (
+    HEADER_LENGTH,
+    Reply,
+    ResponseTooLargeError,
+    compressed,
+    json_object,
+    server_words,
+    shown_words,
+)
 from dbt_triton.client.retries import (
     OVERLOAD_STATUSES,
     Retries,
@@ -27,16 +35,20 @@ from dbt_triton.client.retries import (
 )
 from dbt_triton.client.served import ServedModel
 from dbt_triton.client.transport import HttpxTransportAdapter, Transport, connect_seconds, open_transport
-from dbt_triton.credentials import MASK
-from dbt_triton.errors import InferenceError, Reason
+from dbt_triton.errors import AnswerError, InferenceError, Reason
+from dbt_triton.foreign_text import remember_secrets, shown
 from dbt_triton.options import Options
 
 logger = logging.getLogger("dbt_triton.client")
 
-#: A shorter header value is no secret, and hiding it would hide parts of other words.
-_SECRET_LENGTH = 8
+#: What an answer may have at least, where max-response-bytes does not say: texts and arrays of open length may be long.
+MIN_RESPONSE_BYTES = 64 * 2**20
+#: What a server can reach by declaring huge shapes.
+MAX_RESPONSE_BYTES = 2 * 2**30
 #: Triton writes the id first (2.51, measured).
 _ID = re.compile(rb'\{"id":"(\d+)"')
+#: Ids are counted; a longer one is nonsense, and not the answer to another request.
+_ID_DIGITS = 19
 _PAUSE_STEP_SECONDS = 0.5
 _OK = 200
 #: A request that is not answered is sent once more as it is: the server may have been busy, and computes on either way.
@@ -60,6 +72,7 @@ class TritonClient:
         options: the validated options.
         headers: extra request headers, with secrets already in them; never logged.
         transport: another httpx transport in place of the default one.
+        expected_bytes: what the answer to one request takes by the shapes that the server declares.
     """
 
     def __init__(
@@ -67,6 +80,7 @@ class TritonClient:
         options: Options,
         headers: Mapping[str, str] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
+        expected_bytes: int = 0,
     ) -> None:
         self.options = options
         self.stats = ClientStats()
@@ -82,29 +96,18 @@ class TritonClient:
         self._infer_url = f"{options.endpoint}{self._model_path}/infer"
         self._logs = logger.isEnabledFor(logging.DEBUG)
         logger.debug("opening connections to %s as they are needed", options.endpoint)
-        base: httpx.AsyncBaseTransport
-        self._transport: Transport
-        if transport is None:
-            base, self._transport = open_transport(options)
-        else:
-            base, self._transport = transport, HttpxTransportAdapter(transport, options)
-        self._http = httpx.AsyncClient(
-            base_url=options.endpoint,
-            transport=base,
-            headers={**(headers or {}), "Accept-Encoding": "identity"},
-            timeout=httpx.Timeout(options.timeout / 1000, connect=connect_seconds(options)),
+        remember_secrets((headers or {}).values())
+        max_bytes = options.max_response_bytes or min(max(MIN_RESPONSE_BYTES, 2 * expected_bytes), MAX_RESPONSE_BYTES)
+        self._transport: Transport = (
+            open_transport(options, max_bytes)
+            if transport is None
+            else HttpxTransportAdapter(transport, options, max_bytes=max_bytes)
         )
         # A repeated sequence step would count a row twice, unless the server surely did not run it.
         self._executed_is_final = options.in_sequence
-        self._secrets = [
-            value
-            for header in (headers or {}).values()
-            if len(value := header.removeprefix("Bearer ")) >= _SECRET_LENGTH
-        ]
+        self._get_headers = {**(headers or {}), "Accept-Encoding": "identity", "User-Agent": "dbt-triton"}
         self._headers = {
-            **(headers or {}),
-            "Accept-Encoding": "identity",
-            "User-Agent": "dbt-triton",
+            **self._get_headers,
             "Content-Type": "application/json",
             **({"Content-Encoding": options.compression} if options.compression != "none" else {}),
         }
@@ -123,7 +126,6 @@ class TritonClient:
     async def aclose(self) -> None:
         """Close every connection: an idle one would hold up a server that is told to stop."""
         await self._transport.aclose()
-        await self._http.aclose()
         logger.debug("closed the connections to %s", self.options.endpoint)
 
     async def served_model(self) -> ServedModel:
@@ -136,7 +138,7 @@ class TritonClient:
         metadata = await self._get(self._model_path)
         config = await self._get(f"{self._model_path}/config")
         await self._get(f"{self._model_path}/ready")
-        return ServedModel.from_answers(server, metadata, config)
+        return ServedModel.from_answers(server, metadata, config, f"{self.options.endpoint}{self._model_path}")
 
     def stop(self) -> None:
         """Send nothing more: what is on its way may end, what waits for another attempt is cancelled."""
@@ -244,8 +246,12 @@ class TritonClient:
         started = time.perf_counter()
         try:
             reply = await self._transport.post(self._infer_url, headers, body)
+        except ResponseTooLargeError as error:
+            text = f"the answer is too long: {error}; 'max-response-bytes' sets how long it may be"
+            raise AnswerError(text, attempts=number) from error
         except httpx.RequestError as error:
-            raise self._no_answer(error, number) from error
+            # Not "from error": a traceback would show its words as they are.
+            raise self._no_answer(error, number) from None
         stats.bytes_received += len(reply.content)
         if self._logs:
             milliseconds = (time.perf_counter() - started) * 1000
@@ -255,7 +261,9 @@ class TritonClient:
             )
         if reply.status == _OK:
             answered = _ID.match(reply.content) if request_id is not None else None
-            if answered is not None and int(answered[1]) != request_id:
+            if answered is not None and answered[1] != str(request_id).encode():
+                if len(answered[1]) > _ID_DIGITS:
+                    raise AnswerError("the answer has an id that no request has", attempts=number)
                 self._transport.close_idle()  # one of them is the connection that is out of step
                 text = f"Triton at {self.options.endpoint} sent the answer to another request"
                 if self._executed_is_final:
@@ -274,14 +282,15 @@ class TritonClient:
         return InferenceError(text, reason=reason, attempts=number)
 
     def _failed_answer(self, reply: Reply, number: int) -> RetryableError | InferenceError:
-        text = self._words(bytes(reply.content))
+        words = server_words(bytes(reply.content), cut=reply.cut)
         if reply.status in OVERLOAD_STATUSES:
             self.on_overload()
-        if is_retryable(reply.status, text, executed_is_final=self._executed_is_final):
-            failure = failure_of(reply, text)
+        if is_retryable(reply.status, words, executed_is_final=self._executed_is_final):
+            failure = failure_of(reply, words)
             self._pause(failure.retry_after)
             return failure
-        return InferenceError(text, reason=reason_of(reply.status, text), status=reply.status, attempts=number)
+        reason = reason_of(reply.status, words)
+        return InferenceError(shown_words(words), reason=reason, status=reply.status, attempts=number)
 
     def _pause(self, seconds: float | None) -> None:
         """Hold back every request: ``Retry-After`` is said to the client, not to one request."""
@@ -293,47 +302,42 @@ class TritonClient:
             await asyncio.sleep(min(wait, _PAUSE_STEP_SECONDS))
 
     async def _get(self, path: str) -> dict[str, Any]:
-        async def attempt(number: int) -> httpx.Response:
+        url = f"{self.options.endpoint}{path}"
+
+        async def attempt(number: int) -> Reply:
             try:
-                async with asyncio.timeout(self.options.timeout / 1000):
-                    response = await self._http.get(path)
-            except (httpx.RequestError, TimeoutError) as error:
+                reply = await self._transport.get(url, self._get_headers)
+            except ResponseTooLargeError as error:
+                raise InferenceError(f"the answer to {url} is no Triton server's: {error}", attempts=number) from error
+            except httpx.RequestError as error:
                 text = self._connection_words(error)
-                logger.debug("GET %s%s attempt %d: %s", self.options.endpoint, path, number, text)
-                raise RetryableError(text, Reason.UNAVAILABLE) from error
-            logger.debug("GET %s%s attempt %d: status %d", self.options.endpoint, path, number, response.status_code)
-            text = "" if response.is_success else self._words(response.content)
-            if is_retryable(response.status_code, text, executed_is_final=False):
-                raise RetryableError(text, Reason.UNAVAILABLE, status=response.status_code)
-            return response
+                logger.debug("GET %s attempt %d: %s", url, number, text)
+                raise RetryableError(text, Reason.UNAVAILABLE) from None
+            logger.debug("GET %s attempt %d: status %d", url, number, reply.status)
+            words = "" if reply.status == _OK else server_words(bytes(reply.content), cut=reply.cut)
+            if is_retryable(reply.status, words, executed_is_final=False):
+                raise RetryableError(shown_words(words), Reason.UNAVAILABLE, status=reply.status)
+            return reply
 
         try:
-            response = await with_retries(attempt, self._retries)
+            reply = await with_retries(attempt, self._retries)
         except RetryableError as error:
             raise _final(error) from error
-        if response.is_success:
-            return (
-                json_object(response.content, f"{self.options.endpoint}{path}") if not path.endswith("/ready") else {}
-            )
-        words = self._words(response.content)
-        raise InferenceError(f"Triton at {self.options.endpoint} says: {words}", status=response.status_code)
-
-    def _words(self, content: bytes) -> str:
-        """Return what a server said, without a secret that it repeats."""
-        text = server_words(content)
-        for secret in self._secrets:
-            text = text.replace(secret, MASK)
-        return text
+        content = bytes(reply.content)
+        if reply.status == _OK:
+            return {} if path.endswith("/ready") else json_object(content, url)
+        words = shown_words(server_words(content, cut=reply.cut))
+        raise InferenceError(f"Triton at {self.options.endpoint} says: {words}", status=reply.status)
 
     def _connection_words(self, error: Exception) -> str:
         endpoint = self.options.endpoint
         if isinstance(error, httpx.ConnectTimeout):
             return f"no connection to Triton at {endpoint} within {connect_seconds(self.options) * 1000:.0f} ms"
         if isinstance(error, httpx.ConnectError):
-            return f"cannot connect to Triton at {endpoint}: {error}"
-        if isinstance(error, httpx.TimeoutException | TimeoutError):
+            return f"cannot connect to Triton at {endpoint}: {shown(error)}"
+        if isinstance(error, httpx.TimeoutException):
             return f"Triton at {endpoint} did not answer within {self.options.timeout:.0f} ms"
-        return f"the connection to Triton at {endpoint} broke: {error}"
+        return f"the connection to Triton at {endpoint} broke: {shown(error)}"
 
 
 def _nothing() -> None:

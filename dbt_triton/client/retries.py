@@ -7,6 +7,7 @@ worth another attempt; exponential backoff with jitter, by default from 100 ms t
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Self, TypeVar
 import httpx
 import stamina
 
-from dbt_triton.client.reply import Reply
+from dbt_triton.client.reply import Reply, shown_words
 from dbt_triton.errors import Reason
 from dbt_triton.options import Options
 
@@ -41,6 +42,10 @@ NOT_EXECUTED_STATUSES = frozenset({429, 503})
 #: The server has more to do than it can: fewer requests should be in flight.
 OVERLOAD_STATUSES = frozenset({429, 502, 503, 504})
 RETRY_AFTER_MAX_SECONDS = 300.0
+#: "²" is a digit to Python, and no number.
+_SECONDS = re.compile("[0-9]+")
+_SECONDS_DIGITS = 9
+_DATE_LENGTH = 100
 
 T = TypeVar("T")
 
@@ -71,34 +76,42 @@ def retry_after_seconds(value: str | None) -> float | None:
     if value is None:
         return None
     text = value.strip()
-    if text.isdigit():
-        return min(float(text), RETRY_AFTER_MAX_SECONDS)
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
+    if _SECONDS.fullmatch(text):
+        return RETRY_AFTER_MAX_SECONDS if len(text) > _SECONDS_DIGITS else min(float(text), RETRY_AFTER_MAX_SECONDS)
+    if len(text) > _DATE_LENGTH:
         return None
-    return min(max(0.0, moment.timestamp() - time.time()), RETRY_AFTER_MAX_SECONDS)
+    try:
+        seconds = parsedate_to_datetime(text).timestamp() - time.time()
+    except (
+        ValueError,
+        TypeError,
+        IndexError,
+        ArithmeticError,
+        OSError,
+    ):  # what Python says of odd dates, by its version
+        return None
+    return min(max(0.0, seconds), RETRY_AFTER_MAX_SECONDS)
 
 
-def is_retryable(status: int, text: str, *, executed_is_final: bool) -> bool:
+def is_retryable(status: int, words: str, *, executed_is_final: bool) -> bool:
     """Tell whether an answer is worth another attempt.
 
     Args:
         status: the HTTP status.
-        text: what the server said.
+        words: what the server said.
         executed_is_final: the server must not run the request twice (a step of a sequence).
     """
-    if status == httpx.codes.NOT_FOUND and _NO_VERSION_YET in text:
+    if status == httpx.codes.NOT_FOUND and _NO_VERSION_YET in words:
         return True
     return status in (NOT_EXECUTED_STATUSES if executed_is_final else RETRIED_STATUSES)
 
 
-def reason_of(status: int, text: str) -> Reason:
+def reason_of(status: int, words: str) -> Reason:
     """Tell what kind of failure an answer is when no attempt is left."""
     if status in ROW_STATUSES:
         return Reason.REFUSED
     if status == _MODEL_ERROR:
-        return Reason.UNAVAILABLE if _DEAD_MODEL in text else Reason.MODEL_ERROR
+        return Reason.UNAVAILABLE if _DEAD_MODEL in words else Reason.MODEL_ERROR
     # A model that is not found was found by the preflight: it is being reloaded, or was unloaded.
     passing = status in RETRIED_STATUSES or status == httpx.codes.NOT_FOUND
     return Reason.UNAVAILABLE if passing else Reason.REJECTED
@@ -181,7 +194,7 @@ def _wait_or_backoff(error: Exception) -> bool | float:
     return True if error.retry_after is None else max(error.retry_after, 1e-3)
 
 
-def failure_of(reply: Reply, text: str) -> RetryableError:
-    """Make the error of a reply whose status is worth another attempt."""
+def failure_of(reply: Reply, words: str) -> RetryableError:
+    """Make the error of a reply whose status is worth another attempt, from what the server said."""
     wait = retry_after_seconds(reply.retry_after)
-    return RetryableError(text, reason_of(reply.status, text), status=reply.status, retry_after=wait)
+    return RetryableError(shown_words(words), reason_of(reply.status, words), status=reply.status, retry_after=wait)

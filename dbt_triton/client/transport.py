@@ -1,36 +1,52 @@
-"""What carries the requests: httpx's interface, over our own HTTP/1.1 for inference.
+"""What carries the requests: our own HTTP/1.1, or a transport of httpx's where there is a proxy. Errors are httpx's.
 
-httpx's own transport is 10 to 20 times too slow with 32 requests in flight (benchmarks/README.md), and building httpx's
-request and response objects costs as much again, so inference requests go to the transport directly. Errors are httpx's
-everywhere.
+httpx's own transport is 10 to 20 times too slow with 32 requests in flight (benchmarks/README.md). Transports are used
+without ``httpx.AsyncClient``: it would keep cookies, log what a server calls its statuses, and unpack without a bound.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 from urllib.parse import urlsplit
 
 import httpx
 
 from dbt_triton.client.http11 import Http11Transport
-from dbt_triton.client.reply import HEADER_LENGTH, Reply
+from dbt_triton.client.reply import (
+    ERROR_BYTES,
+    HEADER_LENGTH,
+    METADATA_BYTES,
+    Reply,
+    ResponseTooLargeError,
+    decoded,
+    header_length_of,
+)
 from dbt_triton.errors import ConfigurationError
+from dbt_triton.foreign_text import HarmlessRecords, remember_userinfo, shown
 from dbt_triton.options import Options
+
+for _name in ("connection", "proxy", "http11", "http2", "socks"):
+    logging.getLogger(f"httpcore.{_name}").addFilter(HarmlessRecords())
 
 #: How many requests are in flight is the engine's business: one that waited for a connection would time out.
 _NO_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None)
 
 
 class Transport(Protocol):
-    """What the client needs for inference: one POST that returns the whole answer, and a close."""
+    """What the client needs: requests that return the whole answer, each of a bounded size and time, and a close."""
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        """Send one request; raises ``httpx.RequestError`` when no answer came."""
+        """Send one request for inference; raises ``httpx.RequestError`` when no answer came."""
+        ...
+
+    async def get(self, url: str, headers: Mapping[str, str]) -> Reply:
+        """Ask for what the server says of itself or a model; raises as `post` does."""
         ...
 
     def close_idle(self) -> None:
@@ -43,27 +59,51 @@ class Transport(Protocol):
 
 
 class HttpxTransportAdapter:
-    """Any other httpx transport (``httpx.MockTransport``, one of the user's own), behind the same interface."""
+    """Any transport of httpx (its own, ``httpx.MockTransport``, one of the user's), behind the same interface."""
 
-    def __init__(self, transport: httpx.AsyncBaseTransport, options: Options) -> None:
-        # The attempt as a whole is timed here.
-        timeout = httpx.Timeout(None, connect=connect_seconds(options))
-        self._client = httpx.AsyncClient(transport=transport, timeout=timeout)
+    def __init__(self, transport: httpx.AsyncBaseTransport, options: Options, *, max_bytes: int) -> None:
+        self._transport = transport
         self._seconds = options.timeout / 1000
+        # The attempt as a whole is timed here.
+        self._extensions = {"timeout": httpx.Timeout(None, connect=connect_seconds(options)).as_dict()}
+        self._max_bytes = max_bytes
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """Send one request; see `Transport.post`."""
+        request = httpx.Request("POST", url, headers=dict(headers), content=body, extensions=self._extensions)
+        return await self._send(request, self._max_bytes)
+
+    async def get(self, url: str, headers: Mapping[str, str]) -> Reply:
+        """Send one request; see `Transport.get`."""
+        request = httpx.Request("GET", url, headers=dict(headers), extensions=self._extensions)
+        return await self._send(request, METADATA_BYTES)
+
+    async def _send(self, request: httpx.Request, max_bytes: int) -> Reply:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._seconds
+
+        def check_time() -> None:
+            if loop.time() >= deadline:
+                raise httpx.ReadTimeout("the time of the attempt is over")
+
         try:
-            async with asyncio.timeout(self._seconds):
-                response = await self._client.post(url, headers=dict(headers), content=body)
+            async with asyncio.timeout_at(deadline):
+                response = await self._transport.handle_async_request(request)
+                is_error = response.status_code != httpx.codes.OK
+                limit = min(max_bytes, ERROR_BYTES) if is_error else max_bytes
+                try:
+                    body, cut = await _body(response, limit, cut=is_error)
+                finally:
+                    await response.aclose()
         except TimeoutError as error:
             raise httpx.ReadTimeout("the time of the attempt is over") from error
-        length = response.headers.get(HEADER_LENGTH, "")
+        encoding = response.headers.get("Content-Encoding", "").strip().lower().encode()
         return Reply(
             response.status_code,
-            response.content,
-            int(length) if length.isdigit() else None,
+            decoded(body, encoding, limit=limit, cut=is_error, check_time=check_time),
+            header_length_of(response.headers.get(HEADER_LENGTH, "").encode()),
             response.headers.get("Retry-After"),
+            cut,
         )
 
     def close_idle(self) -> None:
@@ -71,11 +111,31 @@ class HttpxTransportAdapter:
 
     async def aclose(self) -> None:
         """Close every connection."""
-        await self._client.aclose()
+        await self._transport.aclose()
 
 
-def open_transport(options: Options) -> tuple[httpx.AsyncBaseTransport, Transport]:
-    """Make the transport of a client: for httpx, and for inference.
+async def _body(response: httpx.Response, limit: int, *, cut: bool) -> tuple[bytes, bool]:
+    """Read a body as it is on the wire. Returns its beginning, and True, where that is enough.
+
+    Raises:
+        ResponseTooLargeError: it is longer, and its beginning is not enough.
+    """
+    body = bytearray()
+    async for piece in cast("httpx.AsyncByteStream", response.stream):
+        body += piece
+        if len(body) > limit and cut:
+            return bytes(body[:limit]), True
+        if len(body) > limit:
+            raise ResponseTooLargeError(f"it has more than {limit:,} bytes")
+    return bytes(body), False
+
+
+def open_transport(options: Options, max_bytes: int) -> Transport:
+    """Make the transport of a client.
+
+    Args:
+        options: of the model.
+        max_bytes: how long the answer to a request for inference may be.
 
     Where the environment names a proxy for the endpoint (``HTTP_PROXY``, ``HTTPS_PROXY``, ``NO_PROXY``), httpx's own
     transport is used, which can talk to one.
@@ -87,20 +147,33 @@ def open_transport(options: Options) -> tuple[httpx.AsyncBaseTransport, Transpor
     context = _ssl_context(options) if options.endpoint.startswith("https:") else None
     proxy = _proxy_of(options.endpoint)
     if proxy is not None:
+        remember_userinfo(proxy)
         try:
+            _check_proxy(proxy)
             through = httpx.AsyncHTTPTransport(proxy=proxy, verify=context or True, limits=_NO_LIMITS)
         except (ValueError, ImportError, httpx.InvalidURL):  # whose texts may hold parts of a password
             problem = "the proxy of the environment cannot be used; write http://host:port, or use NO_PROXY"
             raise ConfigurationError([problem], options.endpoint) from None
-        return through, HttpxTransportAdapter(through, options)
-    own = Http11Transport(
+        return HttpxTransportAdapter(through, options, max_bytes=max_bytes)
+    return Http11Transport(
         options.endpoint,
         timeout=options.timeout / 1000,
         connect_timeout=connect_seconds(options),
         ssl_context=context,
         may_repeat=not options.in_sequence,
+        max_bytes=max_bytes,
     )
-    return own, own
+
+
+def _check_proxy(proxy: str) -> None:
+    """Refuse a proxy whose password, with a slash in it that is not escaped, would be taken for a host and a path.
+
+    Raises:
+        ValueError: without its text.
+    """
+    parts = urlsplit(proxy)
+    if parts.path.strip("/") or parts.query or parts.fragment or not parts.hostname:
+        raise ValueError("it has more than a host and a port")
 
 
 def connect_seconds(options: Options) -> float:
@@ -130,7 +203,7 @@ def _ssl_context(options: Options) -> ssl.SSLContext:
         if options.tls_cert is not None and options.tls_key is not None:
             context.load_cert_chain(Path(options.tls_cert).expanduser(), Path(options.tls_key).expanduser())
     except (ssl.SSLError, OSError) as error:
-        raise ConfigurationError([f"the TLS files cannot be used: {error}"], options.endpoint) from error
+        raise ConfigurationError([f"the TLS files cannot be used: {shown(error)}"], options.endpoint) from error
     return context
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from dbt_triton.client.served import ServedModel
 from dbt_triton.errors import ConfigurationError
+from dbt_triton.foreign_text import NAME_LENGTH, shown
 from dbt_triton.inference_model.columns import Binder
 from dbt_triton.inference_model.model import InferenceModel
 from dbt_triton.tensors import TensorSpec
@@ -63,14 +64,14 @@ def bind(model: InferenceModel, served: ServedModel) -> Binding:
     bound = {spec.name for spec in inputs}
     if len(inputs) == len(model.inputs):
         problems += [
-            f"input {tensor.name} {tensor.datatype}{list(tensor.shape)} of the model is not declared in INPUT"
+            f"input {tensor} of the model is not declared in INPUT"
             for tensor in served.inputs
             if tensor.name not in bound and not tensor.optional
         ]
     binary = served.binary_data if options.binary_data is None else options.binary_data
     if not binary:
         problems += [
-            f"{spec.name} is {spec.datatype.name}, which has no JSON form, but "
+            f"{shown(spec.name, NAME_LENGTH)} is {spec.datatype.name}, which has no JSON form, but "
             + ("binary-data is false" if served.binary_data else "the server has no binary tensor data extension")
             for spec in (*inputs, *outputs)
             if not spec.datatype.has_json_form
@@ -173,4 +174,4 @@ def fingerprint(model: InferenceModel, version: str) -> str:
 
 
 def _title(model: InferenceModel, served: ServedModel) -> str:
-    return f'model "{served.name}" version {served.version} at {model.options.endpoint} do not fit'
+    return f'model "{served.name}" version {served.shown_version} at {model.options.endpoint} do not fit'

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from dbt_triton.client.served import ServedModel, ServedTensor
+from dbt_triton.client.served import ServedModel, ServedTensor, listed
+from dbt_triton.foreign_text import NAME_LENGTH, shown
 from dbt_triton.inference_model.model import InferenceModel, TypedColumn
 from dbt_triton.tensors import TensorSpec, datatype_of_tensor, fits
 from dbt_triton.tensors.arrays import pad_value
@@ -151,14 +152,14 @@ class Binder:
     def _refuse_twice(self, side: str, specs: Sequence[TensorSpec]) -> None:
         names = [spec.name for spec in specs]
         self._problems += [
-            f"{side}: two columns are bound to the tensor {name}"
+            f"{side}: two columns are bound to the tensor {shown(name, NAME_LENGTH)}"
             for name in sorted(set(names))
             if names.count(name) > 1
         ]
 
 
 def _shown(tensor: ServedTensor) -> str:
-    return f"{tensor.name} is {tensor.datatype}{list(tensor.shape)}"
+    return str(tensor).replace(" ", " is ", 1)
 
 
 def _advice(column: TypedColumn, datatype: Datatype, dims: Sequence[int], *, output: bool) -> str:
@@ -191,7 +192,8 @@ def _no_tensor(side: str, column: TypedColumn, tensors: Sequence[ServedTensor], 
     wanted = explicit or column.name
     names = [tensor.name for tensor in tensors]
     near = difflib.get_close_matches(wanted.upper(), [name.upper() for name in names], n=1, cutoff=0.5)
-    hint = next((f"; did you mean {name}? It" for name in names if near and name.upper() == near[0]), "; it")
-    known = ", ".join(f"{tensor.name} {tensor.datatype}{list(tensor.shape)}" for tensor in tensors)
+    hint = next(
+        (f"; did you mean {shown(name, NAME_LENGTH)}? It" for name in names if near and name.upper() == near[0]), "; it"
+    )
     advice = "" if explicit else f" (or write 'tensor.{column.name}' = 'NAME')"
-    return f"{side} column {column.name}: the model has no tensor {wanted}{hint} serves {known}{advice}"
+    return f"{side} column {column.name}: the model has no tensor {wanted}{hint} serves {listed(tensors)}{advice}"

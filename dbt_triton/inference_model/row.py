@@ -10,9 +10,11 @@ from typing import Any
 
 from dbt_triton import __version__
 from dbt_triton.client.served import ServedModel, ServedTensor
+from dbt_triton.client.served import listed as tensors_of
 from dbt_triton.credentials import mask_options
 from dbt_triton.ddl import Column, ModelDefinition
 from dbt_triton.errors import ConfigurationError
+from dbt_triton.foreign_text import shown
 from dbt_triton.inference_model.binding import fingerprint
 from dbt_triton.inference_model.model import InferenceModel, TypedColumn
 
@@ -57,7 +59,7 @@ def metadata_row(model: InferenceModel, served: ServedModel | None) -> dict[str,
         "output_schema": _schema(model.outputs),
         "options": json.dumps(mask_options(options), ensure_ascii=False),
         "comment": model.comment,
-        "served_version": served.version if served else None,
+        "served_version": served.shown_version if served else None,
         "served_inputs": _tensors(served.inputs) if served else None,
         "served_outputs": _tensors(served.outputs) if served else None,
         "max_batch_size": served.max_batch_size if served else None,
@@ -78,9 +80,6 @@ def description(model: InferenceModel, served: ServedModel | None) -> str:
     def listed(columns: Sequence[TypedColumn]) -> str:
         return ", ".join(f"{column.name} {column.sql_type}" for column in columns)
 
-    def tensors(side: Sequence[ServedTensor]) -> str:
-        return ", ".join(f"{tensor.name} {tensor.datatype}{list(tensor.shape)}" for tensor in side)
-
     where = (
         "a stub" if model.is_stub else f"{options.model_name} at {options.endpoint}, version {options.model_version}"
     )
@@ -90,8 +89,9 @@ def description(model: InferenceModel, served: ServedModel | None) -> str:
     ]
     if served:
         lines.append(
-            f"Served by Triton {served.server_version}: version {served.version}, inputs {tensors(served.inputs)}; "
-            f"outputs {tensors(served.outputs)}; max_batch_size {served.max_batch_size}"
+            f"Served by Triton {served.server_version}: version {served.shown_version}, "
+            f"inputs {tensors_of(served.inputs)}; outputs {tensors_of(served.outputs)}; "
+            f"max_batch_size {served.max_batch_size}"
         )
     lines.append("Options: " + json.dumps(mask_options(options), ensure_ascii=False))
     return "\n".join(([model.comment] if model.comment else []) + lines)
@@ -133,4 +133,5 @@ def _columns(text: str) -> tuple[Column, ...]:
 
 
 def _tensors(tensors: Sequence[ServedTensor]) -> str:
-    return json.dumps([asdict(tensor) for tensor in tensors], ensure_ascii=False)
+    said = [asdict(tensor) | {"name": shown(tensor.name), "datatype": shown(tensor.datatype)} for tensor in tensors]
+    return json.dumps(said, ensure_ascii=False)

@@ -10,6 +10,11 @@ from dbt_triton.options import Options
 
 _DENIED = {401, 403, 407}
 _NOT_FOUND = 404
+_REDIRECTS = range(300, 400)
+
+
+#: How the errors of answers begin that no Triton server gives.
+_NO_TRITON = ("is not JSON", "of a Triton server", "is no Triton server's")
 
 
 def with_advice(error: InferenceError, options: Options) -> str:
@@ -18,24 +23,33 @@ def with_advice(error: InferenceError, options: Options) -> str:
 
 
 def _advice(error: InferenceError, options: Options) -> str:
-    if error.status in _DENIED:
+    if error.status is not None:
+        return _advice_on_status(error.status, options)
+    if any(words in str(error) for words in _NO_TRITON):
+        return "Check endpoint: it must be the HTTP port of Triton (8000 by default), with nothing else before it"
+    if "did not answer" in str(error):
+        return "Look at the server's load, or raise 'timeout'"
+    tls = "; write http:// if it has no TLS" if options.endpoint.startswith("https:") else ""
+    return f"Check endpoint, and that the server runs and can be reached from here{tls}{_proxy(options)}"
+
+
+def _advice_on_status(status: int, options: Options) -> str:
+    if status in _DENIED:
         return (
-            f"Status {error.status}: the server, or what stands before it, refuses the request. "
+            f"Status {status}: the server, or what stands before it, refuses the request. "
             "Check auth-token and custom-headers"
         )
-    if error.status == _NOT_FOUND:
+    if status == _NOT_FOUND:
         return (
             "Check model-name and model-version, and that the server has loaded the model; "
             f"`curl -X POST {options.endpoint}/v2/repository/index` lists what it has"
         )
-    if error.status is not None:
-        return "The server's log says more; run again when it answers"
-    if "did not answer" in str(error):
-        return "Look at the server's load, or raise 'timeout'"
-    if "is not JSON" in str(error):
-        return "Check endpoint: it must be the HTTP port of Triton (8000 by default), with nothing else before it"
-    tls = "; write http:// if it has no TLS" if options.endpoint.startswith("https:") else ""
-    return f"Check endpoint, and that the server runs and can be reached from here{tls}{_proxy(options)}"
+    if status in _REDIRECTS:
+        return (
+            f"Status {status}: something before the server leads elsewhere. The token would be sent there, so no "
+            "redirect is followed; write the address that answers itself as endpoint"
+        )
+    return "The server's log says more; run again when it answers"
 
 
 def _proxy(options: Options) -> str:

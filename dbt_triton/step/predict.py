@@ -197,11 +197,13 @@ class _Run:
             self._warehouse.interrupts() as interrupts,
             closing(self._warehouse.read(*queries)) as batches,
         ):
-            async with TritonClient(options, headers_of(planned)) as client:
+            form = request_format(planned, binding)
+            expected = form.answer_bytes(binding.batch_size)
+            async with TritonClient(options, headers_of(planned), expected_bytes=expected) as client:
                 kind = partial(SequenceEngine, correlation_id=binding.correlation_id) if options.sequence_by else Engine
                 engine = kind(
                     client,
-                    request_format(planned, binding),
+                    form,
                     batch_size=binding.batch_size,
                     key_columns=KEY_COLUMNS,
                     sink=sink,

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from dbt_triton.ddl import ModelDefinition, parse_create_model
 from dbt_triton.ddl.create_model import definition_from_yaml
 from dbt_triton.errors import ConfigurationError, DbtTritonError, InferenceError, SqlSyntaxError
 from dbt_triton.flink_options import reasons_not_needed
+from dbt_triton.foreign_text import harmless, shown
 from dbt_triton.inference_model import InferenceModel, bind, description, metadata_row
 from dbt_triton.inference_model.row import COLUMNS
 from dbt_triton.options import KEYS
@@ -51,7 +53,7 @@ def build_inference_model(arguments: str, session: Any) -> None:  # noqa: ANN401
             bind(model, served)
         row = metadata_row(model, served)
         columns = [f"{literal(row[name], kind)} as {quote(name)}" for name, kind in COLUMNS.items()]
-        said = f"version {served.version} of Triton {served.server_version}" if served else "not checked"
+        said = f"version {served.shown_version} of Triton {served.server_version}" if served else "not checked"
         said = "stub" if model.is_stub else said
         return {
             "build_sql": "select " + ", ".join(columns),
@@ -136,13 +138,16 @@ def _run(
         result = {"error": f"dbt-triton cannot read the SQL of {args['name']}, {error}"}
     except DbtTritonError as error:
         result = {"error": f"dbt-triton, {args['name']}: {error}"}
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - its traceback is logged as harmless text
         # dbt-duckdb would print source lines of the generated module, and a secret may stand on one.
-        logger.debug("unexpected error", exc_info=True)
+        logger.debug("unexpected error\n%s", harmless(traceback.format_exc()))
         result = {
-            "error": f"dbt-triton, {args['name']}: unexpected {type(error).__name__}: {error}. "
+            "error": f"dbt-triton, {args['name']}: unexpected {type(error).__name__}: {shown(error)}. "
             "This is a bug; run again with DBT_TRITON_LOG=debug and report the traceback"
         }
+    if "error" in result:
+        # Whatever words it has come from: it goes to the console, to dbt.log and to run_results.json.
+        result["error"] = harmless(result["error"])
     warehouse.set_result(result)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import orjson
 
 from dbt_triton.errors import AnswerError
+from dbt_triton.foreign_text import NAME_LENGTH, shown, shown_value
 from dbt_triton.tensors.spec import TensorSpec
 
 Payload = memoryview | list[Any]
@@ -25,6 +26,11 @@ Place = tuple[int, int]
 # Triton repeats the id of a request first (2.51, measured).
 _ID = re.compile(rb'^\{"id":"\d+",')
 _MAX_LAYOUTS = 4096
+#: So many empty arrays an answer may have: data that is there bounds every other shape.
+_MAX_EMPTY = 2**20
+#: Triton sends data as one list an output.
+_MAX_OBJECTS = 2**20
+_JSON_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -138,10 +144,11 @@ def _parse(
         places.append(place)
         row_shapes.append(row_shape)
     version = header.get("model_version")
-    return Answer(rows, payloads, None if version is None else str(version), row_shapes), places
+    return Answer(rows, payloads, _word(version) if version is not None else None, row_shapes), places
 
 
 def _header(text: memoryview) -> dict[str, Any]:
+    _refuse_many_objects(text)
     try:
         header = orjson.loads(text)
     except ValueError as error:
@@ -149,6 +156,20 @@ def _header(text: memoryview) -> dict[str, Any]:
     if not isinstance(header, dict) or not isinstance(header.get("outputs"), list):
         raise AnswerError("the answer is not an inference answer: it has no outputs")
     return header
+
+
+def _refuse_many_objects(text: memoryview) -> None:
+    """Refuse JSON of nothing but lists and objects, each of which takes twenty times its text in memory."""
+    if len(text) <= _MAX_OBJECTS:
+        return
+    content = bytes(text)
+    # Texts may be full of brackets; they are left out only where there are many.
+    if _brackets(content) > _MAX_OBJECTS and _brackets(_JSON_TEXT.sub(b"", content)) > _MAX_OBJECTS:
+        raise AnswerError("the answer is not an inference answer: it has too many lists and objects")
+
+
+def _brackets(text: bytes) -> int:
+    return text.count(b"[") + text.count(b"{")
 
 
 def _likely_cause(text: memoryview) -> str:
@@ -169,8 +190,10 @@ def _by_name(header: dict[str, Any], payload: memoryview) -> dict[str, tuple[dic
         if not isinstance(output, dict) or not isinstance(output.get("name"), str):
             raise AnswerError("the answer is not an inference answer: an output has no name")
         place: Place | None = None
-        size = (output.get("parameters") or {}).get("binary_data_size")
-        if isinstance(size, int):
+        if output["name"] in found:
+            raise AnswerError(f"the answer has two outputs {output['name']}")
+        size = _binary_size(output)
+        if size is not None:
             data: Payload = payload[position : position + size]
             if len(data) != size:
                 raise AnswerError("the answer is truncated: it has less binary data than it says")
@@ -186,22 +209,49 @@ def _by_name(header: dict[str, Any], payload: memoryview) -> dict[str, tuple[dic
     return found
 
 
+def _binary_size(output: dict[str, Any]) -> int | None:
+    """Return how many bytes of the payload are an output's; None where its data is JSON."""
+    parameters = output.get("parameters")
+    if not isinstance(parameters, dict | None):
+        raise AnswerError(f"output {output['name']} has parameters that are no object: {shown_value(parameters)}")
+    size = (parameters or {}).get("binary_data_size")
+    if size is not None and not _is_size(size):
+        raise AnswerError(f"output {output['name']} has a binary_data_size that is no size: {shown_value(size)}")
+    return size
+
+
+def _word(value: object) -> str:
+    """Show what should be a text."""
+    return shown(value, NAME_LENGTH) if isinstance(value, str) else shown_value(value)
+
+
+def _is_size(value: object) -> bool:
+    """Tell whether a value of JSON is a number of something; true and false are numbers to Python."""
+    return type(value) is int and value >= 0
+
+
 def _check(spec: TensorSpec, output: dict[str, Any], rows: int, *, batched: bool) -> tuple[int, ...]:
     """Check an output's datatype and shape. Returns the shape of one row."""
     if output.get("datatype") != spec.datatype.name:
         raise AnswerError(
-            f"output {spec.name} has datatype {output.get('datatype')}, expected {spec.datatype.name}",
+            f"output {spec.name} has datatype {_word(output.get('datatype'))}, expected {spec.datatype.name}",
         )
     shape = output.get("shape")
-    if not isinstance(shape, list) or not all(isinstance(size, int) and size >= 0 for size in shape):
-        raise AnswerError(f"output {spec.name} has no usable shape: {shape}")
+    if not isinstance(shape, list) or not all(map(_is_size, shape)):
+        raise AnswerError(f"output {spec.name} has no usable shape: {shown_value(shape)}")
+    if math.prod(max(size, 1) for size in shape) > _MAX_EMPTY and 0 in shape:
+        raise AnswerError(
+            f"output {spec.name} has no usable shape: {shown_value(shape)}, without data for so many arrays"
+        )
     answered = shape[0] if batched and shape else 1
     if answered != rows:
         raise AnswerError(f"output {spec.name} has {answered} rows, but {rows} were sent")
     row_shape = shape[1:] if batched else shape
     if not _fits(row_shape, spec):
         one = "" if spec.axes or spec.raw else "one value a row, "
-        raise AnswerError(f"output {spec.name} has the shape {shape}; expected is {one}as {list(spec.row_shape)}")
+        raise AnswerError(
+            f"output {spec.name} has the shape {shown_value(shape)}; expected is {one}as {list(spec.row_shape)}"
+        )
     return tuple(row_shape)
 
 

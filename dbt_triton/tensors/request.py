@@ -5,6 +5,7 @@ A whole record batch is encoded at once into one buffer a column; a request's te
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +18,9 @@ import pyarrow as pa
 from dbt_triton.tensors.encode import EncodedColumn
 from dbt_triton.tensors.rows import Refused, Rows, Shape
 from dbt_triton.tensors.spec import TensorSpec
+
+#: What a number takes as JSON at most, about; a text is counted as so many bytes, too.
+_JSON_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,16 @@ class RequestFormat:
             for group in rows.groups(request_rows, in_order=in_order)
         ]
         return Encoded(groups, rows.refused)
+
+    def answer_bytes(self, rows: int) -> int:
+        """Return what the outputs of so many rows take, as far as their shapes say: open axes count as nothing."""
+        elements = [
+            (_JSON_BYTES if not self.binary or spec.datatype.numpy is None else np.dtype(spec.datatype.numpy).itemsize)
+            * math.prod(spec.row_shape)
+            for spec in self.outputs
+            if min(spec.row_shape, default=0) >= 0
+        ]
+        return rows * sum(elements)
 
     def binary_body(
         self, parts: list[memoryview], row_shapes: Sequence[Shape], rows: int, extra: dict[str, Any] | None

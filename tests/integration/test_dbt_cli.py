@@ -104,6 +104,53 @@ def test_check_and_describe_of_models_that_fit(
     assert not project.database.exists()
 
 
+@pytest.mark.parametrize(
+    ("command", "environment"),
+    [
+        (("check",), {}),
+        (("check",), {"DBT_DEBUG": "1", "DBT_LOG_LEVEL_FILE": "debug"}),
+        (
+            ("describe", "literal"),
+            {
+                "DBT_LOG_FORMAT": "json",
+                "DBT_LOG_FORMAT_FILE": "json",
+                "DBT_LOG_LEVEL": "debug",
+                "DBT_TRITON_LOG": "debug",
+            },
+        ),
+    ],
+)
+def test_tokens_are_nowhere_after_check_and_describe(
+    project: DbtProject, command: tuple[str, ...], environment: dict[str, str]
+) -> None:
+    """Both commands see literal tokens, and no file, log or console has one afterwards, however much dbt is to log."""
+    project.environment = environment | {"SHOP_TOKEN": "rendered-t0ken"}
+    project.inference_model("literal", "http://127.0.0.1:9", "m", auth_token="literal-t0ken", max_retries="0")  # noqa: S106
+    project.inference_model("rendered", "http://127.0.0.1:9", "m", auth_token='{{ env_var("SHOP_TOKEN") }}')  # noqa: S106
+    project.model("by_yaml", "{{ dbt_triton.create_model() }}")
+    definition = {"input": {"a": "STRING"}, "output": {"b": "STRING"}, "provider": "triton", "max-retries": 0}
+    definition |= {"endpoint": "http://127.0.0.1:9", "model-name": "m", "custom-headers": {"X-Key": "yaml-t0ken"}}
+    config = {"materialized": "inference_model", "meta": {"inference_model": definition}}
+    project.write("models/models.yml", json.dumps({"models": [{"name": "by_yaml", "config": config}]}))
+    ran = _run(project, *command)
+    assert ran.returncode == 1
+    assert "connection refused" in ran.stdout
+    files = [path for path in project.root.rglob("*") if path.is_file() and not path.is_symlink()]
+    left = [path for path in files if path.parent.name != "models" and b"t0ken" in path.read_bytes()]
+    assert left == []
+    assert "t0ken" not in ran.stdout + ran.stderr
+
+
+def test_check_reads_what_dbt_has_parsed(project: DbtProject) -> None:
+    """What an earlier command has parsed is read, and left as it is: in a large project that saves minutes."""
+    project.inference_model("stubbed", "http://127.0.0.1:9", "nothing", provider="stub")
+    assert project.dbt("parse").code == 0
+    parsed = project.root / "target" / "partial_parse.msgpack"
+    before = parsed.read_bytes(), parsed.stat().st_mtime_ns
+    assert _run(project, "check").returncode == 0
+    assert (parsed.read_bytes(), parsed.stat().st_mtime_ns) == before
+
+
 def test_project_that_dbt_cannot_read_is_said_so(project: DbtProject) -> None:
     """Outside of a project, or with a broken one, the message is dbt's own, and the exit code is 1."""
     project.model("broken", "{{ config(materialized='inference_model' }}")

@@ -81,6 +81,7 @@ def messages(triton: Triton, serve: Callable[[str], str], tmp_path_factory: pyte
             "nowhere": f"http://127.0.0.1:{free_port()}",
             "silent": f"http://127.0.0.1:{silent.getsockname()[1]}",
             "web_page": stack.enter_context(_web_server(200, b"<html><title>Welcome</title></html>")),
+            "nonsense": stack.enter_context(_web_server(200, b'{"version": null, "versions": [1], "inputs": {}}')),
             "login": stack.enter_context(_web_server(401, b"<html><title>Please log in</title></html>")),
         }
         _write(project, places)

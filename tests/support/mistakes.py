@@ -60,6 +60,7 @@ ENDPOINT = {
     "https to a server without TLS": creating(endpoint="{triton_https}"),
     "a web page answers": creating(endpoint="{web_page}"),
     "the gateway wants a login": creating(endpoint="{login}"),
+    "the gateway makes up metadata": creating(endpoint="{nonsense}"),
     "the server never answers": creating(endpoint="{silent}", timeout="200"),
 }
 SERVED = {
@@ -80,6 +81,7 @@ SERVED = {
     ),
 }
 OPTION = {
+    "mask in place of a token": creating(auth_token="***"),  # noqa: S106 - of nothing
     "misspelt option": creating(batchsize="8"),
     "option with an underscore": statement(
         "CREATE MODEL {name} INPUT (a STRING) OUTPUT (b STRING)\n"
@@ -176,6 +178,7 @@ ROWS = {
         "'on-error', 'null', 'max-error-ratio', '0.1'", table="TABLE {{{{ ref('refused') }}}}"
     ),
     "answers with missing rows": calling(model="MODEL {{{{ ref('forgetful') }}}}"),
+    "answers longer than max-response-bytes": calling("'max-response-bytes', '10'"),
     "answers of another datatype": calling(model="MODEL {{{{ ref('mistyped') }}}}"),
     "default-value of another type": calling(
         "'on-error', 'null', 'default-value', 'many'", model="MODEL {{{{ ref('multiplying') }}}}", descriptor="(id, id)"

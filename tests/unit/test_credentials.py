@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from dbt_triton.credentials import MASK, is_masked, mask_options, mask_text, request_headers
 from dbt_triton.errors import ConfigurationError
+from dbt_triton.foreign_text import shown
 from dbt_triton.options import Options, parse_options
 
 SECRET = "s3cret-t0ken"  # noqa: S105 - a made-up one that must show up nowhere
@@ -59,6 +60,36 @@ def test_missing_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         "custom-headers (X-Key) needs the environment variable DBT_TRITON_B, which is not set",
     ]
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("written", ["***", "Bearer ***", f"***{VARIABLE}", f"{VARIABLE} ***", "a***b"])
+def test_mask_is_never_sent(monkeypatch: pytest.MonkeyPatch, written: str) -> None:
+    """What holds the mask, as a whole or in part, is refused with the option's name and what to write instead."""
+    monkeypatch.setenv("DBT_TRITON_A", "x")
+    cases = [("custom-headers (X-Key)", options_with(custom_headers={"X-Key": written, "X-Other": "y"}))]
+    if " ***" not in written or written.startswith("Bearer"):
+        cases.append(("auth-token", options_with(auth_token=written)))
+    for option, options in cases:
+        with pytest.raises(ConfigurationError) as caught:
+            request_headers(options, "model m")
+        (problem,) = caught.value.problems
+        assert problem.startswith(f"{option} holds ***, which stands for a literal value")
+        assert "write ${NAME}" in problem
+
+
+def test_mask_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mask is no token wherever it comes from."""
+    monkeypatch.setenv("DBT_TRITON_A", "***")
+    with pytest.raises(ConfigurationError, match=r"auth-token holds \*\*\*"):
+        request_headers(options_with(auth_token=VARIABLE), "model m")
+
+
+def test_what_is_sent_is_masked_from_then_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values of the environment are masked in foreign words by themselves, also where a header is made of several."""
+    monkeypatch.setenv("DBT_TRITON_A", "first-of-two-values")
+    monkeypatch.setenv("DBT_TRITON_B", "second/of+two")
+    request_headers(options_with(custom_headers={"X-Key": "k=${DBT_TRITON_A}|${DBT_TRITON_B}"}), "m")
+    assert shown("first-of-two-values, second%2Fof%2Btwo") == f"{MASK}, {MASK}"
 
 
 @pytest.mark.parametrize("bad", [f"{SECRET}\r\nX-Evil: 1", f"{SECRET}\1", f"{SECRET}好", f"{SECRET}\x7f"])

@@ -1,5 +1,8 @@
 import asyncio
+import base64
+import logging
 import ssl
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ from unit.http_server import Answer, RecordingServer
 from unit.raw_server import PATIENCE_SECONDS, Peer, answer, echo, serving
 
 from dbt_triton.client import TritonClient
-from dbt_triton.errors import ConfigurationError
+from dbt_triton.errors import ConfigurationError, InferenceError
 from dbt_triton.options import parse_options
 
 
@@ -99,10 +102,45 @@ def test_many_requests_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("proxy", ["ftp://127.0.0.1:1", "http://127.0.0.1:s3cret"])
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "ftp://127.0.0.1:1",
+        "http://127.0.0.1:s3cret",
+        "http://u:1234/s3cret@host",
+        "http://u:1?s3cret@host",
+        "u:1/s3cret@h",
+    ],
+)
 def test_unusable_proxy(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
     """A proxy that cannot be used is an error of the configuration that says so."""
     monkeypatch.setenv("HTTP_PROXY", proxy)
     with pytest.raises(ConfigurationError, match="the proxy of the environment cannot be used") as caught:
         client_for("http://triton.example:8000")
     assert "s3cret" not in str(caught.value)
+
+
+def test_words_of_a_proxy(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """What a proxy says, in its status or in a header, shows no password of it, in errors as in logs of any level."""
+    caplog.set_level(logging.DEBUG)
+
+    async def refuse(peer: Peer) -> None:
+        head = (await peer.head()).decode()
+        credential = head.partition("Basic ")[2].partition("\r\n")[0]
+        status = (
+            f"HTTP/1.1 407 {credential} is user:s3cret-pass\r\nX-Sent: {credential}\r\nbad header {credential}\r\n\r\n"
+        )
+        await peer.send(status.encode())
+
+    async def run(scheme: str) -> str:
+        async with serving(refuse) as proxy:
+            monkeypatch.setenv(f"{scheme}_proxy", f"http://user:s3cret-pass@127.0.0.1:{proxy.port}")
+            async with client_for(f"{scheme}://triton.example") as client:
+                with pytest.raises(InferenceError) as caught:
+                    await client.infer(b"{}", None)
+            return "".join(traceback.format_exception(caught.value))
+
+    for scheme in ("http", "https"):
+        said = asyncio.run(run(scheme)) + caplog.text
+        assert "s3cret-pass" not in said
+        assert base64.b64encode(b"user:s3cret-pass").decode() not in said

@@ -43,6 +43,7 @@ def test_defaults() -> None:
         "max-concurrent-operations": None,
         "on-error": "fail",
         "default-value": None,
+        "max-response-bytes": None,
         "max-error-ratio": 1.0,
         "cache": "run",
         "tls-ca": None,
@@ -171,6 +172,8 @@ def test_values(key: str, written: object, read: object) -> None:
         ("custom-headers", '{"content-encoding": "gzip"}', "custom-headers: content-encoding is set by dbt-triton"),
         ("max-concurrent-operations", "0", "max-concurrent-operations: write a number greater than or equal to 1"),
         ("on-error", "skip", "on-error: write 'fail' or 'null'"),
+        ("max-response-bytes", "0", "max-response-bytes: write a number greater than or equal to 1"),
+        ("max-response-bytes", "64MB", "max-response-bytes: write a whole number"),
         ("max-error-ratio", "5%", "max-error-ratio: write a number from 0 to 1"),
         ("max-error-ratio", "1.1", "max-error-ratio: write a number less than or equal to 1"),
         ("max-error-ratio", "nan", "max-error-ratio: "),
@@ -194,6 +197,57 @@ def test_names_that_no_url_carries(name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "written",
+    [
+        *(f"http://h:{SECRET}", f"http://h:{SECRET}/v2", f"http://u:1234/{SECRET}@host", f"http://u:{SECRET}@host"),
+        *(f"http://{SECRET}@host", f"http://host/a@{SECRET}", f"http://h\\@{SECRET}", f"http://h%40{SECRET}"),
+        *(f"http://{SECRET} h", f"http://h/{SECRET}\0", f"http://h\n{SECRET}", f"http://h/{SECRET}\x7f", f"{SECRET}"),
+        *(
+            f"http://b\u00fccher.{SECRET}",
+            f"http://h/{SECRET}\u200b",
+            f"http://h:\uff11/{SECRET}",
+            f"http://h\u3002{SECRET}",
+        ),
+        *(
+            f"http://h?{SECRET}",
+            f"http://h#{SECRET}",
+            f"http://h/?{SECRET}",
+            f"http://[{SECRET}]",
+            f"http://[::1]{SECRET}",
+        ),
+        *(
+            f"http://[::1/{SECRET}",
+            f"http://::1/{SECRET}",
+            f"http://a..b/{SECRET}",
+            f"http://-/{SECRET}",
+            f"http://./{SECRET}",
+        ),
+        *(
+            f"http://h/%zz{SECRET}",
+            f"http://h/{SECRET}%",
+            f"http://h/../{SECRET}",
+            f"http://h/<{SECRET}>",
+            f"http:/h/{SECRET}",
+        ),
+        *(
+            f"http:h/{SECRET}",
+            f"https://:80/{SECRET}",
+            f"http://h:-1/{SECRET}",
+            f"http://h:65536/{SECRET}",
+            f"ftp://{SECRET}",
+        ),
+        *(f"http://h:1:2/{SECRET}", f"http://h:1{'0' * 5000}/{SECRET}", f"http://{{{SECRET}}}", f"http://h|{SECRET}"),
+    ],
+)
+def test_endpoints_that_are_refused(written: str) -> None:
+    """What is no plain host, port and path is refused in words that repeat nothing of it: any part may be a secret."""
+    (found,) = problems(REQUIRED | {"endpoint": written})
+    assert found.startswith("endpoint: ")
+    assert SECRET.lower() not in found.lower()
+    assert found.isprintable()
+
+
+@pytest.mark.parametrize(
     ("written", "base"),
     [
         ("http://localhost:8000", "http://localhost:8000"),
@@ -205,6 +259,14 @@ def test_names_that_no_url_carries(name: str) -> None:
         ("HTTP://[::1]:8000/v2/models", "http://[::1]:8000"),
         (" https://gateway.example.com/team/triton/v2/models ", "https://gateway.example.com/team/triton"),
         ("https://gateway.example.com/v2x", "https://gateway.example.com/v2x"),
+        ("https://Gateway.Example.COM./Team/v2", "https://gateway.example.com./Team"),
+        ("http://triton_1:08000", "http://triton_1:8000"),
+        ("http://h:/v2", "http://h"),
+        ("http://xn--bcher-kva.example", "http://xn--bcher-kva.example"),
+        ("http://[FE80::0:1]:80/x", "http://[fe80::1]:80/x"),
+        ("http://[fe80::1%25eth0]:8000", "http://[fe80::1%25eth0]:8000"),
+        ("http://h/a%20b;v=1/(c)/v2", "http://h/a%20b;v=1/(c)"),
+        ("http://10.0.0.1/v2/models", "http://10.0.0.1"),
     ],
 )
 def test_endpoint_forms(written: str, base: str) -> None:
