@@ -5,12 +5,21 @@ Only the text of a call is ever replaced; everything else of the statement stays
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
-from sqlglot.tokens import TokenType
+from sqlglot.tokens import Token, TokenType
 
-from dbt_triton.ddl.tokens import Tokens
+from dbt_triton.ddl.instead import (
+    Expression,
+    for_descriptor,
+    read_expression,
+    refuse_query_without_parentheses,
+    refuse_rest_of_table,
+)
+from dbt_triton.ddl.lateral import Name, beside_itself, reads
+from dbt_triton.ddl.tokens import Tokens, is_name
 from dbt_triton.errors import SqlSyntaxError
 
 _POSITIONAL = ("INPUT", "MODEL", "ARGS", "CONFIG")
@@ -111,9 +120,36 @@ def parse_ml_predict(text: str) -> Statement:
     scanner.group(())
     if tokens.peek():
         raise tokens.error("expected the rest of the statement: this parenthesis closes nothing")
+    _refuse_cross_products(tokens.all(), scanner.calls, text)
     end = scanner.statement_end
     statement = text if end is None else text[:end].rstrip()
     return Statement(statement, tuple(sorted(scanner.calls, key=lambda call: call.span.end)))
+
+
+def _refuse_cross_products(tokens: Sequence[Token], calls: Sequence[Call], text: str) -> None:
+    """Refuse LATERAL calls beside the relation that they read, joined by no condition."""
+    starts = {token.start: number for number, token in enumerate(tokens)}
+    ends = {token.end + 1: number for number, token in enumerate(tokens)}
+
+    def reads_of(call: Call, name: Name, seen: frozenset[str] = frozenset()) -> set[Name]:
+        found: set[Name] = set()
+        for cte in (cte for scope in call.scopes for cte in scope.visible(call.span.start)):
+            if name == (cte.name.lower(),) and cte.name not in seen:
+                body = reads(tokens[starts[cte.span.start] : ends[cte.span.end] + 1])
+                found |= body.union(*(reads_of(call, read, seen | {cte.name}) for read in body))
+        return found
+
+    for call in calls:
+        relation = beside_itself(tokens, starts[call.span.start], ends[call.span.end], partial(reads_of, call))
+        if relation:
+            table = text[call.operand.start : call.operand.end]
+            raise SqlSyntaxError(
+                f"LATERAL ML_PREDICT beside {'.'.join(relation)} is a cross product: its TABLE is all of the relation, "
+                "in Flink as well, and not the row beside it, so that every row meets every prediction. The call "
+                f"returns all columns of its TABLE: write FROM ML_PREDICT(TABLE {table}, …) by itself, or join it by a "
+                "condition",
+                call.line,
+            )
 
 
 class _Scanner:
@@ -208,7 +244,7 @@ class _Scanner:
         tokens.next()
         operand: tuple[Span, tuple[str, ...] | None] | None = None
         model: str | None = None
-        descriptor: tuple[str, ...] | None = None
+        descriptor: tuple[str | Expression, ...] | None = None
         config: dict[str, str] = {}
         seen: set[str] = set()
         named = False
@@ -234,7 +270,7 @@ class _Scanner:
             wanted = [_WRITTEN[name] for name in _POSITIONAL[:3] if name not in seen]
             raise SqlSyntaxError("ML_PREDICT needs TABLE, MODEL and DESCRIPTOR; missing: " + ", ".join(wanted), line)
         span = Span(start, tokens.previous_end)
-        return Call(span, line, operand[0], operand[1], model, descriptor, config, scopes)
+        return Call(span, line, *operand, model, self._columns(descriptor, *operand), config, scopes)
 
     def _argument_name(self, position: int, *, named: bool) -> tuple[bool, str]:
         tokens = self.tokens
@@ -254,8 +290,16 @@ class _Scanner:
         """Read TABLE x, TABLE 'file', TABLE function(…), TABLE (query), (query) or another ML_PREDICT call."""
         tokens = self.tokens
         tabled = tokens.accept_word("TABLE")
+        refuse_query_without_parentheses(tokens)
         token = tokens.peek()
         start = token.start if token else len(tokens.text)
+        relation = self._operand(scopes, start, tabled=tabled)
+        refuse_rest_of_table(tokens, start)
+        return Span(start, tokens.previous_end), relation
+
+    def _operand(self, scopes: tuple[Scope, ...], start: int, *, tabled: bool) -> tuple[str, ...] | None:
+        """Read what stands after TABLE. Returns the parts of a relation's name, if it is one."""
+        tokens = self.tokens
         if tokens.is_type(TokenType.L_PAREN):
             self._parenthesis(scopes)
         elif self._at_call():
@@ -266,12 +310,18 @@ class _Scanner:
             parts, _, _ = tokens.dotted_name("a table after TABLE")
             if tokens.is_type(TokenType.L_PAREN):  # a table function, such as read_parquet('…')
                 tokens.skip_group()
-                return Span(start, tokens.previous_end), None
+                return None
             hidden = len(parts) == 1 and self._is_cte(parts[0], start, scopes)
-            return Span(start, tokens.previous_end), None if hidden else tuple(parts)
+            return None if hidden else tuple(parts)
         else:
-            raise tokens.error("expected TABLE and a relation, or TABLE and a query in parentheses")
-        return Span(start, tokens.previous_end), None
+            expected = "expected TABLE and a relation, or TABLE and a query in parentheses"
+            if tokens.is_type(TokenType.STRING):
+                expected += (
+                    " (ML_PREDICT('model', column) is another function, of Confluent Cloud: write "
+                    "ML_PREDICT(TABLE …, MODEL …, DESCRIPTOR(column)))"
+                )
+            raise tokens.error(expected)
+        return None
 
     @staticmethod
     def _is_cte(name: str, position: int, scopes: tuple[Scope, ...]) -> bool:
@@ -295,18 +345,35 @@ class _Scanner:
             return name
         return tokens.dotted_sql("the inference model after MODEL")
 
-    def _descriptor(self) -> tuple[str, ...]:
-        return tuple(self._list("DESCRIPTOR", lambda: self.tokens.identifier("a column of the input")))
-
-    def _list(self, word: str, item: Callable[[], str]) -> list[str]:
+    def _descriptor(self) -> tuple[str | Expression, ...]:
         tokens = self.tokens
-        tokens.expect_word(word)
-        tokens.expect_type(TokenType.L_PAREN, f"( after {word}")
-        items = [item()]
+        tokens.expect_word("DESCRIPTOR")
+        tokens.expect_type(TokenType.L_PAREN, "( after DESCRIPTOR")
+        items = [self._item()]
         while tokens.accept_type(TokenType.COMMA):
-            items.append(item())
-        tokens.expect_type(TokenType.R_PAREN, f") after the columns of {word}")
-        return items
+            items.append(self._item())
+        tokens.expect_type(TokenType.R_PAREN, ") after the columns of DESCRIPTOR")
+        return tuple(items)
+
+    def _item(self) -> str | Expression:
+        """Read one column of DESCRIPTOR, or the expression that stands in its place."""
+        tokens = self.tokens
+        if tokens.is_type(TokenType.COMMA, TokenType.R_PAREN) or tokens.peek() is None:
+            raise tokens.error("expected a column of the input")
+        token = tokens.peek()
+        if token is not None and is_name(token) and tokens.is_type(TokenType.COMMA, TokenType.R_PAREN, ahead=1):
+            return tokens.next().text
+        return read_expression(tokens)
+
+    def _columns(
+        self, items: tuple[str | Expression, ...], operand: Span, relation: tuple[str, ...] | None
+    ) -> tuple[str, ...]:
+        """Return the names of DESCRIPTOR; what to write in place of an expression depends on the TABLE."""
+        expressions = [item for item in items if isinstance(item, Expression)]
+        if expressions:
+            table = self.tokens.text[operand.start : operand.end]
+            raise SqlSyntaxError(for_descriptor(items, table, relation), expressions[0].line)
+        return tuple(item for item in items if isinstance(item, str))
 
     def _map(self) -> dict[str, str]:
         """Read MAP['k', 'v', …]."""

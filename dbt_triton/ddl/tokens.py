@@ -6,7 +6,7 @@ quoting, and gives the place of each token, so that the user's other SQL can sta
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from typing import ClassVar
 
 from sqlglot.dialects.duckdb import DuckDB
@@ -17,6 +17,10 @@ from dbt_triton.credentials import SECRET_KEYS
 from dbt_triton.errors import SqlSyntaxError
 
 END = "the end of the statement"
+#: Every kind of string, in whatever quotes: E'…', $$…$$ and the others are values as '…' is.
+STRINGS = frozenset(
+    {TokenType.STRING, TokenType.BYTE_STRING, TokenType.HEREDOC_STRING, TokenType.NATIONAL_STRING, TokenType.RAW_STRING}
+)
 
 
 class FlinkOnDuckDB(DuckDB):
@@ -46,6 +50,10 @@ class Tokens:
     def __len__(self) -> int:
         return len(self._tokens)
 
+    def all(self) -> Sequence[Token]:
+        """Return every token, wherever the cursor is."""
+        return self._tokens
+
     def peek(self, ahead: int = 0) -> Token | None:
         """Return the token at the cursor, or one further on; None past the end."""
         position = self.index + ahead
@@ -70,7 +78,7 @@ class Tokens:
         token = self.peek(ahead)
         return (
             token is not None
-            and token.token_type not in {TokenType.IDENTIFIER, TokenType.STRING}
+            and token.token_type not in {TokenType.IDENTIFIER, *STRINGS}
             and token.text.upper() in words
         )
 
@@ -125,7 +133,7 @@ class Tokens:
     def identifier(self, what: str) -> str:
         """Read one identifier, quoted or not; keywords that are used as names count."""
         token = self.peek()
-        if token is None or not _is_name(token):
+        if token is None or not is_name(token):
             raise self.error(f"expected {what}")
         self.index += 1
         return token.text
@@ -185,10 +193,11 @@ class Tokens:
         return SqlSyntaxError(f"{message}, found {found}", self.line)
 
 
-def _is_name(token: Token) -> bool:
+def is_name(token: Token) -> bool:
+    """Tell whether a token can be a name; keywords that are used as names count."""
     if token.token_type in {TokenType.IDENTIFIER, TokenType.VAR}:
         return True
-    return token.token_type not in {TokenType.STRING, TokenType.NUMBER} and token.text.isidentifier()
+    return token.token_type not in {TokenType.NUMBER, *STRINGS} and token.text.isidentifier()
 
 
 def _open_line(text: str) -> int:
