@@ -17,6 +17,7 @@ from dbt_triton.project import (
     inference_models,
     is_project,
     local_entry,
+    models_called,
 )
 
 _HEADINGS = ("model", "endpoint", "model-name", "version", "status")
@@ -50,12 +51,15 @@ def check(arguments: Namespace, say: Callable[[str], None]) -> int:
 def describe(arguments: Namespace, say: Callable[[str], None]) -> int:
     """Say what one inference model declares, what its server serves, and how they are bound."""
     models = inference_models(_dbt_arguments(arguments))
-    wanted = arguments.model.lower()
-    model = next((one for one in models if wanted in {one.name.lower(), str(one.arguments["alias"]).lower()}), None)
-    if model is None:
-        known = ", ".join(one.name for one in models) or "none"
-        raise DbtTritonError(f"no inference model is called {arguments.model}; this project has {known}")
-    checked = _checked(model)
+    called = models_called(models, arguments.model)
+    if len(called) != 1:
+        known = ", ".join(one.name for one in called or models) or "none"
+        raise DbtTritonError(
+            f"{arguments.model} is the name or alias of several inference models: {known}"
+            if called
+            else f"no inference model is called {arguments.model}; this project has {known}"
+        )
+    checked = _checked(called[0])
     if checked.description:
         say(checked.description)
     for problem in checked.problems:

@@ -26,8 +26,28 @@ _DISPATCH = re.compile(r"^dispatch:[ \t]*(#.*)?$", re.MULTILINE)
 class ProjectModel:
     """One inference model of a project: what the step that builds it would be told."""
 
-    name: str
     arguments: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Its name in lists, with the version where it has several: ``m.v1``."""
+        version = self.arguments.get("version")
+        return str(self.arguments["name"]) + ("" if version is None else f".v{version}")
+
+
+def models_called(models: Sequence[ProjectModel], name: str) -> list[ProjectModel]:
+    """Return the models that a user's word means, as the macro ``nodes_called`` does.
+
+    By the name, which is that of the latest version; else by a version (``m.v1``, ``m_v1``); else by the alias.
+    """
+    wanted = name.strip().lower()
+
+    def is_called(model: ProjectModel, *keys: str) -> bool:
+        return wanted in {str(model.arguments[key]).lower() for key in keys}
+
+    by_name = [model for model in models if model.arguments["is_latest"] and is_called(model, "name")]
+    by_version = [model for model in models if wanted in {model.name.lower(), model.name.replace(".v", "_v").lower()}]
+    return by_name or by_version or [model for model in models if is_called(model, "alias")]
 
 
 def inference_models(dbt_arguments: Sequence[str]) -> list[ProjectModel]:
@@ -60,7 +80,7 @@ def inference_models(dbt_arguments: Sequence[str]) -> list[ProjectModel]:
             "run `dbt-triton init` and `dbt deps`"
         )
     common = {key: told[key] for key in ("endpoint", "variables")}
-    return [ProjectModel(model["name"], model | common) for model in told["models"]]
+    return [ProjectModel(model | common) for model in told["models"]]
 
 
 def add_package(folder: Path, entry: str) -> tuple[Path, bool]:
