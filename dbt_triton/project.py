@@ -34,6 +34,11 @@ class ProjectModel:
         version = self.arguments.get("version")
         return str(self.arguments["name"]) + ("" if version is None else f".v{version}")
 
+    @property
+    def underscored(self) -> str:
+        """The name of a version's file and table, as dbt has it without more said: ``m_v1``."""
+        return f"{self.arguments['name']}_v{self.arguments['version']}"
+
 
 def models_called(models: Sequence[ProjectModel], name: str) -> list[ProjectModel]:
     """Return the models that a user's word means, as the macro ``nodes_called`` does.
@@ -46,7 +51,11 @@ def models_called(models: Sequence[ProjectModel], name: str) -> list[ProjectMode
         return wanted in {str(model.arguments[key]).lower() for key in keys}
 
     by_name = [model for model in models if model.arguments["is_latest"] and is_called(model, "name")]
-    by_version = [model for model in models if wanted in {model.name.lower(), model.name.replace(".v", "_v").lower()}]
+    by_version = [
+        model
+        for model in models
+        if model.arguments.get("version") is not None and wanted in {model.name.lower(), model.underscored.lower()}
+    ]
     return by_name or by_version or [model for model in models if is_called(model, "alias")]
 
 

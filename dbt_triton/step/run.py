@@ -151,7 +151,8 @@ def defined_model(args: Arguments) -> InferenceModel:
     """Return the inference model that a node defines, with the project variables applied.
 
     Args:
-        args: ``name``, ``alias``, ``version``, ``file``, ``sql`` and ``meta`` of the node; ``endpoint`` and ``variables`` of the project.
+        args: ``name``, ``alias``, ``version``, ``file``, ``sql`` and ``meta`` of the node; ``endpoint`` and
+            ``variables`` of the project.
     """
     variables = dict(args.get("variables") or {})
     overrides = project_endpoint(args) | {key: variables[key] for key in ("provider",) if key in variables}
@@ -163,9 +164,10 @@ def _definition(args: Arguments) -> ModelDefinition:
     written = parse_create_model(str(args["sql"]))
     names = _names(args)
     if not {written.name[-1].lower(), ".".join(written.name).lower()} & {one.lower() for one in names}:
-        stem = PurePath(str(args.get("file") or name)).stem
+        stem = name if args.get("version") is None else PurePath(str(args["file"])).stem
+        same = "the same name" if args.get("version") is None else " or ".join(names)
         raise ConfigurationError(
-            [f"CREATE MODEL names it {'.'.join(written.name)}, but its file is {stem}.sql; write {' or '.join(names)}"],
+            [f"CREATE MODEL names it {written.name[-1]}, but its file is {stem}.sql; write {same}"],
             f'inference model "{name}"',
         )
     if not meta:
@@ -189,7 +191,7 @@ def _names(args: Arguments) -> list[str]:
     name, version = str(args["name"]), args.get("version")
     names = [name, str(args["alias"])]
     if version is not None:
-        names += [f"{name}_v{version}", f"{name}.v{version}", PurePath(str(args.get("file") or name)).stem]
+        names += [f"{name}_v{version}", f"{name}.v{version}", PurePath(str(args["file"])).stem]
     return list(dict.fromkeys(names))
 
 

@@ -7,7 +7,7 @@
     {%- do models.append({
       'name': node.name,
       'alias': node.alias,
-      'version': node.version,
+      'version': node.get('version'),
       'is_latest': dbt_triton.is_latest(node),
       'file': node.original_file_path,
       'meta': meta,

@@ -10,7 +10,7 @@
     'package_version': dbt_triton.package_version(),
     'name': model.name,
     'alias': model.alias,
-    'version': model.version,
+    'version': model.get('version'),
     'file': model.original_file_path,
     'sql': sql,
     'endpoint': var('dbt_triton_endpoint', none),

@@ -8,6 +8,7 @@
 {% materialization ml_predict, adapter='duckdb', supported_languages=['sql'] %}
   {#- Refuses a strategy that cannot work before anything is done. -#}
   {%- set strategy = dbt_triton.incremental_strategy() -%}
+  {%- do dbt_triton.warn_of_is_incremental() -%}
   {%- set dry_run = var('dbt_triton_dry_run', false) -%}
   {%- set args = dbt_triton.step_arguments() -%}
   {%- do args.update({

@@ -58,13 +58,14 @@
 
 {#- A model's name in lists and for `dbt build -s`, with the version where it has several: `m.v1`. -#}
 {% macro label_of(node) -%}
-  {{- return(node.name ~ ('.v' ~ node.version if node.version is not none else '')) -}}
+  {#- dbt leaves out what a node has not. -#}
+  {{- return(node.name ~ ('.v' ~ node.version if node.get('version') is not none else '')) -}}
 {%- endmacro %}
 
 
 {#- Whether a name means the latest version of several, as `ref` has it; a model without versions is the latest. -#}
 {% macro is_latest(node) -%}
-  {{- return(node.version is none or node.version | string == node.latest_version | string) -}}
+  {{- return(node.get('version') is none or node.version | string == node.latest_version | string) -}}
 {%- endmacro %}
 
 
@@ -78,7 +79,7 @@
   {%- for node in nodes -%}
     {%- if wanted == node.name | lower and dbt_triton.is_latest(node) -%}
       {%- do by_name.append(node) -%}
-    {%- elif node.version is not none and wanted in [dbt_triton.label_of(node) | lower, (node.name ~ '_v' ~ node.version) | lower] -%}
+    {%- elif node.get('version') is not none and wanted in [dbt_triton.label_of(node) | lower, (node.name ~ '_v' ~ node.version) | lower] -%}
       {%- do by_version.append(node) -%}
     {%- elif wanted == node.alias | lower -%}
       {%- do by_alias.append(node) -%}

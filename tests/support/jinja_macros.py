@@ -36,10 +36,12 @@ class Macros:
     def __init__(self, *files: str, **context: Any) -> None:
         environment = jinja2.Environment(extensions=["jinja2.ext.do"], autoescape=False)  # noqa: S701 - SQL
         self._macros: dict[str, Callable[..., Any]] = {}
+        #: What the macros have warned of.
+        self.warnings: list[str] = []
         names: dict[str, Any] = {
             "dbt_triton": self,
             "modules": SimpleNamespace(re=SimpleNamespace(**{name: getattr(re, name) for name in _RE_OF_DBT_V2})),
-            "exceptions": SimpleNamespace(raise_compiler_error=self._raise),
+            "exceptions": SimpleNamespace(raise_compiler_error=self._raise, warn=self.warnings.append),
             "return": self._return,
             "execute": True,
         }
