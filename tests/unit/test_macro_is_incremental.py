@@ -55,7 +55,7 @@ def test_nothing_else_is_warned_of(raw_code: str) -> None:
 
 
 def test_call_that_dbt_has_noted() -> None:
-    """A call that stands nowhere in the text is known from dbt; a model that is not incremental is told how to be it."""
+    """A call that stands nowhere in the text is known from dbt; what is not incremental is told how to be it."""
     (said,) = _warnings("select 1", ("macro.dbt.is_incremental",))
     assert said.endswith(
         "write dbt_triton.is_incremental(), and give the model an incremental_strategy or a unique_key"
