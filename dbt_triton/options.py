@@ -7,7 +7,7 @@ nearest known one.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -198,6 +198,7 @@ def parse_options(raw: Mapping[str, Any], subject: str) -> Options:
         ConfigurationError: with one sentence for each problem.
     """
     problems: list[str] = []
+    unknown: list[str] = []
     known: dict[str, Any] = {}
     tensors: dict[str, str] = {}
     stubs: dict[str, Any] = {}
@@ -209,7 +210,8 @@ def parse_options(raw: Mapping[str, Any], subject: str) -> Options:
         elif key in KEYS:
             known[key] = value
         else:
-            problems.append(_unknown_key(key))
+            unknown.append(key)
+    problems += _unknown_keys(unknown)
     if read.lower(known.get("provider")) == STUB:
         known = _STUB_DEFAULTS | known
     options: Options | None = None
@@ -223,10 +225,19 @@ def parse_options(raw: Mapping[str, Any], subject: str) -> Options:
     return options
 
 
-def _unknown_key(key: str) -> str:
-    near = difflib.get_close_matches(key.lower().replace("_", "-"), KEYS, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]}?" if near else f"; known options are {', '.join(KEYS)}"
-    return f"unknown option {key}{hint}"
+def _unknown_keys(keys: Sequence[str]) -> list[str]:
+    """Say of each unknown option which is meant, and of the others once where the known ones are listed."""
+    problems, strange = [], []
+    for key in keys:
+        near = difflib.get_close_matches(key.lower().replace("_", "-"), KEYS, n=1, cutoff=0.5)
+        if near:
+            problems.append(f"unknown option {key}; did you mean {near[0]}?")
+        else:
+            strange.append(key)
+    if strange:
+        many = "s" if len(strange) > 1 else ""
+        problems.append(f"unknown option{many} {', '.join(strange)}; docs/options.md lists those that there are")
+    return problems
 
 
 def _contradictions_of_rest(known: Mapping[str, Any], error: ValidationError) -> list[str]:

@@ -24,7 +24,10 @@ def _message(built: int, *, is_unchanged: bool = False, **figures: int | None) -
         (_message(1, rows=600_000, requests=2_344), "ML_PREDICT 600,000 rows, 2,344 requests" + REST + ", 1 row built"),
         (_message(4, rows=None), "ML_PREDICT 4 rows, 0 requests, 0 retries, 1.2 s"),
         (_message(0, rows=3, requests=1), "ML_PREDICT 3 rows, 1 request, 0 retries, 1.2 s, 0 rows built"),
-        (_message(3, rows_failed=1, rows_reused=1), "ML_PREDICT 3 rows, 0 requests" + REST + ", 1 row failed, 1 row reused"),
+        (
+            _message(3, rows_failed=1, rows_reused=1),
+            "ML_PREDICT 3 rows, 0 requests" + REST + ", 1 row failed, 1 row reused",
+        ),
         (_message(3, rows_reused=3, is_unchanged=True), "ML_PREDICT 3 rows, 0 requests, 0 retries, 1.2 s, nothing new"),
     ],
 )  # fmt: skip
