@@ -35,7 +35,7 @@ def printable(text: str) -> str:
     )
 
 
-def _as_sql(value: object) -> str:  # noqa: PLR0911 - one for each kind
+def _as_sql(value: object) -> str:  # noqa: C901, PLR0911 - one for each kind
     match value:
         case None:
             return "NULL"
