@@ -127,8 +127,8 @@ def _status(error: DbtTritonError) -> str:
         return "invalid" if isinstance(error, ConfigurationError) else "no answer"
     words, status = str(cause).lower(), cause.status
     kinds = {
-        "not served": "unknown model" in words,
         "not ready": "no available versions" in words or "not ready" in words,
+        "not served": "unknown model" in words,
         "refused": status in _REFUSALS,
         "no Triton": cause.reason == Reason.WRONG_ANSWER or "is not json" in words,
         "timeout": status is None and (cause.reason == Reason.TIMEOUT or "did not answer" in words),
