@@ -3,34 +3,67 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
 from dbt_triton import __version__, commands
 from dbt_triton.errors import DbtTritonError
+from dbt_triton.model_repository import model_folders
 from dbt_triton.server import TritonServer
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command, and return its exit code."""
+    try:
+        return _run(argv)
+    finally:
+        # Here, rather than at the end of Python, which would complain of a closed pipe. A full disk has been told.
+        with suppress(OSError):
+            _say("", end="")
+
+
+def _run(argv: Sequence[str] | None) -> int:
     arguments = _parser().parse_args(argv)
+    code = 0
     try:
         if arguments.command == "serve":
-            return _serve(arguments.path, arguments.host, arguments.port)
-        if arguments.command == "check":
-            return commands.check(arguments, print)
-        if arguments.command == "describe":
-            return commands.describe(arguments, print)
-        if arguments.command == "init":
-            return commands.init(arguments, print, package_path())
-        print(package_path())
-    except DbtTritonError as error:
-        print(f"dbt-triton: {error}", file=sys.stderr)
+            code = _serve(arguments.path, arguments.host, arguments.port)
+        elif arguments.command == "check":
+            code = commands.check(arguments, _say)
+        elif arguments.command == "describe":
+            code = commands.describe(arguments, _say)
+        elif arguments.command == "init":
+            code = commands.init(arguments, _say, package_path())
+        else:
+            _say(str(package_path()))
+    except (DbtTritonError, OSError, UnicodeDecodeError) as error:
+        print(f"dbt-triton: {_words(error)}", file=sys.stderr)
         return 1
-    return 0
+    return code
+
+
+def _say(text: str, end: str = "\n") -> None:
+    """Print, and go on where nobody reads any more, as in `dbt-triton check | head`: the exit code is still right."""
+    try:
+        print(text, end=end, flush=True)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise
+
+
+def _words(error: DbtTritonError | OSError | UnicodeDecodeError) -> str:
+    """Say what is wrong; of a file, which one, without a traceback."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"a file of the project is not UTF-8 text: {error}"
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def package_path() -> Path:
@@ -73,15 +106,17 @@ def _serve(path: Path, host: str, port: int) -> int:
     server = TritonServer(path, http_port=port, host=host, extra_args=lenient)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        print(f"starting Triton with {server.model_repository} …", flush=True)
+        _say(f"starting Triton with {server.model_repository} …")
         server.start()
+        if not model_folders(server.model_repository):
+            _say(f"{server.model_repository} has no model; each has a folder of its own there")
         for name, reason in server.not_loaded().items():
-            print(f"not loaded: {name}: {reason}", flush=True)
-        print(f"Triton is ready at {server.url} (metrics: {server.metrics_url}); Ctrl-C stops it", flush=True)
+            _say(f"not loaded: {name}: {reason}")
+        _say(f"Triton is ready at {server.url} (metrics: {server.metrics_url}); Ctrl-C stops it")
         code = server.wait()
         tail = server.log_tail()
     except KeyboardInterrupt:
-        print("\nstopping Triton", flush=True)
+        _say("\nstopping Triton")
         return 0
     finally:
         server.stop()

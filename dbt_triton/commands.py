@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dbt_triton.errors import ConfigurationError, DbtTritonError
+from dbt_triton.errors import ConfigurationError, DbtTritonError, InferenceError, Reason
 from dbt_triton.foreign_text import harmless, shown
 from dbt_triton.project import (
     ProjectModel,
@@ -17,9 +17,12 @@ from dbt_triton.project import (
     git_entry,
     inference_models,
     is_project,
+    listed_entry,
     local_entry,
+    models_called,
 )
 
+_REFUSALS = (401, 403, 407)
 _HEADINGS = ("model", "endpoint", "model-name", "version", "status")
 
 
@@ -44,19 +47,22 @@ def check(arguments: Namespace, say: Callable[[str], None]) -> int:
         for problem in one.problems:
             say(f"\n{one.cells[0]}: {problem}")
     failed = sum(bool(one.problems) for one in checked)
-    say(f"\n{len(checked)} inference model(s), {failed} with problems")
+    say(f"\n{len(checked)} inference model{'' if len(checked) == 1 else 's'}, {failed} with problems")
     return 1 if failed else 0
 
 
 def describe(arguments: Namespace, say: Callable[[str], None]) -> int:
     """Say what one inference model declares, what its server serves, and how they are bound."""
     models = inference_models(_dbt_arguments(arguments))
-    wanted = arguments.model.lower()
-    model = next((one for one in models if wanted in {one.name.lower(), str(one.arguments["alias"]).lower()}), None)
-    if model is None:
-        known = ", ".join(one.name for one in models) or "none"
-        raise DbtTritonError(f"no inference model is called {arguments.model}; this project has {known}")
-    checked = _checked(model)
+    called = models_called(models, arguments.model)
+    if len(called) != 1:
+        known = ", ".join(one.name for one in called or models) or "none"
+        raise DbtTritonError(
+            f"{arguments.model} is the name or alias of several inference models: {known}"
+            if called
+            else f"no inference model is called {arguments.model}; this project has {known}"
+        )
+    checked = _checked(called[0])
     if checked.description:
         say(checked.description)
     for problem in checked.problems:
@@ -70,8 +76,11 @@ def init(arguments: Namespace, say: Callable[[str], None], package: Path) -> int
     if not is_project(folder):
         raise DbtTritonError(f"{folder} is not the folder of a dbt project: it has no dbt_project.yml")
     entry = git_entry(arguments.git) if arguments.git else local_entry(folder, package)
+    listed = listed_entry(folder, entry)
     file, changed = add_package(folder, entry)
-    say(f"{'added to' if changed else 'already in'} {file.name}:\n{entry}")
+    say(f"added to {file.name}:\n{entry}" if changed else f"already in {file.name}:\n{listed or entry}")
+    if listed and listed != entry:
+        say(f"it is left as it is; in its place, this version would be\n{entry}")
     if arguments.dispatch:
         file, changed = add_dispatch(folder)
         say(f"{'added to' if changed else 'already in'} {file.name}: dispatch of dbt to dbt_triton")
@@ -99,7 +108,7 @@ def _checked(project_model: ProjectModel) -> Checked:
     try:
         served = asyncio.run(served_model(model))
     except DbtTritonError as error:
-        return Checked((*asked, "no answer"), _problems(error), description(model, None))
+        return Checked((*asked, _status(error)), _problems(error), description(model, None))
     said = description(model, served)
     try:
         binding = bind(model, served)
@@ -110,6 +119,24 @@ def _checked(project_model: ProjectModel) -> Checked:
         for column, spec in zip((*model.inputs, *model.outputs), (*binding.inputs, *binding.outputs), strict=True)
     ]
     return Checked((*asked[:3], served.shown_version, "ok"), description="\n".join([said, *pairs]))
+
+
+def _status(error: DbtTritonError) -> str:
+    """Say in two words what came of asking a server about its model."""
+    cause = error if isinstance(error, InferenceError) else error.__cause__
+    if not isinstance(cause, InferenceError):
+        return "invalid" if isinstance(error, ConfigurationError) else "no answer"
+    words, status = str(cause).lower(), cause.status
+    kinds = {
+        "not ready": "no available versions" in words or "not ready" in words,
+        "not served": "unknown model" in words,
+        "refused": status in _REFUSALS,
+        "no Triton": cause.reason == Reason.WRONG_ANSWER or "is not json" in words,
+        "timeout": status is None and (cause.reason == Reason.TIMEOUT or "did not answer" in words),
+        "no answer": status is None,
+        f"status {status}": True,
+    }
+    return next(kind for kind, holds in kinds.items() if holds)
 
 
 def _problems(error: DbtTritonError) -> tuple[str, ...]:

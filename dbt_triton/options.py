@@ -229,10 +229,10 @@ def parse_options(raw: Mapping[str, Any], subject: str) -> Options:
     deep = [key for key, value in raw.items() if read.is_too_deep(value)]
     if deep:
         raise ConfigurationError([f"{key} is nested too deeply" for key in _shown(deep, raw)], subject)
+    unknown: list[str] = []
     known: dict[str, Any] = {}
     tensors: dict[str, str] = {}
     stubs: dict[str, Any] = {}
-    unknown: list[str] = []
     for key, value in flink_options.translated(raw).items():
         if key.startswith(TENSOR_PREFIX):
             tensors[key.removeprefix(TENSOR_PREFIX)] = str(value)
@@ -269,7 +269,7 @@ def _unknown_keys(unknown: Sequence[str], raw: Mapping[str, Any]) -> list[str]:
         near = nearest(key, KEYS)
         hint = f"; did you mean {near}?" if near else ""
         if near is None and not are_listed:
-            hint, are_listed = f"; known options are {', '.join(KEYS)}", True
+            hint, are_listed = "; docs/options.md lists those that there are", True
         problems.append(f"unknown option {shown}{hint}")
     return problems
 

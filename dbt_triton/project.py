@@ -22,16 +22,47 @@ from dbt_triton.errors import DbtTritonError
 _MARK = "dbt_triton_models "
 #: What dbt calls the event of its print().
 _PRINTED = "PrintEvent"
-_PACKAGES = re.compile(r"^packages:[ \t]*(#.*)?$", re.MULTILINE)
-_DISPATCH = re.compile(r"^dispatch:[ \t]*(#.*)?$", re.MULTILINE)
+_PACKAGES = re.compile(r"^packages:[ \t]*(#.*)?(?=\r?$)", re.MULTILINE)
+_DISPATCH = re.compile(r"^dispatch:[ \t]*(#.*)?(?=\r?$)", re.MULTILINE)
+#: What a repository of the package is called, and the package itself.
+_NAMES = ("dbt-triton", "dbt_triton")
 
 
 @dataclass(frozen=True)
 class ProjectModel:
     """One inference model of a project: what the step that builds it would be told."""
 
-    name: str
     arguments: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Its name in lists, with the version where it has several: ``m.v1``."""
+        version = self.arguments.get("version")
+        return str(self.arguments["name"]) + ("" if version is None else f".v{version}")
+
+    @property
+    def underscored(self) -> str:
+        """The name of a version's file and table, as dbt has it without more said: ``m_v1``."""
+        return f"{self.arguments['name']}_v{self.arguments['version']}"
+
+
+def models_called(models: Sequence[ProjectModel], name: str) -> list[ProjectModel]:
+    """Return the models that a user's word means, as the macro ``nodes_called`` does.
+
+    By the name, which is that of the latest version; else by a version (``m.v1``, ``m_v1``); else by the alias.
+    """
+    wanted = name.strip().lower()
+
+    def is_called(model: ProjectModel, *keys: str) -> bool:
+        return wanted in {str(model.arguments[key]).lower() for key in keys}
+
+    by_name = [model for model in models if model.arguments["is_latest"] and is_called(model, "name")]
+    by_version = [
+        model
+        for model in models
+        if model.arguments.get("version") is not None and wanted in {model.name.lower(), model.underscored.lower()}
+    ]
+    return by_name or by_version or [model for model in models if is_called(model, "alias")]
 
 
 def inference_models(dbt_arguments: Sequence[str]) -> list[ProjectModel]:
@@ -56,7 +87,7 @@ def inference_models(dbt_arguments: Sequence[str]) -> list[ProjectModel]:
             "run `dbt-triton init` and `dbt deps`"
         )
     common = {key: told[key] for key in ("endpoint", "variables")}
-    return [ProjectModel(model["name"], model | common) for model in told["models"]]
+    return [ProjectModel(model | common) for model in told["models"]]
 
 
 def _ask_dbt(template: str, dbt_arguments: Sequence[str]) -> tuple[str | None, str]:
@@ -101,45 +132,77 @@ def add_package(folder: Path, entry: str) -> tuple[Path, bool]:
         entry: the YAML of one list item, without indentation, such as ``- local: ../dbt-triton``.
 
     Returns:
-        The file, and whether it was changed: an entry of ours that is already there is replaced.
+        The file, and whether it was changed: an entry of ours that is already there stays, wherever it leads.
 
     Raises:
-        DbtTritonError: the file's ``packages:`` is not a list in block style, which is left to the user.
+        DbtTritonError: the file is no YAML, or its ``packages:`` is no list in block style, which is left to the user.
     """
-    file = folder / "packages.yml"
-    dependencies = folder / "dependencies.yml"
-    if not file.exists() and dependencies.exists() and _PACKAGES.search(dependencies.read_text("utf-8")):
-        file = dependencies
-    text = file.read_text("utf-8") if file.exists() else ""
-    if entry.startswith("- local:") and _lists_ours(text, folder):
+    file = _packages_file(folder)
+    text = _read(file)
+    if listed_entry(folder, entry):
         return file, False
     return file, _write(file, text, _with_item(text, "packages", _PACKAGES, entry, file))
 
 
-def _lists_ours(text: str, folder: Path) -> bool:
-    """Tell whether a list of packages has a folder that holds the dbt package, wherever it is."""
-    listed = yaml.safe_load(text)
+def listed_entry(folder: Path, entry: str) -> str | None:
+    """Return the entry of our dbt package that a project lists already, as the YAML of one item.
+
+    Args:
+        folder: of the project.
+        entry: the one that is wanted.
+    """
+    (wanted,) = yaml.safe_load(entry)
+    file = _packages_file(folder)
+    listed = _parsed(file, _read(file))
     packages = listed.get("packages") if isinstance(listed, dict) else None
     for package in packages if isinstance(packages, list) else []:
-        local = package.get("local") if isinstance(package, dict) else None
-        settings = folder / local / "dbt_project.yml" if isinstance(local, str) else None
-        if settings is not None and settings.is_file():
-            project = yaml.safe_load(settings.read_text("utf-8"))
-            if isinstance(project, dict) and project.get("name") == "dbt_triton":
-                return True
-    return False
+        if isinstance(package, dict) and (package == wanted or _is_ours(package, folder, wanted.get("git"))):
+            lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in package.items()]
+            return "- " + "\n  ".join(lines)
+    return None
+
+
+def _packages_file(folder: Path) -> Path:
+    file = folder / "packages.yml"
+    dependencies = folder / "dependencies.yml"
+    if not file.exists() and dependencies.exists() and _PACKAGES.search(_read(dependencies)):
+        return dependencies
+    return file
+
+
+def _is_ours(package: Mapping[str, Any], folder: Path, url: str | None) -> bool:
+    """Tell whether an entry leads to the dbt package: a folder that holds it, or a repository of its name or URL."""
+    local, git, hub = (package.get(key) for key in ("local", "git", "package"))
+    if isinstance(local, str):
+        settings = folder / local / "dbt_project.yml"
+        project = _parsed(settings, _read(settings))
+        return isinstance(project, dict) and project.get("name") == "dbt_triton"
+    if isinstance(git, str):
+        return _repository(git) == _repository(url or "") or _repository(git).rpartition("/")[2] in _NAMES
+    return isinstance(hub, str) and hub.rpartition("/")[2] in _NAMES
+
+
+def _repository(url: str) -> str:
+    return url.strip().rstrip("/").removesuffix(".git").lower()
 
 
 def add_dispatch(folder: Path) -> tuple[Path, bool]:
     """Add to dbt_project.yml what unit tests of verbatim SQL and ``dbt show`` need."""
     file = folder / "dbt_project.yml"
-    text = file.read_text("utf-8")
-    settings = yaml.safe_load(text)
+    text = _read(file)
+    settings = _parsed(file, text)
     if not isinstance(settings, dict) or not settings.get("name"):
         raise DbtTritonError(f"{file} names no project")
-    if "dbt_triton, dbt]" in text:
-        return file, False
     entry = f"- macro_namespace: dbt\n  search_order: [{settings['name']}, dbt_triton, dbt]"
+    dispatch = settings.get("dispatch")
+    for listed in dispatch if isinstance(dispatch, list) else []:
+        if isinstance(listed, dict) and listed.get("macro_namespace") == "dbt":
+            order = listed.get("search_order")
+            if isinstance(order, list) and "dbt_triton" in order:
+                return file, False
+            raise DbtTritonError(
+                f"{file} has a dispatch of dbt already: write dbt_triton before dbt in its search_order"
+            )
     return file, _write(file, text, _with_item(text, "dispatch", _DISPATCH, entry, file))
 
 
@@ -162,8 +225,6 @@ def git_entry(url: str) -> str:
 
 def _with_item(text: str, key: str, pattern: re.Pattern[str], entry: str, file: Path) -> str:
     """Return the text with an item more in the list of a key; the rest stays as it was written."""
-    if entry.replace("\n", "\n  ") in text:
-        return text
     found = pattern.search(text)
     if found is None:
         if re.search(rf"^{key}:", text, re.MULTILINE):
@@ -179,10 +240,25 @@ def _indented(entry: str, by: str) -> str:
     return "\n".join(by + line for line in entry.split("\n"))
 
 
+def _read(file: Path) -> str:
+    """Return the text of a file as it is, with its own line ends; that of one which is not there is empty."""
+    return file.read_bytes().decode("utf-8") if file.is_file() else ""
+
+
+def _parsed(file: Path, text: str) -> Any:  # noqa: ANN401 - whatever YAML holds
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise DbtTritonError(f"{file} is no YAML: {' '.join(str(error).split())}") from error
+
+
 def _write(file: Path, before: str, after: str) -> bool:
-    if after != before:
-        file.write_text(after, encoding="utf-8")
-    return after != before
+    if after == before:
+        return False
+    if "\r\n" in before:
+        after = re.sub("\r?\n", "\r\n", after)
+    file.write_bytes(after.encode("utf-8"))
+    return True
 
 
 def _without_times(output: str) -> str:

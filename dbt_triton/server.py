@@ -28,6 +28,7 @@ import httpx
 
 from dbt_triton.errors import ServeError
 from dbt_triton.foreign_text import harmless, shown
+from dbt_triton.model_repository import model_folders, reasons_of_log, without_file, without_version
 
 _DOCKER = (
     "docker run --rm -p 8000:8000 -v {repository}:/models nvcr.io/nvidia/tritonserver:24.10-py3 "
@@ -84,6 +85,8 @@ class TritonServer:
         self._scratch = Path(tempfile.mkdtemp(prefix="dbt-triton-"))
         self.log_file = log_file or self._scratch / "triton.log"
         self._process: subprocess.Popen[bytes] | None = None
+        #: Models that are left out, and why.
+        self._left_out: dict[str, str] = {}
 
     @property
     def url(self) -> str:
@@ -124,6 +127,7 @@ class TritonServer:
             # Two servers with one prefix can crash each other's Python stub.
             f"--backend-config=python,shm-region-prefix-name=dbt-triton-{uuid.uuid4().hex[:12]}",
             *self._extra_args,
+            *self._leave_out(),
         ]
         with self.log_file.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - the command is built above
@@ -164,11 +168,30 @@ class TritonServer:
         """Return why models of the repository are not served, by name."""
         with httpx.Client(timeout=5.0, trust_env=False) as client:
             models = client.post(f"{self.url}/v2/repository/index").json()
-        return {
-            shown(model["name"]): shown(str(model.get("reason", "")).split("\n\nAt:", maxsplit=1)[0])
-            for model in models
-            if model.get("state") != "READY"
+        served = {str(model["name"]) for model in models if model.get("state") == "READY"}
+        said = {
+            str(model["name"]): str(model.get("reason", "")).split("\n\nAt:", maxsplit=1)[0].strip() for model in models
         }
+        logged = reasons_of_log(self.log_file.read_text(errors="replace") if self.log_file.exists() else "")
+        # The index lacks folders without a version, and the reasons of those that could not be read.
+        known = {**logged, **{name: why for name, why in said.items() if why}}
+        known |= without_version(self.model_repository) | self._left_out
+        names = dict.fromkeys([*said, *(path.name for path in model_folders(self.model_repository))])
+        return {
+            shown(name): shown(known.get(name, "the server's log does not say why"))
+            for name in names
+            if name not in served and not name.startswith(".")
+        }
+
+    def _leave_out(self) -> list[str]:
+        """Return the arguments that leave out models for which Triton would wait for ever."""
+        if any(argument.startswith(("--model-control-mode", "--load-model")) for argument in self._extra_args):
+            return []
+        self._left_out = without_file(self.model_repository)
+        if not self._left_out:
+            return []
+        names = [path.name for path in model_folders(self.model_repository) if path.name not in self._left_out]
+        return ["--model-control-mode=explicit", *(f"--load-model={name}" for name in names)]
 
     def trouble(self) -> str:
         """Return what the server's log says about models that were not loaded, else its last lines."""

@@ -13,6 +13,26 @@
 {%- endmacro %}
 
 
+{#-
+  Warn of dbt's own is_incremental() in a predicting model: it is always false there, so that what it guards is left out and
+  every row is sent again.
+
+  dbt notes the macros that a model has called; one that is behind a condition stands in the text only, in a block of Jinja.
+-#}
+{% macro warn_of_is_incremental() -%}
+  {%- set text = modules.re.sub('(?s)[{]#.*?#[}]', '', model.get('raw_code') or '') -%}
+  {%- set blocks = modules.re.findall('(?s)[{][{%].*?[%}][}]', text) | join(' ') -%}
+  {%- set called = modules.re.search('(?:^|[^\\w.])(?:dbt[.])?is_incremental\\s*[(]', modules.re.sub("'[^']*'|\"[^\"]*\"", '', blocks)) -%}
+  {%- if called or 'macro.dbt.is_incremental' in model.depends_on.macros -%}
+    {%- do exceptions.warn(
+      model.name ~ ": dbt's is_incremental() is always false with materialized='ml_predict', so that every run sends all rows: "
+      ~ 'write dbt_triton.is_incremental()'
+      ~ ('' if dbt_triton.incremental_strategy() else ', and give the model an incremental_strategy or a unique_key')
+    ) -%}
+  {%- endif -%}
+{%- endmacro %}
+
+
 {#- The strategy by which an ml_predict model is incremental, or none. With a unique_key alone it is dbt-duckdb's own default. -#}
 {% macro incremental_strategy() -%}
   {#- A strategy that is set for a whole folder does not concern the inference models in it. -#}

@@ -10,6 +10,7 @@
     {%- do texts.append(key) -%}
     {%- do texts.append(dbt_triton.option_text(value)) -%}
   {%- endfor -%}
+  {%- if execute -%}{%- do dbt_triton.refuse_ml_predict_here() -%}{%- endif -%}
   {%- if execute and dbt_triton.in_unit_test() -%}
     {#- dbt runs the SQL of a unit test itself. -#}
     {{- return(dbt_triton.stub_call(table, model, columns)) -}}
@@ -34,4 +35,42 @@ ML_PREDICT(TABLE {{ table }}, MODEL {{ model }}, DESCRIPTOR({{ quoted | join(', 
 
 {% macro in_unit_test() -%}
   {{- return(model is defined and model.resource_type == 'unit_test') -}}
+{%- endmacro %}
+
+
+{#-
+  Refuse a call where dbt itself would run its SQL, which DuckDB cannot read. Commands that only render SQL go on, and so
+  does an ephemeral model, which may be part of a predicting one.
+-#}
+{% macro refuse_ml_predict_here() -%}
+  {%- if model is not defined or flags.WHICH in ['compile', 'generate', 'list', 'parse'] -%}{{- return('') -}}{%- endif -%}
+  {%- set kind, materialized = model.resource_type, model.config.materialized -%}
+  {%- if kind in ['test', 'snapshot'] or (kind == 'model' and materialized in ['table', 'view', 'incremental', 'external', 'materialized_view']) -%}
+    {%- do exceptions.raise_compiler_error(
+      model.name ~ ': ML_PREDICT needs ' ~ ("materialized='ml_predict', and this model is materialized as " ~ materialized if kind == 'model'
+      else 'a model of its own, with materialized=\'ml_predict\', which this ' ~ kind ~ ' can select from')
+    ) -%}
+  {#- Where they are dispatched, our own macros for `dbt show` look at the whole SQL. -#}
+  {%- elif flags.WHICH == 'show' and not dbt_triton.is_dispatched() -%}
+    {%- do dbt_triton.refuse_to_show() -%}
+  {%- endif -%}
+{%- endmacro %}
+
+
+{#- `dbt show` only ever runs one SELECT. -#}
+{% macro refuse_to_show() -%}
+  {%- set is_ours = model.config.materialized == 'ml_predict' -%}
+  {%- do exceptions.raise_compiler_error(
+    'dbt show makes no predictions, so it cannot run ML_PREDICT: '
+    ~ ('build ' ~ model.name if is_ours else "build a model of it, with materialized='ml_predict',")
+    ~ ' and show its table, with dbt show --inline "select * from {{ ref(\'' ~ (model.name if is_ours else '…') ~ '\') }}"'
+    ~ (', or with dbt show -s ' ~ model.name ~ ' once `dbt-triton init --dispatch` has added its line to dbt_project.yml' if is_ours else '')
+  ) -%}
+{%- endmacro %}
+
+
+{#- Whether the project lets dbt find the macros of unit_tests/dispatched.sql. -#}
+{% macro is_dispatched() -%}
+  {%- set found = adapter.dispatch('get_limit_sql', 'dbt') -%}
+  {{- return(found.macro is defined and found.macro.package_name == 'dbt_triton') -}}
 {%- endmacro %}

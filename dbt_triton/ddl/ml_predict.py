@@ -1,19 +1,25 @@
-"""ML_PREDICT calls within a user's own SELECT: where they stand, what they say, and which CTEs they can see.
-
-Only the text of a call is ever replaced; everything else of the statement stays as it was written.
-"""
+"""Finding the ML_PREDICT calls within a user's own SELECT."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from sqlglot.tokens import TokenType
 
+from dbt_triton.ddl.calls import Call, Cte, Scope, Span, Statement
+from dbt_triton.ddl.instead import (
+    Expression,
+    for_descriptor,
+    read_expression,
+    refuse_query_without_parentheses,
+    refuse_rest_of_table,
+)
+from dbt_triton.ddl.lateral import refuse_cross_products
 from dbt_triton.ddl.statements import refuse_other_statements
-from dbt_triton.ddl.tokens import Tokens
+from dbt_triton.ddl.tokens import Tokens, is_name
 from dbt_triton.errors import SqlSyntaxError
 
 #: So many parentheses within one another; DuckDB itself takes no expression of more than 1,000.
@@ -23,86 +29,6 @@ _MAX_CALL_DEPTH = 150
 _POSITIONAL = ("INPUT", "MODEL", "ARGS", "CONFIG")
 #: What is written for an argument without a name.
 _WRITTEN = {"INPUT": "TABLE …", "MODEL": "MODEL …", "ARGS": "DESCRIPTOR(…)"}
-
-
-@dataclass(frozen=True)
-class Span:
-    """A piece of the statement's text: from ``start`` to ``end`` (exclusive)."""
-
-    start: int
-    end: int
-
-
-@dataclass(frozen=True)
-class Cte:
-    """One common table expression: its name, and the text ``name (columns) AS (query)``."""
-
-    name: str
-    span: Span
-
-
-@dataclass
-class Scope:
-    """One WITH clause and the query that it belongs to."""
-
-    recursive: bool
-    ctes: list[Cte] = field(default_factory=list)
-
-    def visible(self, position: int) -> list[Cte]:
-        """Return the CTEs that are complete before a place in the text."""
-        return [cte for cte in self.ctes if cte.span.end <= position]
-
-
-@dataclass(frozen=True)
-class Call:
-    """One ML_PREDICT call.
-
-    ``relation`` holds the parts of TABLE's name, or is None where the operand is a query or a CTE, whose text is
-    ``operand``. ``model`` is the relation of the inference model as written in SQL.
-    """
-
-    span: Span
-    line: int
-    operand: Span
-    relation: tuple[str, ...] | None
-    model: str
-    descriptor: tuple[str, ...]
-    config: Mapping[str, Any]
-    scopes: tuple[Scope, ...]
-
-
-@dataclass(frozen=True)
-class Statement:
-    """A SELECT with its calls, those that others depend on first."""
-
-    text: str
-    calls: tuple[Call, ...]
-
-    def render(self, replacements: Mapping[Span, str], within: Span | None = None) -> str:
-        """Return the text, or a part of it, with calls replaced; of nested ones the outermost counts."""
-        start, end = (within.start, within.end) if within else (0, len(self.text))
-        pieces, position = [], start
-        inside = [span for span in replacements if start <= span.start and span.end <= end]
-        for span in sorted(inside, key=lambda span: (span.start, -span.end)):
-            if span.start < position:
-                continue  # within one that is replaced already
-            pieces += [self.text[position : span.start], replacements[span]]
-            position = span.end
-        return "".join([*pieces, self.text[position:end]])
-
-    def operand_sql(self, call: Call, replacements: Mapping[Span, str]) -> str:
-        """Return the call's TABLE operand for a FROM clause of any version of DuckDB."""
-        return Tokens(self.render(replacements, call.operand)).without_backticks()
-
-    def input_query(self, call: Call, replacements: Mapping[Span, str]) -> str:
-        """Return a query that gives the call's input rows by itself, with the WITH clauses it needs."""
-        query = f"select * from {self.operand_sql(call, replacements)}"
-        for scope in reversed(call.scopes):
-            ctes = [self.render(replacements, cte.span) for cte in scope.visible(call.span.start)]
-            if ctes:
-                clause = "with recursive" if scope.recursive else "with"
-                query = f"{clause} {', '.join(ctes)} select * from ({query})"
-        return query
 
 
 def parse_ml_predict(text: str) -> Statement:
@@ -122,6 +48,7 @@ def parse_ml_predict(text: str) -> Statement:
         raise _too_deep(tokens) from None
     if tokens.peek():
         raise tokens.error("expected the rest of the statement: this parenthesis closes nothing")
+    refuse_cross_products(tokens.all(), scanner.calls, text)
     end = scanner.statement_end
     statement = text if end is None else text[:end].rstrip()
     return Statement(statement, tuple(sorted(scanner.calls, key=lambda call: call.span.end)))
@@ -265,7 +192,7 @@ class _Scanner:
         tokens.next()
         operand: tuple[Span, tuple[str, ...] | None] | None = None
         model: str | None = None
-        descriptor: tuple[str, ...] | None = None
+        descriptor: tuple[str | Expression, ...] | None = None
         config: dict[str, Any] = {}
         seen: set[str] = set()
         named = False
@@ -292,7 +219,7 @@ class _Scanner:
             wanted = [_WRITTEN[name] for name in _POSITIONAL[:3] if name not in seen]
             raise SqlSyntaxError("ML_PREDICT needs TABLE, MODEL and DESCRIPTOR; missing: " + ", ".join(wanted), line)
         span = Span(start, tokens.previous_end)
-        return Call(span, line, operand[0], operand[1], model, descriptor, config, scopes)
+        return Call(span, line, *operand, model, self._columns(descriptor, *operand), config, scopes)
 
     def _argument_name(self, position: int, *, named: bool) -> tuple[bool, str]:
         tokens = self.tokens
@@ -312,8 +239,16 @@ class _Scanner:
         """Read TABLE x, TABLE 'file', TABLE function(…), TABLE (query), (query) or another ML_PREDICT call."""
         tokens = self.tokens
         tabled = tokens.accept_word("TABLE")
+        refuse_query_without_parentheses(tokens)
         token = tokens.peek()
         start = token.start if token else len(tokens.text)
+        relation = self._operand(scopes, start, tabled=tabled)
+        refuse_rest_of_table(tokens, start)
+        return Span(start, tokens.previous_end), relation
+
+    def _operand(self, scopes: tuple[Scope, ...], start: int, *, tabled: bool) -> tuple[str, ...] | None:
+        """Read what stands after TABLE. Returns the parts of a relation's name, if it is one."""
+        tokens = self.tokens
         if tokens.is_type(TokenType.L_PAREN):
             self._parenthesis(scopes)
         elif self._at_call():
@@ -324,12 +259,18 @@ class _Scanner:
             parts, _, _ = tokens.dotted_name("a table after TABLE")
             if tokens.is_type(TokenType.L_PAREN):  # a table function, such as read_parquet('…')
                 tokens.skip_group()
-                return Span(start, tokens.previous_end), None
+                return None
             hidden = len(parts) == 1 and self._is_cte(parts[0], start, scopes)
-            return Span(start, tokens.previous_end), None if hidden else tuple(parts)
+            return None if hidden else tuple(parts)
         else:
-            raise tokens.error("expected TABLE and a relation, or TABLE and a query in parentheses")
-        return Span(start, tokens.previous_end), None
+            expected = "expected TABLE and a relation, or TABLE and a query in parentheses"
+            if tokens.is_type(TokenType.STRING):
+                expected += (
+                    " (ML_PREDICT('model', column) is another function, of Confluent Cloud: write "
+                    "ML_PREDICT(TABLE …, MODEL …, DESCRIPTOR(column)))"
+                )
+            raise tokens.error(expected)
+        return None
 
     @staticmethod
     def _is_cte(name: str, position: int, scopes: tuple[Scope, ...]) -> bool:
@@ -353,18 +294,35 @@ class _Scanner:
             return name
         return tokens.dotted_sql("the inference model after MODEL")
 
-    def _descriptor(self) -> tuple[str, ...]:
-        return tuple(self._list("DESCRIPTOR", lambda: self.tokens.identifier("a column of the input")))
-
-    def _list(self, word: str, item: Callable[[], str]) -> list[str]:
+    def _descriptor(self) -> tuple[str | Expression, ...]:
         tokens = self.tokens
-        tokens.expect_word(word)
-        tokens.expect_type(TokenType.L_PAREN, f"( after {word}")
-        items = [item()]
+        tokens.expect_word("DESCRIPTOR")
+        tokens.expect_type(TokenType.L_PAREN, "( after DESCRIPTOR")
+        items = [self._item()]
         while tokens.accept_type(TokenType.COMMA):
-            items.append(item())
-        tokens.expect_type(TokenType.R_PAREN, f") after the columns of {word}")
-        return items
+            items.append(self._item())
+        tokens.expect_type(TokenType.R_PAREN, ") after the columns of DESCRIPTOR")
+        return tuple(items)
+
+    def _item(self) -> str | Expression:
+        """Read one column of DESCRIPTOR, or the expression that stands in its place."""
+        tokens = self.tokens
+        if tokens.is_type(TokenType.COMMA, TokenType.R_PAREN) or tokens.peek() is None:
+            raise tokens.error("expected a column of the input")
+        token = tokens.peek()
+        if token is not None and is_name(token) and tokens.is_type(TokenType.COMMA, TokenType.R_PAREN, ahead=1):
+            return tokens.next().text
+        return read_expression(tokens)
+
+    def _columns(
+        self, items: tuple[str | Expression, ...], operand: Span, relation: tuple[str, ...] | None
+    ) -> tuple[str, ...]:
+        """Return the names of DESCRIPTOR; what to write in place of an expression depends on the TABLE."""
+        expressions = [item for item in items if isinstance(item, Expression)]
+        if expressions:
+            table = self.tokens.text[operand.start : operand.end]
+            raise SqlSyntaxError(for_descriptor(items, table, relation), expressions[0].line)
+        return tuple(item for item in items if isinstance(item, str))
 
     def _map(self) -> dict[str, Any]:
         """Read MAP['k', 'v', …]."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import bisect
 import re
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from functools import cached_property
 from typing import ClassVar
 
@@ -33,6 +33,10 @@ _KINDS = {
     "`": "a name in backticks",
     "$": "a text in $",
 }
+#: Every kind of string, in whatever quotes: E'…', $$…$$ and the others are values as '…' is.
+STRINGS = frozenset(
+    {TokenType.STRING, TokenType.BYTE_STRING, TokenType.HEREDOC_STRING, TokenType.NATIONAL_STRING, TokenType.RAW_STRING}
+)
 
 
 class FlinkOnDuckDB(DuckDB):
@@ -66,6 +70,10 @@ class Tokens:
     def __len__(self) -> int:
         return len(self._tokens)
 
+    def all(self) -> Sequence[Token]:
+        """Return every token, wherever the cursor is."""
+        return self._tokens
+
     def peek(self, ahead: int = 0) -> Token | None:
         """Return the token at the cursor, or one further on; None past the end."""
         position = self.index + ahead
@@ -94,7 +102,7 @@ class Tokens:
         token = self.peek(ahead)
         return (
             token is not None
-            and token.token_type not in {TokenType.IDENTIFIER, TokenType.STRING}
+            and token.token_type not in {TokenType.IDENTIFIER, *STRINGS}
             and token.text.upper() in words
         )
 
@@ -175,7 +183,7 @@ class Tokens:
     def identifier(self, what: str) -> str:
         """Read one identifier, quoted or not; keywords that are used as names count."""
         token = self.peek()
-        if token is None or not _is_name(token):
+        if token is None or not is_name(token):
             raise self.error(f"expected {what}")
         self.index += 1
         return token.text
@@ -248,10 +256,11 @@ def _named(key: str) -> str:
     return f"'{key}'" if is_like_an_option(key, NAMES) else "an option"
 
 
-def _is_name(token: Token) -> bool:
+def is_name(token: Token) -> bool:
+    """Tell whether a token can be a name; keywords that are used as names count."""
     if token.token_type in {TokenType.IDENTIFIER, TokenType.VAR}:
         return True
-    return token.token_type not in {TokenType.STRING, TokenType.NUMBER} and token.text.isidentifier()
+    return token.token_type not in {TokenType.NUMBER, *STRINGS} and token.text.isidentifier()
 
 
 def _unreadable(text: str) -> SqlSyntaxError:

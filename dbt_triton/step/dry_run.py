@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dbt_triton.ddl.ml_predict import Span
+from dbt_triton.ddl.calls import Span
 from dbt_triton.engine.source import exact_batches
 from dbt_triton.engine.stats import Figures
 from dbt_triton.errors import PERMANENT_REASONS

@@ -11,7 +11,7 @@ from typing import Any
 
 from dbt_triton.credentials import SECRET_KEYS, is_masked
 from dbt_triton.ddl import Call, Statement, parse_create_model, parse_ml_predict
-from dbt_triton.ddl.ml_predict import Span
+from dbt_triton.ddl.calls import Span
 from dbt_triton.ddl.tokens import Tokens
 from dbt_triton.errors import ConfigurationError, DbtTritonError
 from dbt_triton.inference_model import InferenceModel, model_from_row

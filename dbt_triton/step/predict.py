@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from dbt_triton.client import TritonClient
-from dbt_triton.ddl.ml_predict import Span
+from dbt_triton.ddl.calls import Span
 from dbt_triton.engine import Engine, FailedRows, RunError, RunStats, SequenceEngine
 from dbt_triton.errors import DbtTritonError
 from dbt_triton.inference_model import Binding
@@ -60,6 +60,7 @@ def run_plan(
         run.give_up()
         raise
     figures = {
+        "rows": run.rows,
         "rows_predicted": run.stats.rows,
         "rows_reused": run.rows_reused,
         "rows_failed": run.rows_failed,
@@ -89,6 +90,8 @@ class _Run:
         self.replacements: dict[Span, str] = {}
         self.clean_up: list[str] = []
         self.stats = RunStats()
+        #: Of the inputs of all calls; None where a stub reads them.
+        self.rows: int | None = 0
         self.rows_reused = 0
         self.rows_failed = 0
         self._drop_at_once: list[str] = []
@@ -104,9 +107,11 @@ class _Run:
         if planned.model.is_stub:
             query = sampled(planned, self._plan.statement.input_query(planned.call, self.replacements))
             self.replacements[planned.call.span] = stubbed(planned, query)
+            self.rows = None
             return
         source = self._source(number, planned)
-        rows, size = _measure(planned, source, self._warehouse)
+        every, rows, size = _measure(planned, source, self._warehouse)
+        self.rows = None if self.rows is None else self.rows + every
         if not rows:
             # Nothing to send: no server is needed (dbt's --empty, an empty table).
             self.replacements[planned.call.span] = planned.check_form(source.rows)
@@ -226,23 +231,26 @@ class _Run:
         self.rows_failed += failed
         if not failed or (options.on_error == "null" and failed <= options.max_error_ratio * sent):
             return
-        text = failed_rows(failed, planned, source, store, self._warehouse)
+        text = failed_rows(failed, planned, source, store, self._warehouse, of=sent)
         if options.on_error == "null":
             text = f"{failed:,} of {sent:,} rows failed, more than max-error-ratio {options.max_error_ratio}. {text}"
         raise DbtTritonError(text)
 
 
-def _measure(planned: PlannedCall, source: Source, warehouse: DuckDBWarehouse) -> tuple[int, int]:
-    """Count the rows that have all their values, and the bytes of these, about."""
+def _measure(planned: PlannedCall, source: Source, warehouse: DuckDBWarehouse) -> tuple[int, int, int]:
+    """Count all rows, the rows that have all their values, and the bytes of these, about."""
+    filled = f"filter (where {planned.filled})"
     sizes = [
-        f"sum(octet_length(encode({value})))" if column.duckdb_type == "VARCHAR" else f"sum(octet_length({value}))"
+        f"sum(octet_length(encode({value}))) {filled}"
+        if column.duckdb_type == "VARCHAR"
+        else f"sum(octet_length({value})) {filled}"
         for value, column in zip(planned.values, planned.model.inputs, strict=True)
         if column.duckdb_type in {"VARCHAR", "BLOB"}
     ]
     total = " + ".join(sizes) or "0"
-    counted = f"count(*) as n, coalesce({total}, 0) as size"
-    found = warehouse.rows(f"select {counted} from {source.relation} where {planned.filled}")
-    return int(found[0]["n"]), int(found[0]["size"])
+    counted = f"count(*) as every_row, count(*) {filled} as n, coalesce({total}, 0) as size"
+    found = warehouse.rows(f"select {counted} from {source.relation}")
+    return int(found[0]["every_row"]), int(found[0]["n"]), int(found[0]["size"])
 
 
 def _inputs_queries(

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
 from typing import Any
 
 from dbt_triton.engine import RunError
 from dbt_triton.keys import KEY, key_expression, key_of_halves, salt_of_store
 from dbt_triton.step.plan import PlannedCall, unused_name
 from dbt_triton.step.rewrite import Source
+from dbt_triton.step.shown_values import printable, shown, shown_row
 from dbt_triton.store import ERROR, PredictionStore
 from dbt_triton.warehouse import DuckDBWarehouse, quote
 
 _SHOWN_ROWS = 3
-_SHOWN_COLUMNS = 4
-_SHOWN_LENGTH = 60
 _SHOWN_KEY = 200
+#: So many rows that fail alike are a column of another type rather than bad rows.
+_SEVERAL = 2
+#: A row that was not sent, since a value of it is none of the declared type.
+_UNFIT = re.compile(r"not sent: (?P<column>.+): its value is no (?P<type>.+)")
 # No column of a user's is called so.
 _WHY, _STATUS = "dbt_triton_why", "dbt_triton_status"
 
@@ -32,8 +35,8 @@ def ended_early(error: RunError, planned: PlannedCall, source: Source, warehouse
         return f"{_model(planned)}: {error.message}\n  {kept}"
     halves = zip(*(column.to_pylist()[:_SHOWN_ROWS] for column in error.keys), strict=True)
     keys = ", ".join(key_of_halves(str(high), str(low)) for high, low in halves)
-    shown = warehouse.rows(f"{source.rows} where {source.key} in ({keys}) limit {_SHOWN_ROWS}")
-    rows = "\n".join("    " + _shown(row) for row in shown)
+    found = warehouse.rows(f"{source.rows} where {source.key} in ({keys}) limit {_SHOWN_ROWS}")
+    rows = "\n".join("    " + shown_row(row) for row in found)
     status = f"status {error.status}" if error.status else "no answer"
     return (
         f"{_model(planned)}: {status} after {error.attempts} attempt(s): {error.message}\n"
@@ -41,28 +44,60 @@ def ended_early(error: RunError, planned: PlannedCall, source: Source, warehouse
     )
 
 
-def failed_rows(
-    count: int, planned: PlannedCall, source: Source, store: PredictionStore, warehouse: DuckDBWarehouse
+def failed_rows(  # noqa: PLR0913 - each is another part of the run
+    count: int, planned: PlannedCall, source: Source, store: PredictionStore, warehouse: DuckDBWarehouse, *, of: int
 ) -> str:
-    """Say which rows failed, the first of them with the reason, and where to select the rest."""
+    """Say which rows failed, the first of them with the reason, and where to select the rest.
+
+    Args:
+        count: how many failed.
+        planned: the call.
+        source: its input.
+        store: where the reasons are.
+        warehouse: the session.
+        of: how many rows have all their values.
+    """
     key = quote(unused_name("input_key", planned.columns))
-    shown = warehouse.rows(
+    first = warehouse.rows(
         f"select failed.{ERROR} as {_WHY}, failed.ml_http_status as {_STATUS}, input_rows.* exclude ({key}) "
         f"from (select *, {source.key} as {key} from {source.relation}) as input_rows "
         f"join {store.current} as failed on failed.{KEY} = input_rows.{key} "
         f"where failed.{ERROR} is not null limit {_SHOWN_ROWS}"
     )
-    lines = []
-    for row in shown:
-        why, status = row.pop(_WHY), row.pop(_STATUS)
-        lines.append(f"    {_shown(row)}: {f'status {status}: ' if status else ''}{why}")
     bear = "a larger 'max-error-ratio'" if planned.model.options.on_error == "null" else "'on-error' = 'null'"
+    said = (_unfit_column(of, first[0], planned, store, warehouse) if count == of else None) or _first_rows(
+        count, first
+    )
     return (
-        f"{_model(planned)}: {count:,} row(s) failed; every other row is done and kept. The first:\n"
-        + "\n".join(lines)
-        + f"\n  Every reason: select * from {store.relation} where {ERROR} is not null\n{_every_row(planned, store)}"
+        f"{_model(planned)}: {said}"
+        f"\n  Every reason: select * from {store.relation} where {ERROR} is not null\n{_every_row(planned, store)}"
         "  Mend such values in the TABLE query; they are not sent again as they are, unless 'retry-errors' is 'true'. "
         f"Or {bear} builds the table, with NULL for them and the reason in {ERROR}"
+    )
+
+
+def _first_rows(count: int, rows: list[dict[str, Any]]) -> str:
+    lines = []
+    for row in rows:
+        why, status = row.pop(_WHY), row.pop(_STATUS)
+        lines.append(f"    {shown_row(row)}: {f'status {status}: ' if status else ''}{why}")
+    return f"{count:,} row(s) failed; every other row is done and kept. The first:\n" + "\n".join(lines)
+
+
+def _unfit_column(
+    rows: int, first: dict[str, Any], planned: PlannedCall, store: PredictionStore, warehouse: DuckDBWarehouse
+) -> str | None:
+    """Say in one sentence that no value of a column is of the declared type, if that is why every row failed."""
+    unfit = _UNFIT.fullmatch(str(first[_WHY]))
+    reasons = warehouse.rows(f"select count(distinct {ERROR}) as n from {store.current} where {ERROR} is not null")
+    if unfit is None or rows < _SEVERAL or int(reasons[0]["n"]) != 1:
+        return None
+    names = [column.name for column in planned.model.inputs]
+    written = planned.call.descriptor[names.index(unfit["column"])] if unfit["column"] in names else unfit["column"]
+    column = next((name for name in first if name.lower() == written.lower()), written)
+    return (
+        f"every one of the {rows:,} values of column {printable(column)} is no {unfit['type']}, such as "
+        f"{shown(first.get(column))}, so that no row was sent. Is it the column that INPUT means, and its type?"
     )
 
 
@@ -79,12 +114,3 @@ def _every_row(planned: PlannedCall, store: PredictionStore) -> str:
 def _model(planned: PlannedCall) -> str:
     options = planned.model.options
     return f"Triton at {options.endpoint}, model {options.model_name} version {options.model_version}"
-
-
-def _shown(row: Mapping[str, Any]) -> str:
-    """Show the first columns of a row, where its key usually is."""
-    values = []
-    for name, value in list(row.items())[:_SHOWN_COLUMNS]:
-        text = repr(value)
-        values.append(f"{name} = {text if len(text) <= _SHOWN_LENGTH else text[:_SHOWN_LENGTH] + '…'}")
-    return ", ".join(values)

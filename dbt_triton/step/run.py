@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from pathlib import PurePath
 from typing import Any
 
 from dbt_triton import __version__
@@ -164,7 +165,8 @@ def defined_model(args: Arguments) -> InferenceModel:
     """Return the inference model that a node defines, with the project variables applied.
 
     Args:
-        args: ``name``, ``alias``, ``sql`` and ``meta`` of the node; ``endpoint`` and ``variables`` of the project.
+        args: ``name``, ``alias``, ``version``, ``file``, ``sql`` and ``meta`` of the node; ``endpoint`` and
+            ``variables`` of the project.
     """
     variables = dict(args.get("variables") or {})
     overrides = project_endpoint(args) | {key: variables[key] for key in ("provider",) if key in variables}
@@ -172,11 +174,14 @@ def defined_model(args: Arguments) -> InferenceModel:
 
 
 def _definition(args: Arguments) -> ModelDefinition:
-    name, alias, meta = str(args["name"]), str(args["alias"]), args.get("meta")
+    name, meta = str(args["name"]), args.get("meta")
     written = parse_create_model(str(args["sql"]))
-    if written.name[-1].lower() not in {name.lower(), alias.lower()}:
+    names = _names(args)
+    if not {written.name[-1].lower(), ".".join(written.name).lower()} & {one.lower() for one in names}:
+        stem = name if args.get("version") is None else PurePath(str(args["file"])).stem
+        same = "the same name" if args.get("version") is None else " or ".join(names)
         raise ConfigurationError(
-            [f"CREATE MODEL names it {written.name[-1]}, but its file is {name}.sql; write the same name"],
+            [f"CREATE MODEL names it {written.name[-1]}, but its file is {stem}.sql; write {same}"],
             f'inference model "{name}"',
         )
     if not meta:
@@ -193,6 +198,15 @@ def _definition(args: Arguments) -> ModelDefinition:
             f'inference model "{name}"',
         )
     return definition
+
+
+def _names(args: Arguments) -> list[str]:
+    """Return what CREATE MODEL may call a node: its name, its alias, and of several versions its file and ``m_v1``."""
+    name, version = str(args["name"]), args.get("version")
+    names = [name, str(args["alias"])]
+    if version is not None:
+        names += [f"{name}_v{version}", f"{name}.v{version}", PurePath(str(args["file"])).stem]
+    return list(dict.fromkeys(names))
 
 
 def _schema(definition: ModelDefinition) -> list[tuple[str, str]]:

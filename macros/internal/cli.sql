@@ -7,6 +7,9 @@
     {%- do models.append({
       'name': node.name,
       'alias': node.alias,
+      'version': node.get('version'),
+      'is_latest': dbt_triton.is_latest(node),
+      'file': node.original_file_path,
       'meta': meta,
       'sql': dbt_triton.create_model(node) if meta else render(node.raw_code),
     }) -%}

@@ -10,6 +10,8 @@
     'package_version': dbt_triton.package_version(),
     'name': model.name,
     'alias': model.alias,
+    'version': model.get('version'),
+    'file': model.original_file_path,
     'sql': sql,
     'endpoint': var('dbt_triton_endpoint', none),
     'variables': dbt_triton.option_variables(),
@@ -109,7 +111,8 @@ def materialize(result, session):
       {%- set relations = [node.relation_name] -%}
       {#- With --defer the relation in the SQL is the other environment's. -#}
       {%- if node.defer_relation -%}{%- do relations.append(node.defer_relation.relation_name) -%}{%- endif -%}
-      {%- do found.append({'unique_id': unique_id, 'name': node.name, 'relations': relations}) -%}
+      {%- set name = node.name if dbt_triton.is_latest(node) else dbt_triton.label_of(node) -%}
+      {%- do found.append({'unique_id': unique_id, 'name': name, 'relations': relations}) -%}
     {%- endif -%}
   {%- endfor -%}
   {{- return(found) -}}

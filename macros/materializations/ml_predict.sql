@@ -8,6 +8,7 @@
 {% materialization ml_predict, adapter='duckdb', supported_languages=['sql'] %}
   {#- Refuses a strategy that cannot work before anything is done. -#}
   {%- set strategy = dbt_triton.incremental_strategy() -%}
+  {%- do dbt_triton.warn_of_is_incremental() -%}
   {%- set dry_run = var('dbt_triton_dry_run', false) -%}
   {%- set args = dbt_triton.step_arguments() -%}
   {%- do args.update({
@@ -57,10 +58,7 @@
     {%- do dbt_triton.step_result() -%}
   {%- endif -%}
   {%- set figures = result.figures -%}
-  {%- set message = 'ML_PREDICT ' ~ '{:,}'.format(built.rows) ~ ' rows, ' ~ '{:,}'.format(figures.requests) ~ (' request, ' if figures.requests == 1 else ' requests, ')
-    ~ '{:,}'.format(figures.retries) ~ ' retries, ' ~ '{:.1f}'.format(figures.seconds) ~ ' s'
-    ~ (', ' ~ '{:,}'.format(figures.rows_failed) ~ ' rows failed' if figures.rows_failed else '')
-    ~ (', nothing new' if result.unchanged else ', ' ~ '{:,}'.format(figures.rows_reused) ~ ' rows reused' if figures.rows_reused else '') -%}
+  {%- set message = dbt_triton.predicted_message(figures, built.rows, result.unchanged) -%}
   {{ store_raw_result('main', message=message, code=tojson(figures), rows_affected=built.rows) }}
   {{ return({'relations': [built.relation]}) }}
 {% endmaterialization %}

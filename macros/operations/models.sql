@@ -4,7 +4,7 @@
   {%- set rows = [] -%}
   {%- for node in dbt_triton.nodes_of(['inference_model']) -%}
     {%- set relation = dbt_triton.built_relation(node) -%}
-    {%- set name = dbt_triton.sql_text(node.name) -%}
+    {%- set name = dbt_triton.sql_text(dbt_triton.label_of(node)) -%}
     {%- if relation -%}
       {%- do rows.append('select ' ~ name ~ ' as model, ' ~ shown | join(', ') ~ ', true as built from ' ~ relation) -%}
     {%- else -%}
@@ -20,7 +20,8 @@
   {%- set node = dbt_triton.node_named(name, ['inference_model']) -%}
   {%- set relation = dbt_triton.built_relation(node) -%}
   {%- if not relation -%}
-    {%- do exceptions.raise_compiler_error(name ~ ' is not built: run `dbt build -s ' ~ name ~ '`') -%}
+    {%- set label = dbt_triton.label_of(node) -%}
+    {%- do exceptions.raise_compiler_error(label ~ ' is not built: run `dbt build -s ' ~ label ~ '`') -%}
   {%- endif -%}
   {%- set found = run_query('select * from ' ~ relation) -%}
   {%- for column in found.columns -%}
@@ -39,7 +40,7 @@
     {%- do adapter.commit() -%}
     {%- do print('dropped ' ~ relation) -%}
   {%- else -%}
-    {%- do print(name ~ ' is not built') -%}
+    {%- do print(dbt_triton.label_of(node) ~ ' is not built') -%}
   {%- endif -%}
 {%- endmacro %}
 
@@ -47,7 +48,7 @@
 {#- The models of the project that have one of these materializations, by name. -#}
 {% macro nodes_of(materializations) -%}
   {%- set found = [] -%}
-  {%- for node in graph.nodes.values() | sort(attribute='name')
+  {%- for node in graph.nodes.values() | sort(attribute='unique_id')
       if node.resource_type == 'model' and node.config.materialized in materializations -%}
     {%- do found.append(node) -%}
   {%- endfor -%}
@@ -55,16 +56,53 @@
 {%- endmacro %}
 
 
-{#- One of them by its name or alias; an error names the others. -#}
-{% macro node_named(name, materializations) -%}
-  {%- set known = [] -%}
-  {%- for node in dbt_triton.nodes_of(materializations) -%}
-    {%- if name | lower in [node.name | lower, node.alias | lower] -%}{{- return(node) -}}{%- endif -%}
-    {%- do known.append(node.name) -%}
+{#- A model's name in lists and for `dbt build -s`, with the version where it has several: `m.v1`. -#}
+{% macro label_of(node) -%}
+  {#- dbt leaves out what a node has not. -#}
+  {{- return(node.name ~ ('.v' ~ node.version if node.get('version') is not none else '')) -}}
+{%- endmacro %}
+
+
+{#- Whether a name means the latest version of several, as `ref` has it; a model without versions is the latest. -#}
+{% macro is_latest(node) -%}
+  {{- return(node.get('version') is none or node.version | string == node.latest_version | string) -}}
+{%- endmacro %}
+
+
+{#-
+  Those of some models that a user's word means: by the name, which is that of the latest version, else by a version (`m.v1`,
+  `m_v1`), else by the alias. Names are compared without their case.
+-#}
+{% macro nodes_called(nodes, name) -%}
+  {%- set wanted = name | string | trim | lower -%}
+  {%- set by_name, by_version, by_alias = [], [], [] -%}
+  {%- for node in nodes -%}
+    {%- if wanted == node.name | lower and dbt_triton.is_latest(node) -%}
+      {%- do by_name.append(node) -%}
+    {%- elif node.get('version') is not none and wanted in [dbt_triton.label_of(node) | lower, (node.name ~ '_v' ~ node.version) | lower] -%}
+      {%- do by_version.append(node) -%}
+    {%- elif wanted == node.alias | lower -%}
+      {%- do by_alias.append(node) -%}
+    {%- endif -%}
   {%- endfor -%}
-  {%- do exceptions.raise_compiler_error(
-    'no model called ' ~ name ~ ' is materialized as ' ~ materializations | join(' or ') ~ '; there are: ' ~ (known | join(', ') or 'none')
-  ) -%}
+  {{- return(by_name or by_version or by_alias) -}}
+{%- endmacro %}
+
+
+{#- One of them; an error names the others. -#}
+{% macro node_named(name, materializations) -%}
+  {%- set nodes = dbt_triton.nodes_of(materializations) -%}
+  {%- set found = dbt_triton.nodes_called(nodes, name) -%}
+  {%- set known = [] -%}
+  {%- for node in found or nodes -%}{%- do known.append(dbt_triton.label_of(node)) -%}{%- endfor -%}
+  {%- if not found -%}
+    {%- do exceptions.raise_compiler_error(
+      'no model called ' ~ name ~ ' is materialized as ' ~ materializations | join(' or ') ~ '; there are: ' ~ (known | join(', ') or 'none')
+    ) -%}
+  {%- elif found | length > 1 -%}
+    {%- do exceptions.raise_compiler_error(name ~ ' is the name or alias of several models: ' ~ known | join(', ')) -%}
+  {%- endif -%}
+  {{- return(found[0]) -}}
 {%- endmacro %}
 
 

@@ -21,7 +21,7 @@
     {%- endfor -%}
     {%- set kept = kept | join(' union all ') or 'select null as ml_error, null as ml_fingerprint where false' -%}
     {%- do rows.append(
-      'select ' ~ dbt_triton.sql_text(node.name) ~ ' as model, found.table_rows, found.failed_rows, kept.* from (select '
+      'select ' ~ dbt_triton.sql_text(dbt_triton.label_of(node)) ~ ' as model, found.table_rows, found.failed_rows, kept.* from (select '
       ~ counted[0] ~ ' as table_rows, ' ~ counted[1] ~ ' as failed_rows' ~ (' from ' ~ relation if relation else '')
       ~ ') as found cross join (select count(*) filter (where ml_error is null) as cached, count(ml_error) as cached_errors, '
       ~ 'count(distinct ml_fingerprint) as versions from (' ~ kept ~ ')) as kept'
@@ -50,15 +50,19 @@
 {#- The ml_predict models, and Python models that have a store; or the one of that name. -#}
 {% macro predicting_nodes(name) -%}
   {%- set found = [] -%}
-  {%- for node in graph.nodes.values() | sort(attribute='name') if node.resource_type == 'model' -%}
+  {%- for node in graph.nodes.values() | sort(attribute='unique_id') if node.resource_type == 'model' -%}
     {%- if node.config.materialized == 'ml_predict' or (node.language == 'python' and dbt_triton.stores_of(node)) -%}
-      {%- if name is none or name | lower in [node.name | lower, node.alias | lower] -%}{%- do found.append(node) -%}{%- endif -%}
+      {%- do found.append(node) -%}
     {%- endif -%}
   {%- endfor -%}
-  {%- if name is not none and not found -%}
-    {%- do exceptions.raise_compiler_error('no predicting model is called ' ~ name) -%}
+  {%- if name is none -%}{{- return(found) -}}{%- endif -%}
+  {%- set called = dbt_triton.nodes_called(found, name) -%}
+  {%- if not called -%}
+    {%- set known = [] -%}
+    {%- for node in found -%}{%- do known.append(dbt_triton.label_of(node)) -%}{%- endfor -%}
+    {%- do exceptions.raise_compiler_error('no predicting model is called ' ~ name ~ '; there are: ' ~ (known | join(', ') or 'none')) -%}
   {%- endif -%}
-  {{- return(found) -}}
+  {{- return(called) -}}
 {%- endmacro %}
 
 

@@ -20,10 +20,32 @@
 {%- endmacro %}
 
 
-{#- `dbt show` cannot run CREATE MODEL or ML_PREDICT: it shows the built table. -#}
+{#- `dbt show` makes no predictions: it shows the built table, and of other SQL with ML_PREDICT it says so. -#}
 {% macro default__get_limit_sql(sql, limit) -%}
   {%- if model is defined and model.resource_type == 'model' and model.config.materialized in ['inference_model', 'ml_predict'] -%}
+    {%- if not adapter.get_relation(this.database, this.schema, this.identifier) -%}
+      {%- do exceptions.raise_compiler_error(
+        model.name ~ ' is not built, and dbt show shows its table: run `dbt build -s ' ~ model.name ~ '`'
+      ) -%}
+    {%- endif -%}
     {%- set sql = 'select * from ' ~ this -%}
+  {%- elif model is defined and 'ml_predict' in sql | lower and dbt_triton.has_calls(sql) -%}
+    {%- do dbt_triton.refuse_to_show() -%}
   {%- endif -%}
   {{- return(dbt.default__get_limit_sql(sql, limit)) -}}
+{%- endmacro %}
+
+
+{#- dbt makes the rows of a dict or a CSV fixture in the columns of the built relation: for an inference model, those of its metadata. -#}
+{% macro default__validate_fixture_rows(rows, row_number) -%}
+  {#- Of the tested project dbt says nothing here; the relation tells what it is. -#}
+  {%- set columns = adapter.get_columns_in_relation(this) | map(attribute='name') | list -%}
+  {%- if 'dbt_triton_version' in columns and 'input_schema' in columns -%}
+    {%- do exceptions.raise_compiler_error(
+      'the fixture of the inference model ' ~ model.name ~ " needs `format: sql`, such as rows: select 'good' as output: "
+      ~ 'dbt makes dict and csv rows in the columns of the built relation, which are those of the model\'s metadata'
+    ) -%}
+  {%- endif -%}
+  {#- Older versions of dbt look at no rows. -#}
+  {%- if dbt.default__validate_fixture_rows is defined -%}{{- return(dbt.default__validate_fixture_rows(rows, row_number)) -}}{%- endif -%}
 {%- endmacro %}

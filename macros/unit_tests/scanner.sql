@@ -1,19 +1,56 @@
 {#-
   A small scanner for ML_PREDICT in unit tests and `dbt show`, where dbt runs the SQL itself and no Python is in reach.
-  The materialization uses the real parser.
+  The materialization uses the real parser; tests/unit/test_macro_scanner.py compares what the two find, and with DuckDB.
 -#}
 
 {#- The tokens of a text: maps of `text`, `start` and `end`; comments and white space are left out. -#}
 {% macro sql_tokens(text) -%}
-  {%- set pattern = "--[^\\n]*|/\\*.*?\\*/|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`(?:[^`]|``)*`|\\$\\$.*?\\$\\$|\\w+|=>|\\s+|." -%}
+  {%- set closed = dbt_triton.quoted_pattern(text) -%}
+  {%- set name = "(?:\\w|[^\\x00-\\x7f\\s])(?:[\\w$]|[^\\x00-\\x7f\\s])*" -%}
+  {#- What is opened and never closed goes to the end of the text. -#}
+  {%- set open = "(?:/[*]|[eE]?'|\"|`|[$](?:[^\\W\\d][\\w]*)?[$])[\\s\\S]*" -%}
+  {#- Apart from names, since a text may follow at once: 1e5E'…'. -#}
+  {%- set number = "[0-9][0-9_]*(?:[.][0-9_]*)?(?:[eE][+-]?[0-9]+)?" -%}
+  {%- set pattern = [closed, open, number, name, "=>", "\\s+", "[\\s\\S]"] | join('|') -%}
   {%- set tokens = [] -%}
-  {%- for match in modules.re.finditer(pattern, text, modules.re.DOTALL) -%}
-    {%- set found = match.group(0) -%}
-    {%- if found.strip() and not found.startswith('--') and not found.startswith('/*') -%}
-      {%- do tokens.append({'text': found, 'start': match.start(), 'end': match.end()}) -%}
+  {%- set state = namespace(position=0) -%}
+  {#- dbt v2 has findall, and no finditer. Every character is in a piece, so that the pieces tell their own places. -#}
+  {%- for piece in modules.re.findall(pattern, text) -%}
+    {%- if loop.last and modules.re.fullmatch(open, piece) and not modules.re.fullmatch(closed, piece) -%}
+      {%- do exceptions.raise_compiler_error(
+        'dbt-triton cannot read the SQL of ' ~ model.name ~ ', line ' ~ (text[:state.position].split('\n') | length)
+        ~ ': a quote or comment is opened here and never closed'
+      ) -%}
+    {%- elif piece.strip() and piece[:2] not in ['--', '/*'] -%}
+      {%- do tokens.append({'text': piece, 'start': state.position, 'end': state.position + piece | length}) -%}
     {%- endif -%}
+    {%- set state.position = state.position + piece | length -%}
   {%- endfor -%}
   {{- return(tokens) -}}
+{%- endmacro %}
+
+
+{#-
+  The regular expression of a comment or of anything in quotes, as DuckDB reads them, and of Flink's backticks.
+
+  It is written for every regular expression language: without looking ahead or back, the comments within comments are spelt
+  out as deep as there can be some, and every $tag$ of the text is spelt out, too.
+-#}
+{% macro quoted_pattern(text) -%}
+  {%- set body = "[^*/]|[*]+[^*/]|/+[^*/]" -%}
+  {%- set comment = namespace(pattern="/[*](?:" ~ body ~ ")*[*]+/") -%}
+  {%- set depth = [modules.re.findall("/[*]", text) | length, 40] | min -%}
+  {%- for _ in range(depth) -%}
+    {%- set comment.pattern = "/[*](?:" ~ body ~ "|/*" ~ comment.pattern ~ ")*[*]+/" -%}
+  {%- endfor -%}
+  {%- set patterns = ["--[^\\r\\n]*", comment.pattern, "[eE]'(?:[^'\\\\]|''|\\\\[\\s\\S])*'"] -%}
+  {%- for quote in ["'", '"', "`"] -%}
+    {%- do patterns.append(quote ~ "[^" ~ quote ~ "]*(?:" ~ quote * 2 ~ "[^" ~ quote ~ "]*)*" ~ quote) -%}
+  {%- endfor -%}
+  {%- for tag in modules.re.findall("[$]((?:[^\\W\\d]\\w*)?)", text) | unique -%}
+    {%- do patterns.append("[$]" ~ tag ~ "[$][\\s\\S]*?[$]" ~ tag ~ "[$]") -%}
+  {%- endfor -%}
+  {{- return(patterns | join('|')) -}}
 {%- endmacro %}
 
 

@@ -1,12 +1,14 @@
 {#- A statement with each ML_PREDICT call replaced by its input joined with the fixture of the inference model. -#}
 {% macro stub_calls(text) -%}
   {%- set tokens = dbt_triton.sql_tokens(text) -%}
-  {%- set state = namespace(position=0, skip=0, result='', end=text | length) -%}
-  {%- if tokens and tokens[-1].text == ';' -%}{%- set state.end = tokens[-1].start -%}{%- endif -%}
+  {%- set state = namespace(position=0, skip=0, result='', end=text | length, at_end=true) -%}
+  {#- Semicolons at the end go, with the comments behind them. -#}
+  {%- for token in tokens | reverse if state.at_end -%}
+    {%- if token.text == ';' -%}{%- set state.end = token.start -%}{%- else -%}{%- set state.at_end = false -%}{%- endif -%}
+  {%- endfor -%}
   {%- for token in tokens -%}
     {%- set index = loop.index0 -%}
-    {%- if index >= state.skip and token.text | upper == 'ML_PREDICT' and index + 1 < tokens | length
-        and tokens[index + 1].text == '(' and (index == 0 or tokens[index - 1].text != '.') -%}
+    {%- if index >= state.skip and dbt_triton.is_call(tokens, index) -%}
       {%- set found = dbt_triton.token_parts(tokens[index + 2:]) -%}
       {#- Flink's TABLE(ML_PREDICT(…)), with or without LATERAL, is the same as the call. -#}
       {%- set wrapped = index > 1 and tokens[index - 1].text == '(' and tokens[index - 2].text | upper == 'TABLE' -%}
@@ -21,6 +23,24 @@
 {%- endmacro %}
 
 
+{#- Whether a call of ML_PREDICT begins at a token. -#}
+{% macro is_call(tokens, index) -%}
+  {{- return(
+    tokens[index].text | upper == 'ML_PREDICT' and index + 1 < tokens | length
+    and tokens[index + 1].text == '(' and (index == 0 or tokens[index - 1].text != '.')
+  ) -}}
+{%- endmacro %}
+
+
+{% macro has_calls(text) -%}
+  {%- set tokens = dbt_triton.sql_tokens(text) -%}
+  {%- for token in tokens -%}
+    {%- if dbt_triton.is_call(tokens, loop.index0) -%}{{- return(true) -}}{%- endif -%}
+  {%- endfor -%}
+  {{- return(false) -}}
+{%- endmacro %}
+
+
 {#- What replaces one call, from the tokens of its arguments. -#}
 {% macro stub_call_of(text, arguments) -%}
   {%- set order = ['INPUT', 'MODEL', 'ARGS', 'CONFIG'] -%}
@@ -28,20 +48,68 @@
   {%- for argument in arguments if argument -%}
     {%- if argument | length > 1 and argument[1].text == '=>' -%}
       {%- do said.update({argument[0].text | upper: argument[2:]}) -%}
-    {%- else -%}
+    {%- elif loop.index0 < order | length -%}
       {%- do said.update({order[loop.index0]: argument}) -%}
     {%- endif -%}
   {%- endfor -%}
   {%- for name in order[:3] if not said.get(name) -%}
     {%- do exceptions.raise_compiler_error('ML_PREDICT in ' ~ model.name ~ ' needs TABLE, MODEL and DESCRIPTOR; found none for ' ~ name) -%}
   {%- endfor -%}
-  {%- set operands = {} -%}
-  {%- for name, word in [('INPUT', 'TABLE'), ('MODEL', 'MODEL')] -%}
-    {%- set operand = said[name][1:] if said[name][0].text | upper == word and said[name] | length > 1 else said[name] -%}
-    {%- do operands.update({name: text[operand[0].start:operand[-1].end]}) -%}
+  {%- set table = dbt_triton.operand_of(said['INPUT'], 'TABLE') -%}
+  {%- do dbt_triton.refuse_rest_of_table(text, table) -%}
+  {%- set columns = dbt_triton.parts_after('DESCRIPTOR', said['ARGS']) -%}
+  {%- for column in columns if column | length != 1 or not modules.re.fullmatch("(?:[^\\W0-9]|[^\\x00-\\x7f]).*|\".*\"|`.*`", column[0].text) or "'" in column[0].text[:2] -%}
+    {%- do exceptions.raise_compiler_error(
+      'ML_PREDICT in ' ~ model.name ~ ': expected a column of the input within DESCRIPTOR'
+      ~ (', found ' ~ text[column[0].start:column[-1].end] if column else '')
+      ~ '; compute it in the input: TABLE (select *, … from …)'
+    ) -%}
   {%- endfor -%}
-  {%- set columns = dbt_triton.first_names(dbt_triton.parts_after('DESCRIPTOR', said['ARGS'])) -%}
-  {{- return(dbt_triton.stub_call(dbt_triton.stub_calls(operands['INPUT']), operands['MODEL'], columns)) -}}
+  {%- set operand = dbt_triton.duckdb_text(text, dbt_triton.operand_of(said['MODEL'], 'MODEL')) -%}
+  {{- return(dbt_triton.stub_call(dbt_triton.stub_calls(dbt_triton.duckdb_text(text, table)), operand, dbt_triton.first_names(columns))) -}}
+{%- endmacro %}
+
+
+{#- The tokens of an argument without the word before it. -#}
+{% macro operand_of(argument, word) -%}
+  {{- return(argument[1:] if argument[0].text | upper == word and argument | length > 1 else argument) -}}
+{%- endmacro %}
+
+
+{#- The text of some tokens for every version of DuckDB: 1.x knows no backticks. -#}
+{% macro duckdb_text(text, tokens) -%}
+  {%- set state = namespace(result='', position=tokens[0].start) -%}
+  {%- for token in tokens if token.text[:1] == '`' -%}
+    {%- set state.result = state.result ~ text[state.position:token.start] ~ dbt_triton.quoted(dbt_triton.unquoted(token.text)) -%}
+    {%- set state.position = token.end -%}
+  {%- endfor -%}
+  {{- return(state.result ~ text[state.position:tokens[-1].end]) -}}
+{%- endmacro %}
+
+
+{#- Refuse an alias, or a clause of a query, after the table: a build does. -#}
+{% macro refuse_rest_of_table(text, tokens) -%}
+  {%- set state = namespace(depth=0, name=true, rest=none) -%}
+  {%- for token in tokens if state.rest is none -%}
+    {%- if token.text in ['(', '['] -%}
+      {%- set state.depth = state.depth + 1 -%}
+    {%- elif token.text in [')', ']'] -%}
+      {%- set state.depth = state.depth - 1 -%}
+      {%- set state.name = false -%}
+    {%- elif state.depth == 0 -%}
+      {#- A name, or one more part of it after a dot. -#}
+      {%- if token.text == '.' -%}{%- set state.name = true -%}
+      {%- elif state.name -%}{%- set state.name = false -%}
+      {%- else -%}{%- set state.rest = token -%}{%- endif -%}
+    {%- endif -%}
+  {%- endfor -%}
+  {%- if state.rest is not none -%}
+    {%- do exceptions.raise_compiler_error(
+      'ML_PREDICT in ' ~ model.name ~ ': expected , or ) after its TABLE, found ' ~ state.rest.text
+      ~ '; an alias stands after the call, and a query within parentheses: TABLE (select * from '
+      ~ text[tokens[0].start:tokens[-1].end] ~ ')'
+    ) -%}
+  {%- endif -%}
 {%- endmacro %}
 
 

@@ -62,7 +62,7 @@ def test_check_compares_every_model_with_its_server(
         checked = _run(project, "check", "--vars", json.dumps({"dbt_triton_endpoint": triton.url}))
     assert _statuses(checked.stdout) == {
         "good": "ok",
-        "absent": "no answer",
+        "absent": "not served",
         "stubbed": "stub",
         "mistyped": "invalid",
         "other_types": "does not fit",
@@ -71,7 +71,7 @@ def test_check_compares_every_model_with_its_server(
     assert "not-there" in checked.stdout
     assert "unknown option tmeout; did you mean timeout?" in checked.stdout
     assert "INPUT column a is declared INT (INT32), but the server's INPUT_TEXT is BYTES[-1, 1]" in checked.stdout
-    assert "5 inference model(s), 3 with problems" in checked.stdout
+    assert "5 inference models, 3 with problems" in checked.stdout
     assert "s3cret-token" not in checked.stdout + checked.stderr
     assert triton.counters(upper) == before
     assert results.read_text() == "kept"

@@ -12,8 +12,7 @@ _SHOWN = re.compile(
 )
 
 
-def test_files_of_the_dbt_page_work_as_shown(project: DbtProject) -> None:
-    """Every file of docs/dbt.md builds with `--target ci`, twice, and its unit tests pass."""
+def _write_files_of_the_page(project: DbtProject) -> None:
     shown = dict(_SHOWN.findall((REPOSITORY / "docs" / "dbt.md").read_text(encoding="utf-8")))
     assert len(shown) == 7
     for path, text in shown.items():
@@ -21,7 +20,16 @@ def test_files_of_the_dbt_page_work_as_shown(project: DbtProject) -> None:
     target = {"type": "duckdb", "path": str(project.database), "threads": 4}
     project.write("profiles.yml", json.dumps({"reviews": {"target": "ci", "outputs": {"ci": target}}}))
     project.write("reviews.csv", "id,user_review\n1,Great\n")
-    project.model("movie_reviews", "select * from (values (1, 'Great'), (2, 'Dull'), (3, null)) t(id, user_review)")
+    project.model(
+        "movie_reviews",
+        "select * from (values (1, 'Great'), (2, 'Dull'), (3, null), (4, 'New')) t(id, user_review) "
+        "where id <= {{ var('newest', 3) }}",
+    )
+
+
+def test_files_of_the_dbt_page_work_as_shown(project: DbtProject) -> None:
+    """Every file of docs/dbt.md builds with `--target ci`, twice, and its unit tests pass."""
+    _write_files_of_the_page(project)
     first, second = project.build(), project.build()
     assert first.output.count("PASS classified_reviews::") == 2
     moods = [row[0] for row in project.query("select sentiment from classified_reviews order by id")]
@@ -34,3 +42,13 @@ def test_files_of_the_dbt_page_work_as_shown(project: DbtProject) -> None:
         (3,),
         (1,),
     ]
+
+
+def test_incremental_files_of_the_dbt_page_begin_with_no_row(project: DbtProject) -> None:
+    """The incremental files of docs/dbt.md, in SQL and in Python, load what comes after a first load of nothing."""
+    _write_files_of_the_page(project)
+    models = ("classified_incrementally", "classified_in_python")
+    for newest, ids in ((0, []), (3, [1, 2, 3]), (4, [1, 2, 3, 4])):
+        project.build("--exclude-resource-type", "unit_test", "--vars", f"{{newest: {newest}}}")
+        for model in models:
+            assert [row[0] for row in project.query(f"select id from {model} order by id")] == ids, (model, newest)

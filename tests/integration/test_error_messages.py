@@ -195,6 +195,14 @@ PROVOKED_ELSEWHERE = {
     "which was not found",
     "No materialization 'ml_predict' was found",
     "'dbt_triton' is undefined",
+    "dbt show makes no predictions",
+    "is not built, and dbt show shows its table",
+    "the fixture of the inference model",
+    "needs",
+    "Invalid column name:",
+    "in unit test fixture for",
+    "Not able to get columns for unit test",
+    "is_incremental() is always false with",
 }
 
 

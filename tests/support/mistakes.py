@@ -87,7 +87,7 @@ OPTION = {
         "CREATE MODEL {name} INPUT (a STRING) OUTPUT (b STRING)\n"
         "WITH ('provider' = 'triton', 'endpoint' = '{triton}', 'model_name' = '{upper}')"
     ),
-    "options of another system": creating(temperature="0.7"),
+    "options of another system": creating(temperature="0.7", **{"json.schema": "x"}),
     "provider that is not there": creating(provider="openai"),
     "no provider": creating(provider=WITHOUT),
     "no endpoint and no model-name": creating(endpoint=WITHOUT, model_name=WITHOUT),
@@ -156,11 +156,25 @@ CALLED = {
     "too many DESCRIPTOR columns": calling(descriptor="(id, review)"),
     "DESCRIPTOR column in single quotes": calling(descriptor="('review')"),
     "DESCRIPTOR of an expression": calling(descriptor="(upper(review))"),
+    "DESCRIPTOR of a field": calling(descriptor="(review.text)"),
+    "DESCRIPTOR of everything": calling(descriptor="(*)"),
+    "TABLE with a condition": calling(table=f"{REVIEWS} where id > 1"),
+    "TABLE with an alias": calling(table=f"{REVIEWS} as r"),
+    "TABLE with a bare query": calling(table="TABLE select * from {{{{ ref('reviews') }}}}"),
+    "LATERAL call beside its table": predicting(f"{{{{{{{{ ref('reviews') }}}}}}}} as r, LATERAL TABLE({CALL}) as p"),
+    "function of Confluent Cloud": predicting(
+        "{{{{ ref('reviews') }}}} as r, LATERAL TABLE(ML_PREDICT('good', review)) /* {{{{ ref('good') }}}} */"
+    ),
     "misspelt option in MAP": calling("'time-out', '10'"),
     "MAP of an odd length": calling("'timeout'"),
     "batch-size in MAP above the server's": calling("'batch-size', '1000'"),
     "no call": predicting("{{{{ ref('reviews') }}}}"),
     "column that cannot be cast": calling(model="MODEL {{{{ ref('multiplying') }}}}", descriptor="(id, review)"),
+    "value that cannot be cast": calling(
+        table="TABLE (select 1 as id, '7' as review union all select 2, 'many')",
+        model="MODEL {{{{ ref('multiplying') }}}}",
+        descriptor="(id, review)",
+    ),
     "misspelt output": predicting(CALL, "id, shoutd"),
     "contract that cannot hold": Mistake(
         predicting(CALL, "id, shouted").sql,
@@ -187,6 +201,15 @@ ROWS = {
 UNMARKED = {
     "CREATE MODEL in a view": Mistake(
         "CREATE MODEL {name} INPUT (a STRING) OUTPUT (b STRING) WITH ('provider' = 'triton')", said_by_dbt=True
+    ),
+    "ML_PREDICT of a query in a table": Mistake(
+        "{{{{ config(materialized='table') }}}}\nselect *\nfrom ML_PREDICT((select * from {{{{ ref('reviews') }}}}), "
+        "MODEL {{{{ ref('good') }}}}, DESCRIPTOR(review))",
+        said_by_dbt=True,
+    ),
+    "macro in a table": Mistake(
+        "{{{{ config(materialized='table') }}}}\nselect *\n"
+        "from {{{{ dbt_triton.ml_predict(ref('reviews'), ref('good'), 'review') }}}}"
     ),
     "ML_PREDICT in a table": Mistake(
         f"{{{{{{{{ config(materialized='table') }}}}}}}}\nselect *\nfrom {CALL}", said_by_dbt=True

@@ -140,3 +140,57 @@ def test_module_import_leaves_the_environment_alone() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120, env=environment
     )
     assert done.stdout == "0\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["package-path"], ["--version"], ["--help"], ["init"], ["init", "--dispatch"], ["init", "--help"]]
+)
+def test_closed_pipe_is_no_error(tmp_path: Path, arguments: list[str]) -> None:
+    """Whoever reads the output may stop reading, as `head` does: the work is done, and nothing is said of the pipe."""
+    (tmp_path / "dbt_project.yml").write_text("name: shop\n")
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [COMMAND, *arguments],
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=120,
+            cwd=tmp_path,
+        )
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "packages.yml").exists() == (arguments[-1] != "--help" and arguments[0] == "init")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full disk to write to")
+def test_full_disk_is_one_sentence(tmp_path: Path) -> None:
+    """Output that cannot be written is told on standard error, without a traceback, by the exit code 1."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [COMMAND, "package-path"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=120,
+            cwd=tmp_path,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("dbt-triton: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_file_that_cannot_be_written_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A project whose files cannot be read or written is told by the file, without a traceback."""
+    (tmp_path / "dbt_project.yml").write_text("name: shop\n")
+    (tmp_path / "packages.yml").mkdir()
+    assert main(["init", "--project-dir", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.startswith(f"dbt-triton: {tmp_path / 'packages.yml'}: ")
+    (tmp_path / "packages.yml").rmdir()
+    (tmp_path / "packages.yml").write_bytes(b"packages: # \xff\n")
+    assert main(["init", "--project-dir", str(tmp_path)]) == 1
+    assert "not UTF-8" in capsys.readouterr().err

@@ -173,7 +173,7 @@ def test_commands_show_what_is_served_in_words() -> None:
     with _hostile(said) as endpoint:
         options = f"'provider' = 'triton', 'endpoint' = '{endpoint}', 'model-name' = 'm', 'auth-token' = '{SECRET}'"
         arguments = {"name": "m", "alias": "m", "meta": None, "sql": f"CREATE MODEL m {SCHEMA} WITH ({options})"}
-        checked = commands._checked(ProjectModel("m", arguments))
+        checked = commands._checked(ProjectModel(arguments))
     assert (checked.cells[3:], checked.problems) == (("***\\x1b[2J", "ok"), ())
     assert "Served by Triton ***\\x1b[2J: version ***\\x1b[2J, inputs A BYTES[-1, 1]" in checked.description
     assert SECRET not in checked.description

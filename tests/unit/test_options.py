@@ -290,10 +290,14 @@ def test_unknown_key(key: str, near: str) -> None:
     assert problems(REQUIRED | {key: "1"}) == [f"unknown option {key}; did you mean {near}?"]
 
 
-def test_unknown_key_without_neighbour() -> None:
-    """An unknown option that is near to none lists those that exist."""
-    (found,) = problems(REQUIRED | {"xyzzy": "1"})
-    assert found.startswith("unknown option xyzzy; known options are provider, endpoint, model-name")
+def test_unknown_keys_without_neighbour() -> None:
+    """Unknown options that are near to none are told once, together, with the page that lists those that exist."""
+    assert problems(REQUIRED | {"xyzzy": "1"}) == ["unknown option xyzzy; docs/options.md lists those that there are"]
+    many = REQUIRED | {"xyzzy": "1", "tmeout": "1", "qqqq": "1"}
+    assert problems(many) == [
+        "unknown option tmeout; did you mean timeout?",
+        "unknown options xyzzy, qqqq; docs/options.md lists those that there are",
+    ]
 
 
 def test_unknown_keys_list_the_options_once() -> None:

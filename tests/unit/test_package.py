@@ -9,6 +9,7 @@ from email.parser import Parser
 from pathlib import Path
 
 import pytest
+import yaml
 
 from dbt_triton import __version__
 
@@ -96,3 +97,11 @@ def test_installed_package_path(wheel: Path, tmp_path: Path) -> None:
         cwd=tmp_path,
     )  # fmt: skip
     assert Path(done.stdout.strip()).resolve() == (tmp_path / "dbt_triton" / "dbt_package").resolve()
+
+
+def test_navigation_of_the_documentation_lists_each_page_once() -> None:
+    """Every page of docs/ is in the navigation of the site, and none is there twice."""
+    nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))["nav"]
+    pages = [page for entry in nav for page in entry.values()]
+    assert sorted(pages) == sorted(path.name for path in (ROOT / "docs").glob("*.md"))
+    assert len({title for entry in nav for title in entry}) == len(nav)

@@ -1,10 +1,12 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from dbt_triton import __version__
 from dbt_triton.errors import DbtTritonError
-from dbt_triton.project import add_dispatch, add_package, git_entry, local_entry
+from dbt_triton.project import add_dispatch, add_package, git_entry, listed_entry, local_entry
 
 ENTRY = "- local: ../x"
 
@@ -82,3 +84,65 @@ def test_init_leaves_the_entry_of_a_checkout(tmp_path: Path) -> None:
     (folder / "packages.yml").write_text(written)
     assert add_package(folder, '- local: "elsewhere"') == (folder / "packages.yml", False)
     assert (folder / "packages.yml").read_text() == written
+
+
+@pytest.mark.parametrize(
+    ("written", "entry"),
+    [
+        ('- local: "../x"', ENTRY),
+        (
+            "- git: https://example.com/dbt-triton.git\n    revision: v0.0.1",
+            git_entry("https://example.com/dbt-triton"),
+        ),
+        ("- git: git@example.com:team/dbt-triton", ENTRY),
+        ("- git: https://example.com/fork\n    revision: main", git_entry("https://example.com/Fork.git/")),
+        ("- package: team/dbt_triton\n    version: 0.1.0", ENTRY),
+    ],
+)
+def test_entry_of_ours_is_named_as_the_file_has_it(tmp_path: Path, written: str, entry: str) -> None:
+    """An entry that leads to the package is left, whatever it looks like, and is the one that is named."""
+    text = f"packages:\n  {written}\n"
+    (tmp_path / "packages.yml").write_text(text)
+    assert add_package(tmp_path, entry) == (tmp_path / "packages.yml", False)
+    assert (tmp_path / "packages.yml").read_text() == text
+    assert yaml.safe_load(listed_entry(tmp_path, entry) or "") == yaml.safe_load(text)["packages"]
+
+
+def test_other_packages_are_not_ours(tmp_path: Path) -> None:
+    """Of packages that are others, none is named, and the entry is added."""
+    (tmp_path / "packages.yml").write_text("packages:\n  - local: elsewhere\n  - git: https://example.com/x\n")
+    assert listed_entry(tmp_path, ENTRY) is None
+    assert add_package(tmp_path, ENTRY) == (tmp_path / "packages.yml", True)
+
+
+def test_line_ends_of_windows_stay(tmp_path: Path) -> None:
+    """A file with the line ends of Windows keeps them, in every line."""
+    file = tmp_path / "packages.yml"
+    file.write_bytes(b"packages: # ours\r\n  - package: a/b\r\n")
+    assert add_package(tmp_path, ENTRY) == (file, True)
+    assert file.read_bytes() == b"packages: # ours\r\n  - local: ../x\r\n  - package: a/b\r\n"
+
+
+@pytest.mark.parametrize("add", [lambda folder: add_package(folder, ENTRY), add_dispatch])
+def test_file_that_is_no_yaml_is_said_so(tmp_path: Path, add: Callable[[Path], object]) -> None:
+    """A file that cannot be read is one sentence with its name."""
+    for name in ("packages.yml", "dbt_project.yml"):
+        (tmp_path / name).write_text("name: [shop\n")
+    with pytest.raises(DbtTritonError, match=r"(packages|dbt_project)\.yml is no YAML: "):
+        add(tmp_path)
+
+
+def test_dispatch_in_another_form_is_found(tmp_path: Path) -> None:
+    """A dispatch of dbt with our package is found in any form; one without it, or a comment, is not taken for it."""
+    file = tmp_path / "dbt_project.yml"
+    before = "name: shop\n# [shop, dbt_triton, dbt]\n"
+    file.write_text(
+        before
+        + "dispatch:\n  - search_order:\n      - shop\n      - dbt_triton\n      - dbt\n    macro_namespace: dbt\n"
+    )
+    assert add_dispatch(tmp_path) == (file, False)
+    file.write_text(before + "dispatch:\n  - macro_namespace: dbt\n    search_order: [shop, dbt]\n")
+    with pytest.raises(DbtTritonError, match="write dbt_triton before dbt in its search_order"):
+        add_dispatch(tmp_path)
+    file.write_text(before)
+    assert add_dispatch(tmp_path) == (file, True)
