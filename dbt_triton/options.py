@@ -257,20 +257,22 @@ def parse_options(raw: Mapping[str, Any], subject: str) -> Options:
 
 
 def _unknown_keys(unknown: Sequence[str], raw: Mapping[str, Any]) -> list[str]:
-    """Say which keys are no option: with the nearest one each, or once with all that there are."""
+    """Say which keys are no option: with the nearest one each, and the others once where all are listed."""
     foreign = [key for key in unknown if flink_options.is_of_another_provider(key)]
     others = [key for key in unknown if key not in foreign][:_MOST_TOLD]
-    problems = []
+    problems, strange = [], []
     if foreign:
         named = ", ".join(_shown(foreign[:_MOST_TOLD], raw))
         problems.append(f"{named}: of another provider than Triton, whose models have settings of their own")
-    are_listed = False
     for key, shown in zip(others, _shown(others, raw), strict=True):
         near = nearest(key, KEYS)
-        hint = f"; did you mean {near}?" if near else ""
-        if near is None and not are_listed:
-            hint, are_listed = "; docs/options.md lists those that there are", True
-        problems.append(f"unknown option {shown}{hint}")
+        if near is None:
+            strange.append(shown)
+        else:
+            problems.append(f"unknown option {shown}; did you mean {near}?")
+    if strange:
+        many = "s" if len(strange) > 1 else ""
+        problems.append(f"unknown option{many} {', '.join(strange)}; docs/options.md lists those that there are")
     return problems
 
 

@@ -300,11 +300,10 @@ def test_unknown_keys_without_neighbour() -> None:
     ]
 
 
-def test_unknown_keys_list_the_options_once() -> None:
-    """However many keys are unknown, those that exist are listed once, and no more than some are told."""
-    found = problems(REQUIRED | {"xyzzy": "1", "qwfp": "1"})
-    assert ["known options are" in text for text in found] == [True, False]
-    assert len(problems(REQUIRED | {f"qwfp-{chr(97 + place)}": "1" for place in range(26)})) < 26
+def test_many_unknown_keys() -> None:
+    """However many keys are unknown, no more than some are told."""
+    (told,) = problems(REQUIRED | {f"qwfp-{chr(97 + place)}": "1" for place in range(26)})
+    assert 1 < told.count("qwfp-") < 26
 
 
 @pytest.mark.parametrize(
