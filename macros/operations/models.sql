@@ -8,7 +8,8 @@
     {%- if relation -%}
       {%- do rows.append('select ' ~ name ~ ' as model, ' ~ shown | join(', ') ~ ', true as built from ' ~ relation) -%}
     {%- else -%}
-      {%- do rows.append('select ' ~ name ~ ' as model, ' ~ (['null'] * shown | length) | join(', ') ~ ', false as built') -%}
+      {#- Named here as well: the first of the rows names the columns of all. -#}
+      {%- do rows.append('select ' ~ name ~ ' as model, null as ' ~ shown | join(', null as ') ~ ', false as built') -%}
     {%- endif -%}
   {%- endfor -%}
   {%- do dbt_triton.print_rows(rows, 'there is no inference model in this project') -%}
@@ -16,7 +17,7 @@
 
 
 {#- DESCRIBE MODEL: the metadata row of one inference model, a line a column. -#}
-{% macro describe_model(name) -%}
+{% macro describe_model(name=none) -%}
   {%- set node = dbt_triton.node_named(name, ['inference_model']) -%}
   {%- set relation = dbt_triton.built_relation(node) -%}
   {%- if not relation -%}
@@ -31,7 +32,7 @@
 
 
 {#- DROP MODEL: drop the table of one inference model. Its predictions stay. -#}
-{% macro drop_model(name) -%}
+{% macro drop_model(name=none) -%}
   {%- set node = dbt_triton.node_named(name, ['inference_model']) -%}
   {%- set relation = dbt_triton.built_relation(node) -%}
   {%- if relation -%}
@@ -75,6 +76,9 @@
 -#}
 {% macro nodes_called(nodes, name) -%}
   {%- set wanted = name | string | trim | lower -%}
+  {%- if name is none or not wanted -%}
+    {%- do exceptions.raise_compiler_error("say which model: --args '{name: my_model}'") -%}
+  {%- endif -%}
   {%- set by_name, by_version, by_alias = [], [], [] -%}
   {%- for node in nodes -%}
     {%- if wanted == node.name | lower and dbt_triton.is_latest(node) -%}

@@ -51,6 +51,10 @@ def test_show_models_lists_every_inference_model(project: DbtProject, triton: Tr
     assert _row(output, "upper")[1:3] == ["triton", triton.url]
     assert _row(output, "upper")[-1] == "True"
     assert _row(output, "later")[-1] == "False"
+    # Also where the first of the models is not built.
+    assert _row(output, "model")[1:] == [
+        *("provider", "endpoint", "model_name", "model_version", "served_version", "checked_at", "built"),
+    ]
 
 
 def test_describe_model_prints_its_metadata(project: DbtProject) -> None:
@@ -61,6 +65,9 @@ def test_describe_model_prints_its_metadata(project: DbtProject) -> None:
     failed = project.dbt("run-operation", "dbt_triton.describe_model", "--args", "{name: uper}")
     assert failed.code != 0
     assert "no model called uper is materialized as inference_model; there are: later, spare, upper" in failed.printed
+    unnamed = project.dbt("run-operation", "dbt_triton.describe_model")
+    assert unnamed.code != 0
+    assert "say which model: --args '{name: my_model}'" in unnamed.printed
 
 
 def test_dry_run_says_what_the_store_saves(project: DbtProject) -> None:
