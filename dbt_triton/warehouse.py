@@ -7,6 +7,7 @@ tables. The store is written on a second cursor, whose commits do not touch the 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Generator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -14,11 +15,13 @@ from typing import Any, Self
 import duckdb
 import pyarrow as pa
 
+from dbt_triton.arrow_types import has_boolean_arrays, plain
 from dbt_triton.errors import DbtTritonError
 
 #: The variable by which figures, SQL and errors reach Jinja.
 RESULT_VARIABLE = "dbt_triton_result"
 _READ_ROWS = 16_384
+_LENGTH = re.compile(r"\[\d+\]")
 #: Of the query that is read to notice an interrupt. It is small, since DuckDB may run ahead of who reads it, and it is
 #: begun anew before the rest of it fits into DuckDB's buffer.
 _WATCH_ROWS, _WATCH_ROWS_READ, _WATCH_READS = 262_144, 2_048, 50
@@ -104,10 +107,27 @@ class DuckDBWarehouse:
         """Stream queries, one after the other, as record batches; close it before the session is used again."""
         try:
             for query in queries:
-                with _arrow_reader(self._session.query(query), _READ_ROWS) as reader:
-                    yield from reader
+                reader = _arrow_reader(self._session.query(query), _READ_ROWS)
+                if any(map(has_boolean_arrays, reader.schema.types)):
+                    reader.close()
+                    reader = _arrow_reader(self._session.query(self._with_boolean_lists(query)), _READ_ROWS)
+                with reader:
+                    yield from map(plain, reader)
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             raise WarehouseError(str(error)) from error
+
+    def _with_boolean_lists(self, query: str) -> str:
+        """Return the query with lists for arrays of BOOLEAN, since DuckDB 1.4 and 1.5 send the wrong bytes of arrays.
+
+        That is with ``arrow_lossless_conversion``, where a BOOLEAN is a byte.
+        """
+        columns = [
+            f"cast({quote(name)} as {_LENGTH.sub('[]', kind)}) as {quote(name)}"
+            if kind.startswith("BOOLEAN[")
+            else quote(name)
+            for name, kind in self.describe(query)
+        ]
+        return f"select {', '.join(columns)} from ({query})"
 
     def interrupts(self) -> Interrupts:
         """Notice an interrupt while nothing else runs on the session."""
