@@ -20,18 +20,16 @@ def plain(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def has_boolean_arrays(kind: pa.DataType) -> bool:
-    """Tell whether a type holds arrays of a fixed length whose elements are BOOLEANs of one byte."""
-    if not hasattr(kind, "value_type"):
-        return False
-    if pa.types.is_fixed_size_list(kind) and getattr(kind.value_type, "extension_name", "") == "arrow.bool8":
-        return True
-    return has_boolean_arrays(kind.value_type)
+    """Tell whether a type is an array whose elements are BOOLEANs of one byte."""
+    if _is_array(kind):
+        return has_boolean_arrays(kind.value_type) or _is_boolean_byte(kind.value_type)
+    return False
 
 
 def _is_plain(kind: pa.DataType) -> bool:
     if isinstance(kind, pa.BaseExtensionType) or _is_view_of_list(kind):
         return False
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+    if _is_array(kind):
         return _is_plain(kind.value_type)
     return not any(_is(kind, name) for name in ("string_view", "binary_view", "decimal32", "decimal64"))
 
@@ -42,7 +40,7 @@ def _plain_array(array: pa.Array) -> pa.Array:
         return array
     if isinstance(kind, pa.BaseExtensionType):
         storage = _plain_array(array.storage)
-        return storage.cast(pa.bool_()) if kind.extension_name == "arrow.bool8" else storage
+        return storage.cast(pa.bool_()) if _is_boolean_byte(kind) else storage
     mask = array.is_null() if array.null_count else None
     if pa.types.is_fixed_size_list(kind):
         size = kind.list_size
@@ -68,6 +66,15 @@ def _list_of_view(array: Any, mask: pa.Array | None) -> pa.Array:  # noqa: ANN40
     places = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], sizes)
     elements = _plain_array(array.values).take(pa.array(places))
     return pa.LargeListArray.from_arrays(pa.array(offsets), elements, mask=mask)
+
+
+def _is_array(kind: pa.DataType) -> bool:
+    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list, _is_view_of_list)
+    return any(is_list(kind) for is_list in lists)
+
+
+def _is_boolean_byte(kind: pa.DataType) -> bool:
+    return isinstance(kind, pa.BaseExtensionType) and kind.extension_name == "arrow.bool8"
 
 
 def _is_view_of_list(kind: pa.DataType) -> bool:

@@ -7,7 +7,6 @@ tables. The store is written on a second cursor, whose commits do not touch the 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Generator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -21,7 +20,6 @@ from dbt_triton.errors import DbtTritonError
 #: The variable by which figures, SQL and errors reach Jinja.
 RESULT_VARIABLE = "dbt_triton_result"
 _READ_ROWS = 16_384
-_LENGTH = re.compile(r"\[\d+\]")
 #: Of the query that is read to notice an interrupt. It is small, since DuckDB may run ahead of who reads it, and it is
 #: begun anew before the rest of it fits into DuckDB's buffer.
 _WATCH_ROWS, _WATCH_ROWS_READ, _WATCH_READS = 262_144, 2_048, 50
@@ -110,19 +108,19 @@ class DuckDBWarehouse:
                 reader = _arrow_reader(self._session.query(query), _READ_ROWS)
                 if any(map(has_boolean_arrays, reader.schema.types)):
                     reader.close()
-                    reader = _arrow_reader(self._session.query(self._with_boolean_lists(query)), _READ_ROWS)
+                    reader = _arrow_reader(self._session.query(self._with_numbers_for_booleans(query)), _READ_ROWS)
                 with reader:
                     yield from map(plain, reader)
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             raise WarehouseError(str(error)) from error
 
-    def _with_boolean_lists(self, query: str) -> str:
-        """Return the query with lists for arrays of BOOLEAN, since DuckDB 1.4 and 1.5 send the wrong bytes of arrays.
+    def _with_numbers_for_booleans(self, query: str) -> str:
+        """Return the query with 0 and 1 in arrays of BOOLEAN.
 
-        That is with ``arrow_lossless_conversion``, where a BOOLEAN is a byte.
+        With ``arrow_lossless_conversion`` a BOOLEAN is a byte, and DuckDB 1.4 and 1.5 send arrays of them as garbage.
         """
         columns = [
-            f"cast({quote(name)} as {_LENGTH.sub('[]', kind)}) as {quote(name)}"
+            f"cast({quote(name)} as {kind.replace('BOOLEAN', 'UTINYINT')}) as {quote(name)}"
             if kind.startswith("BOOLEAN[")
             else quote(name)
             for name, kind in self.describe(query)
