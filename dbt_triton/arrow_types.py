@@ -36,11 +36,23 @@ def _is_plain(kind: pa.DataType) -> bool:
 
 def _plain_array(array: pa.Array) -> pa.Array:
     kind = array.type
-    if _is_plain(kind):
-        return array
     if isinstance(kind, pa.BaseExtensionType):
         storage = _plain_array(array.storage)
         return storage.cast(pa.bool_()) if _is_boolean_byte(kind) else storage
+    if _is_plain(kind):
+        return array
+    return _plain_list(array) if _is_array(kind) else _plain_leaf(array)
+
+
+def _plain_leaf(array: pa.Array) -> pa.Array:
+    kind = array.type
+    if _is(kind, "string_view") or _is(kind, "binary_view"):
+        return array.cast(pa.large_string() if _is(kind, "string_view") else pa.large_binary())
+    return array.cast(pa.decimal128(kind.precision, kind.scale))
+
+
+def _plain_list(array: pa.Array) -> pa.Array:
+    kind = array.type
     mask = array.is_null() if array.null_count else None
     if pa.types.is_fixed_size_list(kind):
         size = kind.list_size
@@ -48,12 +60,7 @@ def _plain_array(array: pa.Array) -> pa.Array:
         return pa.FixedSizeListArray.from_arrays(_plain_array(elements), size, mask=mask)
     if _is_view_of_list(kind):
         return _list_of_view(array, mask)
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        offsets = array.offsets.cast(pa.int64())
-        return pa.LargeListArray.from_arrays(offsets, _plain_array(array.values), mask=mask)
-    if _is(kind, "string_view"):
-        return array.cast(pa.large_string())
-    return array.cast(pa.large_binary() if _is(kind, "binary_view") else pa.decimal128(kind.precision, kind.scale))
+    return pa.LargeListArray.from_arrays(array.offsets.cast(pa.int64()), _plain_array(array.values), mask=mask)
 
 
 def _list_of_view(array: Any, mask: pa.Array | None) -> pa.Array:  # noqa: ANN401 - older versions of Arrow have no views

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -85,6 +86,33 @@ class DuckDBWarehouse:
     def execute(self, sql: str) -> None:
         """Run a statement on the session."""
         self._fetch(sql)
+
+    @contextmanager
+    def outside_transaction(self) -> Generator[None]:
+        """Commit the transaction that is open, if one is, and begin another when the block is left.
+
+        A transaction does not see what another cursor commits after it began, which the store's does.
+
+        Raises:
+            WarehouseError: the transaction cannot be committed.
+        """
+        was_open = self._is_in_transaction()
+        self.execute("commit")
+        try:
+            yield
+        finally:
+            if was_open:
+                self.execute("begin")
+
+    def _is_in_transaction(self) -> bool:
+        """Tell whether a transaction was open; one is in any case when this returns."""
+        try:
+            self._session.execute("begin")
+        except duckdb.TransactionException:
+            return True
+        except duckdb.Error as error:
+            raise WarehouseError(str(error)) from error
+        return False
 
     def is_table(self, relation: Sequence[str]) -> bool:
         """Tell whether a relation is a table of DuckDB's own, which is the same however often it is read.

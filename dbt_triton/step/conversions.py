@@ -27,11 +27,12 @@ Sql = Callable[[str], str]
 
 #: Types whose values consist of others, and so have no one text.
 NESTED = {"STRUCT", "MAP", "UNION", "TUPLE", "VARIANT"}
+_TEXTS = {"VARCHAR", "ENUM", "JSON"}
 _HALVES = {"FLOAT16", "BFLOAT16"}
 _BINARY = {"FLOAT", "DOUBLE"} | _HALVES
 _HUGE = {"HUGEINT", "UHUGEINT", "BIGNUM"}
-_TIMESTAMPS = {"TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"}
-_TIMES = {"DATE", "TIME", "TIME_NS", "TIMETZ", "TIMESTAMPTZ"} | _TIMESTAMPS
+_NUMBERS = {"BOOLEAN", "DECIMAL"} | set(INTEGER_BITS) | _BINARY
+_MOMENTS = {"TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMPTZ"}
 # Up to these, the digits and the power of ten are both exact as binary numbers, so that one division is the nearest.
 _EXACT_DIGITS = {"DOUBLE": 15, "FLOAT": 7}
 _EXACT_FLOAT_SCALE = 10
@@ -66,19 +67,11 @@ def conversion_of(source: SourceType, declared: SqlType) -> Conversion | None:
     declared = declared.element
     if source.name == declared.duckdb or source.kind == "NULL":
         return _cast(declared.duckdb)
-    if source.kind in {"VARCHAR", "ENUM", "JSON"}:
-        return _of_text(source.kind, declared)
-    if declared.kind == "VARCHAR":
-        return _to_text(source)
-    if declared.kind == "JSON":
-        return _to_json(source)
-    if source.kind in _TIMES:
-        return _of_time(source, declared)
-    if source.kind == "BOOLEAN" or source.kind in INTEGER_BITS or source.kind in _HUGE:
-        return _of_integer(source, declared)
-    if source.kind == "DECIMAL":
-        return _of_decimal(source, declared)
-    return _of_float(source, declared) if source.kind in _BINARY else None
+    if source.kind not in _TEXTS and declared.kind in {"VARCHAR", "JSON"}:
+        return _to_text(source) if declared.kind == "VARCHAR" else _to_json(source)
+    families = {"BOOLEAN": _of_integer, "DECIMAL": _of_decimal, "FLOAT": _of_float, "DOUBLE": _of_float}
+    families |= dict.fromkeys(_TEXTS, _of_text) | dict.fromkeys([*INTEGER_BITS, *_HUGE], _of_integer)
+    return families.get(source.kind, _of_time)(source, declared)
 
 
 def _cast(kind: str) -> Conversion:
@@ -91,10 +84,12 @@ def _try_cast(kind: str) -> Conversion:
 
 def _if_back(kind: str, back: str) -> Conversion:
     """Return a cast that must give the same value back."""
-    return Conversion(lambda x: f"case when try_cast(try_cast({x} as {kind}) as {back}) = {x} then try_cast({x} as {kind}) end")
+    return Conversion(
+        lambda x: f"case when try_cast(try_cast({x} as {kind}) as {back}) = {x} then try_cast({x} as {kind}) end"
+    )
 
 
-def _of_text(kind: str, declared: SqlType) -> Conversion | None:
+def _of_text(source: SourceType, declared: SqlType) -> Conversion:
     if declared.kind == "VARCHAR":
         return _cast("VARCHAR")
     if declared.kind == "BLOB":
@@ -103,9 +98,9 @@ def _of_text(kind: str, declared: SqlType) -> Conversion | None:
     if declared.kind == "JSON":
         return Conversion(lambda x: f"try_cast({text_of(x)} as JSON)")
     parse = _parser(declared)
-    if kind == "JSON":
+    if source.kind == "JSON":
         return parse.after(_text_in_json)
-    return parse.after(text_of) if kind == "ENUM" else parse
+    return parse.after(text_of) if source.kind == "ENUM" else parse
 
 
 def _text_in_json(x: str) -> str:
@@ -155,34 +150,26 @@ def _to_json(source: SourceType) -> Conversion | None:
 
 
 def _of_time(source: SourceType, declared: SqlType) -> Conversion | None:
-    pair = (source.kind, declared.kind)
-    if pair == ("TIME_NS", "TIME"):
+    if (source.kind, declared.kind) == ("TIME_NS", "TIME"):
         return Conversion(time_of_text).after(text_of)
-    if source.kind in _TIMESTAMPS - {"TIMESTAMP"} and declared.kind in {"TIMESTAMP", "TIMESTAMPTZ", "DATE"}:
-        exact = _if_back("TIMESTAMP", source.kind)
-        if declared.kind == "TIMESTAMP":
-            return exact
-        return _if_back_to_timestamp(declared).after(exact.sql)
-    if pair == ("DATE", "TIMESTAMP"):
+    moment = _to_timestamp(source.kind)
+    if moment is None or declared.kind not in {"DATE", "TIMESTAMP", "TIMESTAMPTZ"}:
+        return None
+    return moment if declared.kind == "TIMESTAMP" else _if_back(declared.kind, "TIMESTAMP").after(moment.sql)
+
+
+def _to_timestamp(kind: str) -> Conversion | None:
+    """Find how a date or a moment becomes a TIMESTAMP; a TIMESTAMPTZ is one in the session's time zone."""
+    if kind == "TIMESTAMP":
+        return Conversion(lambda x: x)
+    if kind == "DATE":
         return _try_cast("TIMESTAMP")
-    if pair == ("DATE", "TIMESTAMPTZ"):
-        return _if_back_to_timestamp(declared).after(lambda x: f"try_cast({x} as TIMESTAMP)")
-    if source.kind == "TIMESTAMP" and declared.kind in {"DATE", "TIMESTAMPTZ"}:
-        return _if_back_to_timestamp(declared)
-    if pair == ("TIMESTAMPTZ", "TIMESTAMP"):
-        return _if_back("TIMESTAMP", "TIMESTAMPTZ")
-    if pair == ("TIMESTAMPTZ", "DATE"):
-        return _if_back_to_timestamp(declared).after(_if_back("TIMESTAMP", "TIMESTAMPTZ").sql)
-    return None
-
-
-def _if_back_to_timestamp(declared: SqlType) -> Conversion:
-    return _if_back(declared.kind, "TIMESTAMP")
+    return _if_back("TIMESTAMP", kind) if kind in _MOMENTS else None
 
 
 def _of_integer(source: SourceType, declared: SqlType) -> Conversion | None:
     if source.kind == "BIGNUM":
-        return None if declared.kind not in _NUMBERS else _of_text("VARCHAR", declared).after(text_of)  # type: ignore[union-attr]
+        return _parser(declared).after(text_of) if declared.kind in _NUMBERS else None
     if declared.kind == "BOOLEAN":
         return Conversion(_zero_or_one)
     if declared.kind in INTEGER_BITS:
@@ -240,11 +227,9 @@ def _of_float(source: SourceType, declared: SqlType) -> Conversion | None:
         return Conversion(lambda x: decimal_of_text(text_of(x), declared.precision, declared.scale))
     if declared.kind not in _BINARY:
         return None
-    if source.kind == "FLOAT":
-        return _cast(declared.duckdb)
-    if declared.kind in _HALVES:
+    if declared.kind in _HALVES and source.kind == "DOUBLE":
         return _nearest_half(lambda x: f"try_cast({x} as FLOAT)", lambda x: x)
-    return _try_cast("FLOAT")
+    return _try_cast("FLOAT") if source.kind == "DOUBLE" else _cast(declared.duckdb)
 
 
 def _nearest_half(single: Sql, double: Sql, exact: str = "DOUBLE") -> Conversion:
@@ -267,6 +252,3 @@ def _nearest_half(single: Sql, double: Sql, exact: str = "DOUBLE") -> Conversion
         return f"case when isfinite({near}) and {compared} <> {number} and {even} then {other} else {near} end"
 
     return Conversion(sql)
-
-
-_NUMBERS = {"BOOLEAN", "DECIMAL"} | set(INTEGER_BITS) | _BINARY

@@ -67,9 +67,11 @@ def failed_rows(
 
 def _every_row(planned: PlannedCall, store: PredictionStore) -> str:
     """Say how to select the rows, unless they are those of a query, the steps of a sequence, or have a long key."""
-    if planned.call.relation is None or planned.in_order or len(planned.key) > _SHOWN_KEY:
+    named = planned.call.relation
+    # A Python model's input is a temporary table, which is gone by then.
+    if named is None or named[0] == "temp" or planned.in_order or len(planned.key) > _SHOWN_KEY:
         return ""
-    relation = ".".join(map(quote, planned.call.relation))
+    relation = ".".join(map(quote, named))
     failed = f"select {KEY} from {store.relation} where {ERROR} is not null"
     return f"  Every row: select * from {relation} where {planned.key} in ({failed})\n"
 

@@ -51,7 +51,7 @@ def value_of(column: str, source: str, declared: SqlType) -> Value | str:
     conversion = conversion_of(kind.element, declared)
     if conversion is None or not _same_levels(kind, declared):
         return _refusal(column, source, kind, declared)
-    if conversion.total and (kind.dims == declared.dims or not declared.dims or _is_longer(kind, declared)):
+    if conversion.total and (kind.dims == declared.dims or not declared.dims or _has_the_lengths(kind, declared)):
         return _same(name, declared, conversion, kind)
     return _checked(name, kind, declared, conversion)
 
@@ -59,7 +59,9 @@ def value_of(column: str, source: str, declared: SqlType) -> Value | str:
 def _refusal(column: str, source: str, kind: SourceType, declared: SqlType) -> str:
     said = f"the column {column} is {source}, of which no value is a {declared.duckdb}"
     if declared.duckdb in {"VARCHAR", "JSON"} and (kind.dims or kind.kind in NESTED):
-        return f"{said}; write cast({column} as {declared.duckdb}) or to_json({column}) as a column of the TABLE operand"
+        return (
+            f"{said}; write cast({column} as {declared.duckdb}) or to_json({column}) as a column of the TABLE operand"
+        )
     return f"{said}; write the cast that you mean as a column of the TABLE operand"
 
 
@@ -70,12 +72,14 @@ def _same_levels(source: SourceType, declared: SqlType) -> bool:
     )
 
 
-def _is_longer(source: SourceType, declared: SqlType) -> bool:
+def _has_the_lengths(source: SourceType, declared: SqlType) -> bool:
     """Tell whether every length that is declared is the source's own."""
     return all(want in (None, have) for have, want in zip(source.dims, declared.dims, strict=True))
 
 
-def _same(name: str, declared: SqlType, conversion: Conversion | None = None, source: SourceType | None = None) -> Value:
+def _same(
+    name: str, declared: SqlType, conversion: Conversion | None = None, source: SourceType | None = None
+) -> Value:
     """Return a value that every value of the column has."""
     sql = f"cast({name} as {declared.duckdb})"
     if conversion is not None and source is not None and not conversion.whole:
@@ -122,18 +126,26 @@ def _checked_key(sql: str, name: str, source: SourceType, declared: SqlType) -> 
 def _array_in_text(column: str, source: SourceType, declared: SqlType) -> Value | str:
     """Return the value of an array that is written in a text or in JSON."""
     name, levels = quote(column), len(declared.dims)
-    kind = "VARCHAR"
+    if source.kind == "JSON" and declared.kind == "JSON":
+        # DuckDB reads the numbers within as DOUBLE and writes them anew.
+        return _refusal(column, source.name, source, declared)
+    kind, array = "VARCHAR", text_of(name)
     conversion = conversion_of(SourceType(kind, kind), declared)
     if source.kind == "JSON" and declared.kind in _TEXTS:
-        if declared.kind == "JSON":
-            # DuckDB reads the numbers within as DOUBLE and writes them anew.
-            return _refusal(column, source.name, source, declared)
-        kind, text = "JSON", lambda x: f"(case when json_type({x}) = 'VARCHAR' then {x} ->> '$' end)"
-        conversion = Conversion(text if declared.kind == "VARCHAR" else lambda x: f"encode({text(x)})")
+        kind, array = "JSON", name
+        conversion = Conversion(_string_in_json if declared.kind == "VARCHAR" else _bytes_in_json)
     assert conversion is not None  # noqa: S101 - a text may be of every type
-    array = f"try_cast({name if kind == 'JSON' else text_of(name)} as {kind}{'[]' * levels})"
-    value = _checked(array, SourceType(kind, kind, (None,) * levels), declared, conversion)
+    elements = SourceType(kind, kind, (None,) * levels)
+    value = _checked(f"try_cast({array} as {kind}{'[]' * levels})", elements, declared, conversion)
     return Value(value.sql, f"coalesce({value.key}, '{_REFUSED}x' || {text_of(name)})")
+
+
+def _string_in_json(x: str) -> str:
+    return f"(case when json_type({x}) = 'VARCHAR' then {x} ->> '$' end)"
+
+
+def _bytes_in_json(x: str) -> str:
+    return f"encode({_string_in_json(x)})"
 
 
 def _of_elements(array: str, sql: Sql, levels: int, depth: int = 0) -> str:

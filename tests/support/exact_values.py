@@ -97,7 +97,7 @@ def _number(number: Fraction, declared: SqlType) -> Any:
     return int(number) if number.denominator == 1 and low <= number <= high else REFUSED
 
 
-def _of_text(source: str, value: Any, declared: SqlType) -> Any:
+def _of_text(source: str, value: Any, declared: SqlType) -> Any:  # noqa: PLR0911 - one a kind
     kind = declared.kind
     if source == "BLOB":
         if kind == "BLOB":
@@ -127,7 +127,7 @@ def _number_in_text(text: str, declared: SqlType) -> Any:
     return -0.0 if sent == 0 and declared.kind in FORMATS and text.strip().startswith("-") else sent
 
 
-def _of_time(value: Any, declared: SqlType) -> Any:
+def _of_time(value: Any, declared: SqlType) -> Any:  # noqa: PLR0911 - one a kind
     kind = declared.kind
     if kind in {"VARCHAR", "JSON"}:
         return None
@@ -146,7 +146,9 @@ def _of_time(value: Any, declared: SqlType) -> Any:
 
 def microseconds(moment: dt.datetime) -> int:
     """Return the microseconds since 1970; UTC where it has no zone."""
-    return (moment.replace(tzinfo=None) - (moment.utcoffset() or dt.timedelta()) - _EPOCH) // dt.timedelta(microseconds=1)
+    return (moment.replace(tzinfo=None) - (moment.utcoffset() or dt.timedelta()) - _EPOCH) // dt.timedelta(
+        microseconds=1
+    )
 
 
 def bits(value: float) -> bytes:

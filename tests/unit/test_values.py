@@ -49,7 +49,24 @@ _TEXTS = (
     st.text(max_size=12)
     | _NUMBER_TEXTS
     | st.sampled_from(
-        ["1_000", "0x1F", "0b11", "nan", "-inf", "Infinity", "", " ", "true", "\\x41", "é", "d\\x22f", "1e", "e5", ".", "-"]
+        [
+            "1_000",
+            "0x1F",
+            "0b11",
+            "nan",
+            "-inf",
+            "Infinity",
+            "",
+            " ",
+            "true",
+            "\\x41",
+            "é",
+            "d\\x22f",
+            "1e",
+            "e5",
+            ".",
+            "-",
+        ]
     )
 )
 _MOMENTS = st.datetimes(dt.datetime(1, 1, 2), dt.datetime(9999, 12, 30)) | st.dates(  # noqa: DTZ001 - without a zone
@@ -94,7 +111,7 @@ def _type(text: str) -> SqlType:
 
 def _literals(source: str, values: Sequence[Any]) -> list[Any]:
     """Return values as DuckDB reads them back exactly: most of them as texts."""
-    if source == "BLOB" or source == "VARCHAR" or source.startswith("ENUM"):
+    if source in {"BLOB", "VARCHAR"} or source.startswith("ENUM"):
         return list(values)
     zone = "+00" if source == "TIMESTAMP WITH TIME ZONE" else ""
     return [str(shown(source, value) if isinstance(value, float) else value) + zone for value in values]
@@ -155,7 +172,8 @@ def _check(connection: duckdb.DuckDBPyConnection, source: str, values: Sequence[
         return
     assert isinstance(value, Value), value
     rows = connection.execute(
-        f"select {_read(value.sql, declared.kind)}, {value.key}, typeof({value.sql}), typeof({value.key}) from given order by i"
+        f"select {_read(value.sql, declared.kind)}, {value.key}, typeof({value.sql}), typeof({value.key}) "
+        "from given order by i"
     ).fetchall()
     sent = _through_tensors(declared, [row[0] for row in rows])
     for row, one, is_sent, wanted in zip(rows, values, sent, expected, strict=True):
@@ -181,9 +199,7 @@ def _through_tensors(declared: SqlType, sent: Sequence[Any]) -> list[Any]:
     if declared.kind == "BFLOAT16":
         found = (found.astype(np.uint32) << 16).view(np.float32)
     lost = np.any([one.mask for one in unfit], axis=0) if unfit else np.zeros(len(sent), dtype=bool)
-    return [
-        None if number is None or bad else float(half) for number, half, bad in zip(sent, found, lost, strict=True)
-    ]
+    return [None if number is None or bad else float(half) for number, half, bad in zip(sent, found, lost, strict=True)]
 
 
 def _check_keys(rows: Sequence[tuple[str, Any, Any]]) -> None:
@@ -191,12 +207,14 @@ def _check_keys(rows: Sequence[tuple[str, Any, Any]]) -> None:
     by_key: dict[str, tuple[Any, Any]] = {}
     for key, sent, value in rows:
         other, its_value = by_key.setdefault(key, (sent, value))
-        assert _same(sent, other) if sent is not None else (other is None and value == its_value), (key, value, its_value)
+        assert _same(sent, other) if sent is not None else (other is None and value == its_value), (
+            key,
+            value,
+            its_value,
+        )
 
 
-def _check_arrays(
-    connection: duckdb.DuckDBPyConnection, source: str, scalar: Value, declared: SqlType
-) -> None:
+def _check_arrays(connection: duckdb.DuckDBPyConnection, source: str, scalar: Value, declared: SqlType) -> None:
     """Elements follow the rule of values, in lists and in fixed arrays within them."""
     for suffix, made in {"[]": "[{0}]", "[2][]": "cast([[{0}, {0}]] as {1}[2][])"}.items():
         name = declared.kind if declared.kind in {"FLOAT16", "BFLOAT16"} else declared.duckdb
@@ -204,8 +222,11 @@ def _check_arrays(
         assert isinstance(array, Value)
         elements = made.format(f"({scalar.sql})", declared.duckdb)
         given = f"(select x, {made.format('x', source)} as xs from given)"
-        keyed = f"(select x, {scalar.key} as scalar_key, {array.sql} as xs, {array.key} as key, {elements} as made from {given})"
-        differing = f"cast(xs as varchar) is distinct from cast(made as varchar) or key is null"
+        keyed = (
+            f"(select x, {scalar.key} as scalar_key, {array.sql} as xs, {array.key} as key, {elements} as made "
+            f"from {given})"
+        )
+        differing = "cast(xs as varchar) is distinct from cast(made as varchar) or key is null"
         assert connection.execute(f"select x, xs, key from {keyed} where {differing} limit 1").fetchall() == []
         shared = f"select any_value(x) from {keyed} group by key having count(distinct scalar_key) > 1"
         assert connection.execute(shared).fetchall() == []
@@ -244,7 +265,9 @@ def test_times_in_texts_are_whole(
     for name, wanted in expected.items():
         value = value_of("x", "VARCHAR", _type(name))
         assert isinstance(value, Value)
-        found = [row[0] for row in connection.execute(f"select {_read(value.sql, name)} from given order by i").fetchall()]
+        found = [
+            row[0] for row in connection.execute(f"select {_read(value.sql, name)} from given order by i").fetchall()
+        ]
         if offset == " Europe/Berlin" and name == "TIMESTAMPTZ":
             assert (found[0] is not None) == exact
             found[0] = wanted[0]
@@ -305,7 +328,11 @@ def test_value_that_a_cast_would_change(
     """What DuckDB's cast would round, cut, escape or make infinite is sent as it is, or not at all."""
     value = value_of("x", source, _type(declared))
     assert isinstance(value, Value)
-    written = "select cast('[d\\x22f]' as varchar[])::blob[] as x" if source == "BLOB[]" else f"select cast(? as {source}) as x"
+    written = (
+        "select cast('[d\\x22f]' as varchar[])::blob[] as x"
+        if source == "BLOB[]"
+        else f"select cast(? as {source}) as x"
+    )
     row = connection.execute(
         f"select cast({value.sql} as varchar), {value.key} from ({written})", [] if source == "BLOB[]" else [column]
     ).fetchall()[0]
@@ -313,7 +340,9 @@ def test_value_that_a_cast_would_change(
     assert row[1] is not None
 
 
-@pytest.mark.parametrize("kind", ["STRUCT(a INTEGER)", "MAP(VARCHAR, INTEGER)", "UNION(a INTEGER)", "VARCHAR[]", "INTEGER[2]"])
+@pytest.mark.parametrize(
+    "kind", ["STRUCT(a INTEGER)", "MAP(VARCHAR, INTEGER)", "UNION(a INTEGER)", "VARCHAR[]", "INTEGER[2]"]
+)
 @pytest.mark.parametrize("declared", ["STRING", "JSON"])
 def test_nested_value_is_no_text(kind: str, declared: str) -> None:
     """A value that consists of others has no one text: the plan says which to write."""
@@ -338,12 +367,16 @@ def test_types_that_share_no_value_are_an_error_of_the_plan(source: str, declare
     assert f"the column x is {source}, of which no value is a {_type(declared).duckdb}" in said
 
 
-@pytest.mark.parametrize("kind", ["TIMESTAMP WITH TIME ZONE", "TIMESTAMP WITH TIME ZONE[]", "TIMESTAMP", "DATE", "DOUBLE"])
+@pytest.mark.parametrize(
+    "kind", ["TIMESTAMP WITH TIME ZONE", "TIMESTAMP WITH TIME ZONE[]", "TIMESTAMP", "DATE", "DOUBLE"]
+)
 def test_key_does_not_depend_on_the_session(kind: str, connection: duckdb.DuckDBPyConnection) -> None:
     """The key is made of the value, not of the text that the session's time zone gives it."""
     value = value_of("x", kind, _type(kind))
     assert isinstance(value, Value)
-    made = {"DOUBLE": "-0.0", "TIMESTAMP WITH TIME ZONE[]": "[2026-11-24 12:34:56+02, infinity]"}.get(kind, "2026-11-24")
+    made = {"DOUBLE": "-0.0", "TIMESTAMP WITH TIME ZONE[]": "[2026-11-24 12:34:56+02, infinity]"}.get(
+        kind, "2026-11-24"
+    )
     connection.execute(f"create or replace temp table moment as select cast(? as {kind}) as x", [made])
     keys = set()
     for zone in ("UTC", "America/New_York", "Asia/Kolkata"):
