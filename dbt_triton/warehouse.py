@@ -96,23 +96,28 @@ class DuckDBWarehouse:
         Raises:
             WarehouseError: the transaction cannot be committed.
         """
-        was_open = self._is_in_transaction()
-        self.execute("commit")
+        self.execute("select 1")  # DuckDB would commit nothing of a transaction that is aborted, and not say so
+        was_open = self._commit()
         try:
             yield
         finally:
             if was_open:
                 self.execute("begin")
 
-    def _is_in_transaction(self) -> bool:
-        """Tell whether a transaction was open; one is in any case when this returns."""
+    def _commit(self) -> bool:
+        """Commit, and tell whether a transaction was open.
+
+        BEGIN would tell as well, but where one is open it aborts it (DuckDB 1.4 to 2.0).
+        """
         try:
-            self._session.execute("begin")
-        except duckdb.TransactionException:
-            return True
+            self._session.execute("commit")
+        except duckdb.TransactionException as error:
+            if "no transaction is active" in str(error):
+                return False
+            raise WarehouseError(str(error)) from error
         except duckdb.Error as error:
             raise WarehouseError(str(error)) from error
-        return False
+        return True
 
     def is_table(self, relation: Sequence[str]) -> bool:
         """Tell whether a relation is a table of DuckDB's own, which is the same however often it is read.
