@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from support.dbt import DbtProject
@@ -72,3 +76,20 @@ def test_every_kind_of_model_builds(
     assert project.query("select output is null from by_stub order by id") == [(False,), (False,), (True,)]
     assert again.figures("predicted")["rows_reused"] == 2
     assert again.figures("merged")["requests"] == 0
+
+
+@pytest.mark.parametrize("version", ["1.4.4", "1.5.5"])
+def test_values_are_exact(version: str) -> None:
+    """Casts and Arrow differ between versions; what is sent of a value does not."""
+    root = Path(__file__).parents[2]
+    files = [f"tests/unit/{name}.py" for name in ("test_values", "test_arrow_settings")]
+    path = os.pathsep.join([python_path(duckdb_folder(version)), str(root)])
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *files],
+        cwd=root,
+        env={key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")} | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4000:]

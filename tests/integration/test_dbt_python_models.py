@@ -124,7 +124,14 @@ def built(triton: Triton, serve: Callable[[str], str], tmp_path_factory: pytest.
         f"WITH ('provider' = 'triton', 'endpoint' = '{triton.url}', 'model-name' = '{serve('running_total')}', "
         "'sequence-by' = 'review', 'order-by' = 'day')",
     )
-    for name, text in {"as_table": TABLE, "increment": INCREMENTAL, "frame": FRAME, "batched": BATCHED, "begun": BEGUN, "by_hand": BY_HAND}.items():
+    for name, text in {
+        "as_table": TABLE,
+        "increment": INCREMENTAL,
+        "frame": FRAME,
+        "batched": BATCHED,
+        "begun": BEGUN,
+        "by_hand": BY_HAND,
+    }.items():
         project.write(f"models/{name}.py", text)
     project.write("models/models.yml", json.dumps({"models": [{"name": "reviews", "config": {"event_time": "day"}}]}))
     rows = []
