@@ -133,7 +133,7 @@ def _refuse_masks(model: InferenceModel) -> None:
         DbtTritonError: the options hold a mask.
     """
     raw = model.raw_options
-    if not is_masked(raw):
+    if model.is_stub or not is_masked(raw):
         return
     option = "auth-token" if raw.get("auth-token") == MASK else "custom-headers"
     raise DbtTritonError(

@@ -85,7 +85,7 @@ def test_values_are_exact(version: str) -> None:
     files = [f"tests/unit/{name}.py" for name in ("test_values", "test_arrow_settings")]
     path = os.pathsep.join([python_path(duckdb_folder(version)), str(root)])
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *files],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", *files],
         cwd=root,
         env={key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")} | {"PYTHONPATH": path},
         capture_output=True,

@@ -61,11 +61,12 @@ def _in_python(session: Session, table: Any, model: str, descriptor: str, name: 
     return ml_predict(dbt, session.connection, table, relation, descriptor, config=config)
 
 
-@pytest.mark.parametrize(("source", "declared", "tensor", "good", "bad"), VALUES, ids=lambda value: str(value))
-def test_both_doors_send_the_same(  # noqa: PLR0913 - a row of the table, and where it is tried
-    source: str, declared: str, tensor: str, good: str, bad: str | None, session: Session, triton: Triton, identity: str
+@pytest.mark.parametrize("case", VALUES, ids=str)
+def test_both_doors_send_the_same(
+    case: tuple[str, str, str, str, str | None], session: Session, triton: Triton, identity: str
 ) -> None:
     """A value comes back as it is through both doors, and one that does not fit fails its own row."""
+    source, declared, tensor, good, bad = case
     session.create_model(
         "echo",
         f"INPUT (in_{tensor.lower()} {declared}) OUTPUT (out_{tensor} {declared})",
