@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
 import duckdb
 import pyarrow as pa
 
+from dbt_triton.arrow_types import has_boolean_arrays, plain
 from dbt_triton.dbt_connection import note_no_transaction
 from dbt_triton.errors import DbtTritonError
 
@@ -77,15 +79,9 @@ class DuckDBWarehouse:
         Jinja may have begun one while the model was compiled, a pre-hook in it. dbt is told that none is open any more.
 
         Raises:
-            WarehouseError: the commit failed, so what the pre-hooks did is lost.
+            WarehouseError: the commit failed, so what was done in it is lost.
         """
-        try:
-            self._session.execute("commit")
-        except duckdb.TransactionException as error:
-            if _NO_TRANSACTION not in str(error):
-                raise WarehouseError(f"what was done before the predictions cannot be committed: {error}") from error
-        except duckdb.Error as error:
-            raise WarehouseError(f"what was done before the predictions cannot be committed: {error}") from error
+        self._commit()
         note_no_transaction()
 
     def set_variable(self, name: str, value: str) -> None:
@@ -109,6 +105,36 @@ class DuckDBWarehouse:
         """Run a statement on the session."""
         self._fetch(sql)
 
+    @contextmanager
+    def outside_transaction(self) -> Generator[None]:
+        """Commit the transaction that is open, if one is, and begin another when the block is left.
+
+        A transaction does not see what another cursor commits after it began, which the store's does.
+
+        Raises:
+            WarehouseError: the transaction cannot be committed.
+        """
+        was_open = self._commit()
+        try:
+            yield
+        finally:
+            if was_open:
+                self.execute("begin")
+
+    def _commit(self) -> bool:
+        """Commit, and tell whether a transaction was open.
+
+        BEGIN would tell as well, but where one is open it aborts it (DuckDB 1.4 to 2.0).
+        """
+        self.execute("select 1")  # DuckDB would commit nothing of a transaction that is aborted, and not say so
+        try:
+            self._session.execute("commit")
+        except duckdb.Error as error:
+            if _NO_TRANSACTION in str(error):
+                return False
+            raise WarehouseError(f"what was done before the predictions cannot be committed: {error}") from error
+        return True
+
     def is_table(self, relation: Sequence[str]) -> bool:
         """Tell whether a relation is a table of DuckDB's own, which is the same however often it is read.
 
@@ -128,10 +154,27 @@ class DuckDBWarehouse:
         """Stream queries, one after the other, as record batches; close it before the session is used again."""
         try:
             for query in queries:
-                with _arrow_reader(self._session.query(query), _READ_ROWS) as reader:
-                    yield from reader
+                reader = _arrow_reader(self._session.query(query), _READ_ROWS)
+                if any(map(has_boolean_arrays, reader.schema.types)):
+                    reader.close()
+                    reader = _arrow_reader(self._session.query(self._with_numbers_for_booleans(query)), _READ_ROWS)
+                with reader:
+                    yield from map(plain, reader)
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             raise WarehouseError(str(error)) from error
+
+    def _with_numbers_for_booleans(self, query: str) -> str:
+        """Return the query with 0 and 1 in arrays of BOOLEAN.
+
+        With ``arrow_lossless_conversion`` a BOOLEAN is a byte, and DuckDB 1.4 and 1.5 send arrays of them as garbage.
+        """
+        columns = [
+            f"cast({quote(name)} as {kind.replace('BOOLEAN', 'UTINYINT')}) as {quote(name)}"
+            if kind.startswith("BOOLEAN[")
+            else quote(name)
+            for name, kind in self.describe(query)
+        ]
+        return f"select {', '.join(columns)} from ({query})"
 
     def interrupts(self) -> Interrupts:
         """Notice an interrupt while nothing else runs on the session."""

@@ -18,7 +18,7 @@ from dbt_triton.inference_model import InferenceModel, model_from_row
 from dbt_triton.keys import key_expression, salt_of_session
 from dbt_triton.options import STUB_PREFIX
 from dbt_triton.step.stub import stub_values
-from dbt_triton.step.values import value_of
+from dbt_triton.step.values import Value, value_of
 from dbt_triton.store import ERROR, refusal
 from dbt_triton.warehouse import DuckDBWarehouse, WarehouseError, literal, quote
 
@@ -163,9 +163,7 @@ class _Planner:
         names = [name for name, _ in columns]
         chosen = self._descriptor(call, model, names, where)
         types = dict(columns)
-        values = [
-            value_of(name, types.get(name, ""), column.type) for name, column in zip(chosen, model.inputs, strict=False)
-        ]
+        values = self._values(chosen, types, model, where)
         added = [column.name for column in model.outputs]
         routed = model.options.on_error == "null"
         outputs = output_names(names, [*added, ERROR] if routed else added)
@@ -193,6 +191,15 @@ class _Planner:
         )
         self.calls.append(planned)
         self.check_forms[call.span] = planned.check_form(source)
+
+    def _values(
+        self, chosen: Sequence[str], types: Mapping[str, str], model: InferenceModel, where: str
+    ) -> list[Value]:
+        """Return the DESCRIPTOR columns in the types of INPUT; types that cannot be these go to the problems."""
+        bound = zip(chosen, model.inputs, strict=False)
+        found = [value_of(name, types[name], column.type) for name, column in bound if name in types]
+        self.problems += [f"{where}: {value}" for value in found if isinstance(value, str)]
+        return [value for value in found if not isinstance(value, str)]
 
     def _check_values(self, model: InferenceModel, where: str) -> None:
         """Refuse a default-value or a stub's value that an OUTPUT column cannot hold, before a row needs it."""

@@ -1,8 +1,8 @@
 """Door 3: ML_PREDICT within a dbt Python model, so that dbt's own table and incremental apply unchanged.
 
-A Python model runs within dbt's transaction once a hook has begun one, and such a transaction does not see what the
-store's cursor commits. So the call runs on a cursor of its own, which is given the DESCRIPTOR columns and nothing
-else, and its predictions are brought back into a temporary table of the session.
+The call is planned and carried out on the model's own session, as a predicting model's is. A Python model runs within
+dbt's transaction once a hook has begun one, and such a transaction does not see what the store's cursor commits: it
+is committed first, and another is begun when the call is done, so that dbt has one to end.
 """
 
 from __future__ import annotations
@@ -10,22 +10,20 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dbt_triton.credentials import MASK, is_masked
 from dbt_triton.errors import ConfigurationError, DbtTritonError
 from dbt_triton.flink_options import reasons_not_needed
 from dbt_triton.inference_model import InferenceModel, model_from_row
 from dbt_triton.inference_model.row import COLUMNS
-from dbt_triton.step.plan import make_plan, output_names, unused_name
+from dbt_triton.step.plan import make_plan
 from dbt_triton.step.predict import run_plan
-from dbt_triton.store import ERROR
-from dbt_triton.warehouse import DuckDBWarehouse, Interrupts, literal, quote
+from dbt_triton.warehouse import DuckDBWarehouse, literal, quote
 
 logger = logging.getLogger("dbt_triton.step")
 
-_ROW = "ml_row"
 _CALLS = "dbt_triton_calls"
 
 
@@ -54,73 +52,53 @@ def ml_predict(  # noqa: PLR0913 - dbt's two, and the four arguments of ML_PREDI
     Raises:
         DbtTritonError: as a build of an ml_predict model would say it.
     """
-    here = DuckDBWarehouse(session)
+    warehouse = DuckDBWarehouse(session)
     mark = f"dbt_triton_{uuid.uuid4().hex[:12]}"
-    hidden = _copy_input(session, table, mark)
-    chosen = [descriptor] if isinstance(descriptor, str) else list(descriptor)
-    row = _model_row(session, model)
-    inference_model = model_from_row(row)
-    for reason in reasons_not_needed(config or {}):
-        logger.warning("%s: accepted, and not needed here: %s", dbt.this.identifier, reason)
-    columns = [name for name, _ in here.describe(f"select * from {mark}") if name != hidden]
-    with closing(session.cursor()) as cursor:
-        there = _OtherCursor(cursor, session)
-        _hand_over(here, cursor, f"select {_inputs(inference_model, chosen, columns, hidden)} from {mark}", mark)
-        values = ", ".join(f"{literal(_text(row[name]), kind)} as {quote(name)}" for name, kind in COLUMNS.items())
-        there.execute(f"create temp table {mark}_model as select {values}")
-        call = f"ML_PREDICT(TABLE {mark}, MODEL {mark}_model, DESCRIPTOR({', '.join(map(quote, _named(chosen)))}))"
-        arguments = {
-            "name": dbt.this.identifier,
-            "sql": f"select * from {call}",
-            "store": _store(dbt),
-            "models": [],
-            "meta": dict(config or {}),
-        }
-        plan = make_plan(arguments, there)
-        if plan.calls[0].model.raw_options.get("auth-token") == "***":
-            raise DbtTritonError(
-                f"the literal auth-token of {inference_model.name} is not in the warehouse, and a Python model has no "
-                "other way to it: write ${NAME}, which is read from the environment"
-            )
-        result = run_plan(plan, there, name=str(dbt.this.identifier))
-        _bring_back(there, session, result["build_sql"], mark, len(chosen))
-        for statement in result["clean_up"]:
-            there.execute(statement)
+    given, made = f"temp.main.{mark}", f"temp.main.{mark}_model"
+    with warehouse.outside_transaction():
+        try:
+            columns = _copy_input(session, table, mark)
+            row = _model_row(session, model)
+            for reason in reasons_not_needed(config or {}):
+                logger.warning("%s: accepted, and not needed here: %s", dbt.this.identifier, reason)
+            chosen = _descriptor(descriptor, columns, model_from_row(row))
+            values = ", ".join(f"{literal(_text(row[name]), kind)} as {quote(name)}" for name, kind in COLUMNS.items())
+            warehouse.execute(f"create temp table {made} as select {values}")
+            call = f"ML_PREDICT(TABLE {given}, MODEL {made}, DESCRIPTOR({', '.join(chosen)}))"
+            plan = make_plan(_arguments(dbt, f"select * from {call}", config or {}), warehouse)
+            _refuse_masks(plan.calls[0].model)
+            result = run_plan(plan, warehouse, name=str(dbt.this.identifier))
+            warehouse.execute(f"create temp table {mark}_predicted as {result['build_sql']}")
+            for statement in result["clean_up"]:
+                warehouse.execute(statement)
+        finally:
+            for name in (given, made):
+                warehouse.execute(f"drop table if exists {name}")
     logger.info("%s: %s", dbt.this.identifier, json.dumps(result["figures"]))
-    added = [column.name for column in inference_model.outputs]
-    added += [ERROR] if plan.calls[0].error_name is not None else []
-    renamed = zip(range(len(added)), output_names(columns, added), strict=True)
-    shown = ", ".join(f"predicted.output_{position} as {quote(name)}" for position, name in renamed)
-    return session.query(
-        f"select given.* exclude ({quote(hidden)}), {shown} from {mark} as given "
-        f"join {mark}_predicted as predicted on predicted.{_ROW} = given.{quote(hidden)} order by given.{quote(hidden)}"
-    )
+    number = quote(_number_column(mark))
+    return session.query(f"select * exclude ({number}) from {mark}_predicted order by {number}")
 
 
-class _OtherCursor(DuckDBWarehouse):
-    """A cursor of the call's own; dbt interrupts the model's session, and not this one."""
-
-    def __init__(self, cursor: Any, session: Any) -> None:  # noqa: ANN401 - DuckDB's, and dbt-duckdb's wrapper
-        super().__init__(cursor)
-        self._of_dbt = session
-
-    def interrupts(self) -> Interrupts:
-        """Notice an interrupt of dbt's session."""
-        return Interrupts(self._of_dbt)
+def _arguments(dbt: Any, sql: str, config: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ANN401 - as above
+    """Return the arguments of the plan."""
+    return {"name": dbt.this.identifier, "sql": sql, "store": _store(dbt), "models": [], "meta": dict(config)}
 
 
-def _copy_input(session: Any, table: Any, mark: str) -> str:  # noqa: ANN401 - as above
-    """Put the input into a temporary table with numbered rows. Returns the name of the number's column."""
+def _number_column(mark: str) -> str:
+    """Name the column of a row's number, which no column of a user's is called."""
+    return f"{mark}_row"
+
+
+def _copy_input(session: Any, table: Any, mark: str) -> list[str]:  # noqa: ANN401 - as above
+    """Put the input into a temporary table with numbered rows. Returns the names of its columns."""
     if isinstance(table, str):
         table = session.query(table)
     elif not hasattr(table, "sql_query"):
         table = session.from_df(table) if hasattr(table, "iloc") else session.from_arrow(table)
-    hidden = unused_name(_ROW, table.columns)
     dbt_triton_given_input = table  # noqa: F841 - DuckDB finds it here by its name
-    session.query(
-        f"create temp table {mark} as select row_number() over () as {quote(hidden)}, * from dbt_triton_given_input"
-    )
-    return hidden
+    number = quote(_number_column(mark))
+    session.query(f"create temp table {mark} as select *, row_number() over () as {number} from dbt_triton_given_input")
+    return list(map(str, table.columns))
 
 
 def _model_row(session: Any, model: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
@@ -132,27 +110,39 @@ def _model_row(session: Any, model: Any) -> dict[str, Any]:  # noqa: ANN401 - as
     return dict(zip(relation.columns, rows[0], strict=True))
 
 
-def _inputs(model: InferenceModel, chosen: Sequence[str], columns: Sequence[str], hidden: str) -> str:
-    """Return the SQL of what the other cursor is given: the row's number and the inputs, cast to INPUT's types."""
-    by_name = {name.lower(): name for name in columns}
+def _descriptor(descriptor: str | Sequence[str], columns: Sequence[str], model: InferenceModel) -> list[str]:
+    """Return the columns of the descriptor, quoted.
+
+    Raises:
+        ConfigurationError: the input has no such column, or INPUT has more or fewer.
+    """
+    chosen = [descriptor] if isinstance(descriptor, str) else list(descriptor)
+    known = {name.lower() for name in columns}
     problems = [
-        f"the input has no column {name}; it has {', '.join(columns)}" for name in chosen if name.lower() not in by_name
+        f"the input has no column {name}; it has {', '.join(columns)}" for name in chosen if name.lower() not in known
     ]
     if len(chosen) != len(model.inputs):
         declared = ", ".join(column.name for column in model.inputs)
         problems.append(f"descriptor has {len(chosen)} columns, but INPUT has {len(model.inputs)} ({declared})")
     if problems:
         raise ConfigurationError(problems, f'ml_predict with inference model "{model.name}"')
-    cast = [
-        f"cast({quote(by_name[name.lower()])} as {column.duckdb_type}) as {quote(given)}"
-        for name, column, given in zip(chosen, model.inputs, _named(chosen), strict=True)
-    ]
-    return ", ".join([f"{quote(hidden)} as {_ROW}", *cast])
+    return [quote(name) for name in chosen]
 
 
-def _named(chosen: Sequence[str]) -> list[str]:
-    """Name the inputs on the other cursor, each differently."""
-    return output_names([_ROW], chosen)
+def _refuse_masks(model: InferenceModel) -> None:
+    """Refuse a literal secret: the warehouse has a mask in its place, and a Python model no way to dbt's graph.
+
+    Raises:
+        DbtTritonError: the options hold a mask.
+    """
+    raw = model.raw_options
+    if model.is_stub or not is_masked(raw):
+        return
+    option = "auth-token" if raw.get("auth-token") == MASK else "custom-headers"
+    raise DbtTritonError(
+        f"the literal {option} of {model.name} is not in the warehouse, and a Python model has no other way to it: "
+        "write ${NAME}, which is read from the environment"
+    )
 
 
 def _store(dbt: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
@@ -162,36 +152,6 @@ def _store(dbt: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
     this = dbt.this
     identifier = f"{this.identifier}__ml_predictions" + (f"_{number}" if number > 1 else "")
     return {"database": this.database, "schema": this.schema, "identifier": identifier}
-
-
-def _hand_over(here: DuckDBWarehouse, cursor: Any, query: str, table: str) -> None:  # noqa: ANN401 - as above
-    """Copy a query's rows into a temporary table of another cursor."""
-    described = here.describe(query)
-    with closing(here.read(query)) as batches:
-        _load(cursor, batches, table, described)
-
-
-def _bring_back(there: DuckDBWarehouse, session: Any, query: str, mark: str, inputs: int) -> None:  # noqa: ANN401
-    """Copy the predictions into a temporary table of the session, with the row's number and ``output_N``."""
-    described = there.describe(query)
-    outputs = described[1 + inputs :]
-    columns = [f"{quote(described[0][0])} as {_ROW}"]
-    columns += [f"{quote(name)} as output_{position}" for position, (name, _) in enumerate(outputs)]
-    named = [(_ROW, "BIGINT"), *((f"output_{position}", kind) for position, (_, kind) in enumerate(outputs))]
-    with closing(there.read(f"select {', '.join(columns)} from ({query})")) as batches:
-        _load(session, batches, f"{mark}_predicted", named)
-
-
-def _load(cursor: Any, batches: Iterable[Any], table: str, columns: Sequence[tuple[str, str]]) -> None:  # noqa: ANN401
-    """Make a temporary table and fill it with record batches, as they come."""
-    cursor.execute(f"create temp table {table} ({', '.join(f'{quote(name)} {kind}' for name, kind in columns)})")
-    view = f"{table}_batches"
-    for batch in batches:
-        cursor.register(view, batch)
-        try:
-            cursor.execute(f"insert into {table} select * from {view}")
-        finally:
-            cursor.unregister(view)
 
 
 def _text(value: object) -> str | None:

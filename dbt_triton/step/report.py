@@ -103,10 +103,13 @@ def _unfit_column(
 
 def _every_row(planned: PlannedCall, store: PredictionStore) -> str:
     """Say how to select the rows, unless they are those of a query, the steps of a sequence, or have a long key."""
-    if planned.call.relation is None or planned.in_order or sum(map(len, planned.key_values)) > _SHOWN_KEY:
+    named = planned.call.relation
+    # A Python model's input is a temporary table, which is gone by then.
+    is_gone = named is None or named[0] == "temp"
+    if named is None or is_gone or planned.in_order or sum(map(len, planned.key_values)) > _SHOWN_KEY:
         return ""
     key = key_expression(planned.key_values, salt_of_store(store.relation, store.fingerprint))
-    relation = ".".join(map(quote, planned.call.relation))
+    relation = ".".join(map(quote, named))
     failed = f"select {KEY} from {store.relation} where {ERROR} is not null"
     return f"  Every row: select * from {relation} where {key} in ({failed})\n"
 

@@ -1,60 +1,178 @@
 """The SQL of a value as INPUT declares it: the column's own value exactly, or NULL, which is a failed row.
 
-Only FLOAT and DOUBLE round, as their declaration says: 0.1 has no exact binary form.
+Only FLOAT, DOUBLE, FLOAT16 and BFLOAT16 round, as their declaration says: 0.1 has no exact binary form.
 """
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
-from dbt_triton.tensors.sql_types import INTEGER_BITS, SqlType
+from dbt_triton.step.conversions import NESTED, Conversion, Sql, conversion_of, text_of
+from dbt_triton.step.source_types import SourceType, parse_source_type
+from dbt_triton.tensors.sql_types import SqlType
 from dbt_triton.warehouse import quote
 
-_ROUNDED = {"FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16"}
-_TEXT = {"VARCHAR", "JSON"}
+#: What the key of a value begins with that is not sent; no text of a number, a time or JSON does.
+_REFUSED = "dbt-triton refused "
+_TEXTS = {"VARCHAR", "JSON", "BLOB", "ENUM"}
+_READ_AS_ARRAYS = {"VARCHAR", "ENUM", "JSON"}
 
 
 class Value(NamedTuple):
-    """A value, and what its key is made of: NULL only where the column is NULL."""
+    """A value, and what its key is made of.
+
+    Args:
+        sql: of the declared type; NULL where the column is NULL, and where its value is none of the type.
+        key: a VARCHAR, NULL only where the column is NULL. It is made of the value that is sent, whatever the settings
+            of the session: distinct for distinct values, and for values that are not sent. (But two NaNs are one.)
+            Where the value is a text that always fits, it is the value's own SQL.
+    """
 
     sql: str
     key: str
 
 
-def value_of(column: str, source: str, declared: SqlType) -> Value:
+def value_of(column: str, source: str, declared: SqlType) -> Value | str:
     """Return the SQL of a column as a declared type.
 
     Args:
         column: its name.
         source: its own type, as DuckDB describes it.
         declared: the type in INPUT.
+
+    Returns:
+        The value, or a sentence that says why no value of the one type is one of the other.
     """
-    name = quote(column)
-    target = declared.duckdb
-    cast = f"cast({name} as {target})"
-    if source == target or _always_fits(source, declared):
-        return Value(cast, cast)
-    if declared.kind == "BLOB" and not declared.dims and source in _TEXT:
-        # Its UTF-8; a cast would read \x as an escape and refuse what is not ASCII.
-        return Value(f"encode({name})", f"encode({name})")
-    value = f"try_cast({name} as {target})"
-    if source == "BLOB" and declared.kind in _TEXT:
-        value = f"try_cast(try(decode({name})) as {target})"
-    elif re.sub(r"(\[\d*\])+$", "", source) in _TEXT and (declared.kind in INTEGER_BITS or declared.kind == "DECIMAL"):
-        doubles = "DOUBLE" + target.removeprefix(declared.element.duckdb)
-        value = f"case when try_cast({name} as {doubles}) = cast({value} as {doubles}) then {value} end"
-    elif declared.kind not in _ROUNDED | _TEXT and source not in _TEXT:
-        value = f"case when try_cast({value} as {source}) = {name} then {value} end"
-    return Value(value, f"coalesce(cast({value} as varchar), 'dbt-triton refused ' || cast({name} as varchar))")
+    name, kind = quote(column), parse_source_type(source)
+    if declared.dims and not kind.dims and kind.kind in _READ_AS_ARRAYS:
+        return _array_in_text(column, kind, declared)
+    if kind.kind == "NULL" and not kind.dims:
+        return _same(name, declared)
+    conversion = conversion_of(kind.element, declared)
+    if conversion is None or not _same_levels(kind, declared):
+        return _refusal(column, source, kind, declared)
+    if conversion.total and (kind.dims == declared.dims or not declared.dims or _has_the_lengths(kind, declared)):
+        return _same(name, declared, conversion, kind)
+    return _checked(name, kind, declared, conversion)
 
 
-def _always_fits(source: str, declared: SqlType) -> bool:
-    if declared.dims:
-        return False
+def _refusal(column: str, source: str, kind: SourceType, declared: SqlType) -> str:
+    said = f"the column {column} is {source}, of which no value is a {declared.duckdb}"
+    if declared.duckdb in {"VARCHAR", "JSON"} and (kind.dims or kind.kind in NESTED):
+        return (
+            f"{said}; write cast({column} as {declared.duckdb}) or to_json({column}) as a column of the TABLE operand"
+        )
+    return f"{said}; write the cast that you mean as a column of the TABLE operand"
+
+
+def _same_levels(source: SourceType, declared: SqlType) -> bool:
+    """Tell whether arrays have as many levels, and lengths that can be equal."""
+    return len(source.dims) == len(declared.dims) and all(
+        None in (have, want) or have == want for have, want in zip(source.dims, declared.dims, strict=True)
+    )
+
+
+def _has_the_lengths(source: SourceType, declared: SqlType) -> bool:
+    """Tell whether every length that is declared is the source's own."""
+    return all(want in (None, have) for have, want in zip(source.dims, declared.dims, strict=True))
+
+
+def _same(
+    name: str, declared: SqlType, conversion: Conversion | None = None, source: SourceType | None = None
+) -> Value:
+    """Return a value that every value of the column has."""
+    sql = f"cast({name} as {declared.duckdb})"
+    if conversion is not None and source is not None and not conversion.whole:
+        sql = _of_elements(name, conversion.sql, len(source.dims))
+        if declared.dims:
+            sql = f"cast({sql} as {declared.duckdb})"
+    return Value(sql, _key(sql, declared.kind, len(declared.dims)))
+
+
+def _checked(name: str, source: SourceType, declared: SqlType, conversion: Conversion) -> Value:
+    """Return a value that some values of the column do not have."""
+    levels = len(source.dims)
+    if conversion.whole:
+        sql = f"try_cast({name} as {declared.duckdb})"
+    else:
+        sql = _of_elements(name, conversion.sql, levels)
+        sql = f"try_cast({sql} as {declared.duckdb})" if levels else sql
+    if not levels:
+        return Value(sql, _checked_key(sql, name, source, declared))
+    if conversion.total:
+        # Only its length may be another than declared.
+        return Value(sql, _key(_of_elements(name, conversion.sql, levels), declared.kind, levels))
+
+    def element_key(x: str) -> str:
+        key = _key(conversion.sql(x), declared.kind, 0)
+        key = _hex(key) if declared.kind in _TEXTS else key
+        return f"coalesce({key}, '{_REFUSED}x' || hex({_key(x, source.kind, 0)}))"
+
+    key = text_of(_of_elements(name, element_key, levels))
+    if conversion.whole and levels == 1:
+        # An array without a NULL lost none of its elements, and a cast of the whole is several times faster.
+        key = f"case when list_count({sql}) = len({sql}) then {_key(sql, declared.kind, 1)} else {key} end"
+    return Value(sql, key)
+
+
+def _checked_key(sql: str, name: str, source: SourceType, declared: SqlType) -> str:
+    """Return the key of one value; an arbitrary text must not look like the key of a value that is refused."""
+    key = _key(sql, declared.kind, 0)
     if declared.kind == "VARCHAR":
-        return source != "BLOB"
-    if declared.kind in INTEGER_BITS and source in INTEGER_BITS:
-        (signed, bits), (from_signed, from_bits) = INTEGER_BITS[declared.kind], INTEGER_BITS[source]
-        return from_bits < bits and (signed or not from_signed)
-    return declared.kind in {"FLOAT", "DOUBLE"} and source in INTEGER_BITS
+        key = f"case when starts_with({sql}, '{_REFUSED}') then '{_REFUSED}not ' || {sql} else {sql} end"
+    return f"coalesce({key}, '{_REFUSED}x' || {_key(name, source.kind, 0)})"
+
+
+def _array_in_text(column: str, source: SourceType, declared: SqlType) -> Value | str:
+    """Return the value of an array that is written in a text or in JSON."""
+    name, levels = quote(column), len(declared.dims)
+    if source.kind == "JSON" and declared.kind == "JSON":
+        # DuckDB reads the numbers within as DOUBLE and writes them anew.
+        return _refusal(column, source.name, source, declared)
+    kind, array = "VARCHAR", text_of(name)
+    conversion = conversion_of(SourceType(kind, kind), declared)
+    if source.kind == "JSON" and declared.kind in _TEXTS:
+        kind, array = "JSON", name
+        conversion = Conversion(_string_in_json if declared.kind == "VARCHAR" else _bytes_in_json)
+    assert conversion is not None  # noqa: S101 - a text may be of every type
+    elements = SourceType(kind, kind, (None,) * levels)
+    value = _checked(f"try_cast({array} as {kind}{'[]' * levels})", elements, declared, conversion)
+    return Value(value.sql, f"coalesce({value.key}, '{_REFUSED}x' || {text_of(name)})")
+
+
+def _string_in_json(x: str) -> str:
+    return f"(case when json_type({x}) = 'VARCHAR' then {x} ->> '$' end)"
+
+
+def _bytes_in_json(x: str) -> str:
+    return f"encode({_string_in_json(x)})"
+
+
+def _of_elements(array: str, sql: Sql, levels: int, depth: int = 0) -> str:
+    """Return the SQL of an array whose elements are converted; of the value itself without levels."""
+    if depth == levels:
+        return sql(array)
+    element = f"dbt_triton_element_{depth}"
+    return f"list_transform({array}, lambda {element}: {_of_elements(element, sql, levels, depth + 1)})"
+
+
+def _hex(x: str) -> str:
+    return f"'x' || hex({x})"
+
+
+def _key(sql: str, kind: str, levels: int) -> str:
+    """Return the SQL of a text that a value alone has, whatever the settings of the session."""
+    if kind == "VARCHAR" and not levels:
+        return sql
+    if kind == "TIMESTAMPTZ":
+        # Its text is of the session's time zone. Infinity has no epoch, but a text.
+        return _texts(sql, lambda x: f"coalesce({text_of(f'epoch_us({x})')}, {text_of(x)})", levels)
+    if kind in _TEXTS and levels:
+        # How DuckDB quotes texts within an array differs between versions.
+        return _texts(sql, lambda x: _hex(x if kind == "BLOB" else text_of(x)), levels)
+    return text_of(sql)
+
+
+def _texts(sql: str, text: Sql, levels: int) -> str:
+    made = _of_elements(sql, text, levels)
+    return text_of(made) if levels else made

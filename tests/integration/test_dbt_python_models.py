@@ -61,6 +61,27 @@ BATCHED = """
                    begin="2026-01-01")
         return dbt_triton.ml_predict(dbt, session, dbt.ref("reviews"), dbt.ref("upper"), "review")
 """
+BEGUN = """
+    import dbt_triton
+
+    def model(dbt, session):
+        dbt.config(materialized="table", pre_hook="create or replace table hooked_too as select 1 as one")
+        session.execute("create temp table own as select 'x' as review, 2.5::double as amount, 1 as day")
+        session.execute("insert into own values ('x', 2, 2), ('y', 3, 1), ('y', 4, 2)")
+        return dbt_triton.ml_predict(
+            dbt, session, "from own", dbt.ref("totals"), "amount", config={"on-error": "null"}
+        )
+"""
+BY_HAND = """
+    import dbt_triton
+
+    def model(dbt, session):
+        session.execute("begin")
+        session.execute("create temp table own_rows as select 1 as id, 'x' as review")
+        predicted = dbt_triton.ml_predict(dbt, session, "from own_rows", dbt.ref("upper"), "review")
+        session.execute("commit")
+        return predicted
+"""
 WRONG = """
     import dbt_triton
 
@@ -97,7 +118,20 @@ def built(triton: Triton, serve: Callable[[str], str], tmp_path_factory: pytest.
     project.inference_model("upper", triton.url, upper)
     project.inference_model("counted", triton.url, alone)
     project.inference_model("secret", triton.url, upper, auth_token="s3cret-token")  # noqa: S106 - of nothing
-    for name, text in {"as_table": TABLE, "increment": INCREMENTAL, "frame": FRAME, "batched": BATCHED}.items():
+    project.model(
+        "totals",
+        "{{ config(materialized='inference_model') }} CREATE MODEL totals INPUT (amount BIGINT) OUTPUT (total BIGINT) "
+        f"WITH ('provider' = 'triton', 'endpoint' = '{triton.url}', 'model-name' = '{serve('running_total')}', "
+        "'sequence-by' = 'review', 'order-by' = 'day')",
+    )
+    for name, text in {
+        "as_table": TABLE,
+        "increment": INCREMENTAL,
+        "frame": FRAME,
+        "batched": BATCHED,
+        "begun": BEGUN,
+        "by_hand": BY_HAND,
+    }.items():
         project.write(f"models/{name}.py", text)
     project.write("models/models.yml", json.dumps({"models": [{"name": "reviews", "config": {"event_time": "day"}}]}))
     rows = []
@@ -154,6 +188,23 @@ def test_what_duckdb_reads_can_be_the_input(built: Built) -> None:
 def test_microbatch_works_behind_door_3(built: Built) -> None:
     """`microbatch`, which SQL models cannot have, predicts batch by batch in a Python model."""
     assert [row[-1] for row in built.rows[1]["batched"]] == ["FINE", "DULL", None, "FINE", "NEW"]
+
+
+def test_what_a_hook_and_the_model_did_is_kept(built: Built) -> None:
+    """The transaction that dbt began is committed for the call, with what was done in it."""
+    assert built.project.query("select * from hooked cross join hooked_too") == [(1, 1)]
+
+
+def test_transaction_that_the_model_began_is_no_trouble(built: Built) -> None:
+    """A model may begin a transaction of its own, and end it after the call."""
+    assert built.project.query("select * from by_hand") == [(1, "x", "X")]
+
+
+def test_value_that_does_not_fit_fails_its_row_in_a_sequence(built: Built) -> None:
+    """2.5 for BIGINT is told in its row, and those of its key, as in SQL; other sequences are right."""
+    rows = built.project.query("select review, total, ml_error from begun order by review, day")
+    assert [row[:2] for row in rows] == [("x", None), ("x", None), ("y", 3), ("y", 7)]
+    assert "not sent: amount: its value is no BIGINT" in str(rows[0][2])
 
 
 def test_mistake_is_said_as_in_sql(built: Built) -> None:

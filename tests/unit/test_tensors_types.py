@@ -144,6 +144,7 @@ def test_array_levels_are_axes(sql: str, datatype: str, dims: tuple[int, ...], e
     [("VARCHAR", "STRING"), ("INTEGER", "BIGINT"), ("UTINYINT", "SMALLINT"), ("BIGINT", "DOUBLE"), ("DATE", "STRING")],
 )
 def test_cast_that_cannot_fail_costs_nothing(source: str, declared: str) -> None:
-    """A column that always fits is cast once, and its key is made of the cast alone."""
+    """A column that always fits is cast once, and its key is the text of the cast alone."""
     value = value_of("a column", source, _type(declared))
-    assert value.sql == value.key == f'cast("a column" as {_type(declared).duckdb})'
+    cast = f'cast("a column" as {_type(declared).duckdb})'
+    assert value == (cast, cast if declared == "STRING" else f"cast({cast} as varchar)")
