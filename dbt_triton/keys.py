@@ -33,11 +33,10 @@ def key_expression(columns: Sequence[str], salt: str | None = None) -> str:
     A key of NULL means that a value is NULL: such a row is not sent.
 
     Args:
-        columns: SQL expressions, cast to the types of INPUT.
+        columns: SQL expressions of VARCHAR, the keys of the values.
         salt: the SQL of a text that the authors of inputs do not know; None where equal keys do no harm.
     """
-    texts = [f"cast({column} as varchar)" for column in columns]
-    joined = texts[0] if len(texts) == 1 else " || ".join(f"strlen({text}) || ':' || {text}" for text in texts)
+    joined = columns[0] if len(columns) == 1 else " || ".join(f"strlen({text}) || ':' || {text}" for text in columns)
     return f"md5_number({joined if salt is None else f'{salt} || {joined}'})"
 
 

@@ -24,6 +24,8 @@ STUB = "stub"
 #: So many unknown keys are told; comparing names costs some time each.
 _MOST_TOLD = 20
 _MOST_COMPARED = 200
+#: Options whose value may be the name of another.
+_NAMING = {"model-name", "cache-scope"}
 # What a stub need not be told.
 _STUB_DEFAULTS = {"endpoint": "http://stub.invalid", "model-name": "stub"}
 MAX_UINT64 = 2**64 - 1
@@ -278,7 +280,7 @@ def _unknown_keys(unknown: Sequence[str], raw: Mapping[str, Any]) -> list[str]:
 
 def _shown(keys: Sequence[str], raw: Mapping[str, Any]) -> list[str]:
     """Return keys for an error, but for those that may be values: a map that has lost a text is shifted."""
-    texts = (value for name, value in raw.items() if name != "model-name" and isinstance(value, str) and len(value) > 1)
+    texts = (value for name, value in raw.items() if name not in _NAMING and isinstance(value, str) and len(value) > 1)
     is_shifted = any(is_like_an_option(text, NAMES) for text in islice(texts, _MOST_COMPARED))
     return [
         key

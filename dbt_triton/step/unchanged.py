@@ -230,5 +230,5 @@ def _salted(column: str, kind: str, salt: str) -> str:
     if element not in _TEXTS:
         return column
     if element == kind:
-        return key_expression([column], salt)
-    return f"[{key_expression(['text'], salt)} for text in {column}]"
+        return key_expression([f"cast({column} as varchar)"], salt)
+    return f"[{key_expression(['text'], salt)} for text in cast({column} as varchar[])]"

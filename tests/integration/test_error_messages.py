@@ -121,6 +121,9 @@ def _stable(result: DbtResult, title: str, project: DbtProject, places: dict[str
         text = text.replace(value, f"<{what}>")
     text = text.replace(str(project.root), "<project>")
     text = re.split(r"\n\s*\n\s*> in macro ", text)[0]  # the same macros each time
+    text = re.sub(
+        r"ml_fingerprint = '[0-9a-f]+'", "ml_fingerprint = '<fingerprint>'", text
+    )  # of the server's address, too
     text = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:<port>", text)
     text = re.sub(r"\[Errno -\d\] [^\n]*", "<what the system says>", text)
     # Closed or reset, as the server and the system please.

@@ -67,7 +67,8 @@ class Setting:
         self.store = PredictionStore('"inputs__ml_predictions"', model, "fingerprint")
         self.values = [f"cast(column_{number} as {column.duckdb_type})" for number, column in enumerate(model.inputs)]
         self.salt = salt_of_session("salt")
-        self.key = key_expression(self.values, self.salt)
+        texts = [value if " as VARCHAR)" in value else f"cast({value} as varchar)" for value in self.values]
+        self.key = key_expression(texts, self.salt)
         self.store.unlock(self.warehouse, "salt")
 
     def pending(self, *, anything_known: bool, count: int = 1) -> pa.Table:
