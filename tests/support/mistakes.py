@@ -153,6 +153,9 @@ CALLED = {
     "batch-size in MAP above the server's": calling("'batch-size', '1000'"),
     "no call": predicting("{{{{ ref('reviews') }}}}"),
     "column that cannot be cast": calling(model="MODEL {{{{ ref('multiplying') }}}}", descriptor="(id, review)"),
+    "MAP column for a STRING": calling(
+        table="TABLE (select map(['text'], [review]) as review from {{{{ ref('reviews') }}}})"
+    ),
     "misspelt output": predicting(CALL, "id, shoutd"),
     "contract that cannot hold": Mistake(
         predicting(CALL, "id, shouted").sql,
