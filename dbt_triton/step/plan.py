@@ -15,6 +15,7 @@ from dbt_triton.ddl.calls import Span
 from dbt_triton.ddl.tokens import Tokens
 from dbt_triton.errors import ConfigurationError, DbtTritonError
 from dbt_triton.inference_model import InferenceModel, model_from_row
+from dbt_triton.inference_model.model import TypedColumn
 from dbt_triton.keys import key_expression, salt_of_session
 from dbt_triton.options import STUB_PREFIX
 from dbt_triton.step.stub import stub_values
@@ -208,10 +209,19 @@ class _Planner:
             said = [("default-value", default)] if default is not None else []
             said += [(f"{STUB_PREFIX}{column.name}", value) for value in stub_values(model, column)]
             for option, value in said:
-                try:
-                    self._warehouse.rows(f"select {literal(value, column.duckdb_type)}")
-                except WarehouseError:
+                if not self._is_exactly(value, column):
                     self.problems.append(f"{where}: {option} {value!r} is no {column.sql_type} ({column.name})")
+
+    def _is_exactly(self, text: str, column: TypedColumn) -> bool:
+        """Tell whether a text is a value of a column's type; DuckDB's cast alone would round it."""
+        exact = value_of("written", "VARCHAR", column.type)
+        fits = f"{exact.sql} is not null" if isinstance(exact, Value) else "false"
+        written = f"(select {literal(text, 'VARCHAR')} as written)"
+        try:
+            rows = self._warehouse.rows(f"select {fits} as fits, {literal(text, column.duckdb_type)} from {written}")
+        except WarehouseError:
+            return False
+        return bool(rows[0]["fits"])
 
     def _store(self, number: int) -> str:
         store = self._args["store"]

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from support.proxy import RecordingProxy
-from support.session import Session
+from support.session import Session, StepError
 from support.triton import Triton
 
 from dbt_triton import ml_predict
@@ -53,7 +53,9 @@ def identity(serve: Callable[[str], str]) -> str:
     return serve("identity_scalar")
 
 
-def _in_python(session: Session, table: Any, model: str, descriptor: str, name: str = "out", **options: Any) -> Any:
+def _in_python(
+    session: Session, table: Any, model: str, descriptor: str | list[str], name: str = "out", **options: Any
+) -> Any:
     """Call the Python door as a dbt Python model does."""
     dbt = SimpleNamespace(this=SimpleNamespace(database=None, schema="main", identifier=name))
     relation = session.connection.query(f"select * from {model}")
@@ -159,3 +161,75 @@ def test_mask_is_never_sent(option: str, session: Session, proxy: RecordingProxy
     with pytest.raises(DbtTritonError, match=rf"{option} of upper is not in the warehouse.*\$\{{NAME\}}"):
         _in_python(session, "select 'x' as text", "upper", "text")
     assert proxy.inferences == []
+
+
+def test_nested_value_for_a_text_is_an_error_of_the_plan(session: Session, triton: Triton, identity: str) -> None:
+    """No row is sent of a STRUCT for STRING through either door, and the message has the expression to write."""
+    session.create_model(
+        "echo", "INPUT (in_string STRING) OUTPUT (out_string STRING)", {"endpoint": triton.url, "model-name": identity}
+    )
+    session.sql("create table given as select {'name': 'Ann'} as person")
+    said = r"the column person is STRUCT\(.*\), of which no value is a VARCHAR; write .*to_json\(person\)"
+    with pytest.raises(StepError, match=said):
+        session.build("out", "select * from ML_PREDICT(TABLE given, MODEL echo, DESCRIPTOR(person))", ["echo"])
+    with pytest.raises(DbtTritonError, match=said):
+        _in_python(session, "from given", "echo", "person")
+
+
+@pytest.mark.parametrize("door", ["SQL", "Python"])
+def test_settings_of_arrow_change_no_prediction(
+    door: str, session: Session, triton: Triton, serve: Callable[[str], str]
+) -> None:
+    """Arrays, texts and bytes of unequal lengths come back as they are under every setting of Arrow at once."""
+    session.create_model(
+        "echo",
+        "INPUT (in_fp32 FLOAT[], in_string STRING[], in_bool BOOLEAN[]) "
+        "OUTPUT (out_fp32 FLOAT[], out_string BYTES[], out_bool BOOLEAN[])",
+        {"endpoint": triton.url, "model-name": serve("identity_vector")},
+    )
+    others = {"true": "false", "false": "true", "1.0": "1.5"}
+    for name, value in session.sql("select name, value from duckdb_settings() where name like '%arrow%'"):
+        session.sql(f"set {name} = '{others[value]}'")
+    session.sql(
+        "create table given as select i, [i, 5, i * 7][: 1 + i % 3]::float[] as x, "
+        "[repeat('é', i % 9)]::varchar[] as t, [i % 3 = 0, true] as b from range(300) t(i)"
+    )
+    if door == "SQL":
+        call = "ML_PREDICT(TABLE given, MODEL echo, DESCRIPTOR(x, t, b))"
+        session.build("out", f"select * from {call}", ["echo"])
+    else:
+        _in_python(session, "from given", "echo", ["x", "t", "b"]).create("out")
+    wrong = "out_fp32 <> x or out_string <> [encode(t[1])] or out_bool <> b or out_fp32 is null"
+    assert session.sql(f"from out where {wrong}") == []
+    assert session.sql("select count(*) from out") == [(300,)]
+
+
+def test_persistent_cache_outlives_another_time_zone(session: Session, proxy: RecordingProxy, identity: str) -> None:
+    """A moment is the same input in every time zone: nothing is sent again."""
+    session.create_model(
+        "echo",
+        "INPUT (in_int64 TIMESTAMPTZ, in_string STRING) OUTPUT (out_int64 TIMESTAMPTZ, out_string STRING)",
+        {"endpoint": proxy.url, "model-name": identity, "cache": "persistent"},
+    )
+    session.sql(
+        "create table given as select timestamptz '2026-10-25 00:00:00+00' + to_hours(i) as x from range(50) t(i)"
+    )
+    select = "select * from ML_PREDICT(TABLE (select *, 'a' as t from given), MODEL echo, DESCRIPTOR(x, t))"
+    session.sql("set timezone = 'UTC'")
+    session.build("out", select, ["echo"])
+    proxy.clear()
+    session.sql("set timezone = 'America/New_York'")
+    session.build("out", select, ["echo"])
+    assert proxy.inferences == []
+    assert session.sql("from out where x <> out_int64 or out_int64 is null") == []
+
+
+def test_default_value_is_not_rounded(session: Session, triton: Triton, identity: str) -> None:
+    """A default-value that its OUTPUT column does not have is told by the plan."""
+    session.create_model(
+        "echo",
+        "INPUT (in_int32 INT) OUTPUT (out_int32 INT)",
+        {"endpoint": triton.url, "model-name": identity, "on-error": "null", "default-value": "2.5"},
+    )
+    with pytest.raises(StepError, match=r"default-value '2.5' is no INT \(out_int32\)"):
+        session.build("out", "select * from ML_PREDICT(TABLE (select 1 as x), MODEL echo, DESCRIPTOR(x))", ["echo"])

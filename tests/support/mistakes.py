@@ -175,6 +175,9 @@ CALLED = {
         model="MODEL {{{{ ref('multiplying') }}}}",
         descriptor="(id, review)",
     ),
+    "MAP column for a STRING": calling(
+        table="TABLE (select map(['text'], [review]) as review from {{{{ ref('reviews') }}}})"
+    ),
     "misspelt output": predicting(CALL, "id, shoutd"),
     "contract that cannot hold": Mistake(
         predicting(CALL, "id, shouted").sql,
