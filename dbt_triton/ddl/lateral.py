@@ -24,6 +24,9 @@ _ENDS = {
     *("SELECT", "SAMPLE"),
 }
 _MODIFIERS = {"CROSS", "NATURAL", "POSITIONAL", "ASOF", "LEFT", "RIGHT", "FULL", "INNER", "OUTER", "SEMI", "ANTI"}
+#: With one of these a query can be related to what stands beside it.
+_CONDITIONS = {"WHERE", "ON", "USING", "NATURAL", "HAVING", "QUALIFY"}
+_LATERAL_AND_PARENTHESIS = 2
 #: What a relation's name follows.
 _READING = {"FROM", "JOIN", "TABLE"}
 _ALWAYS = {("TRUE",), ("(", "TRUE", ")"), ("1", "=", "1"), ("(", "1", "=", "1", ")")}
@@ -50,7 +53,10 @@ def beside_itself(tokens: Sequence[Token], first: int, last: int, reads_of: Call
         reads_of: returns what a name stands for, where it is that of a CTE.
     """
     if not (_word(tokens[first]) == "LATERAL" or (first and _word(tokens[first - 1]) == "LATERAL")):
-        return None
+        query = _lateral_query(tokens, first, last)
+        if query is None:
+            return None
+        first, last = query
     begin, end = _clause(tokens, first, last)
     items = _items(tokens, begin, end, first)
     for item in items:
@@ -63,6 +69,19 @@ def beside_itself(tokens: Sequence[Token], first: int, last: int, reads_of: Call
                 if any(_same(name, read) for read in other.names):
                     return name
     return None
+
+
+def _lateral_query(tokens: Sequence[Token], first: int, last: int) -> tuple[int, int] | None:
+    """Return the parentheses of LATERAL (select … from the call) around a call, if nothing in them is a condition."""
+    begin, end = _clause(tokens, first, last)
+    while begin > 0 and tokens[begin - 1].token_type not in _OPENING:
+        begin -= 1
+    while end < len(tokens) and tokens[end].token_type not in _CLOSING:
+        end += 1
+    if begin < _LATERAL_AND_PARENTHESIS or end == len(tokens) or _word(tokens[begin - 2]) != "LATERAL":
+        return None
+    around = [*tokens[begin:first], *tokens[last + 1 : end]]
+    return None if any(_word(token) in _CONDITIONS for token in around) else (begin - 1, end)
 
 
 def reads(tokens: Sequence[Token]) -> set[Name]:

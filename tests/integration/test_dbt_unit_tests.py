@@ -27,11 +27,13 @@ MOODS: list[dict[str, Any]] = [{"id": 1, "feeling": "glad"}, {"id": 2, "feeling"
 VERBATIM = """
     {{ config(materialized='ml_predict') }}
     -- ML_PREDICT(in a comment)
+    /* it's /* ML_PREDICT( */ a comment */
     with imported as (select * from {{ ref('reviews') }})
     select id, mood as feeling, 'ML_PREDICT(in a text)' as said
     from LATERAL TABLE(
         ML_PREDICT(TABLE imported, MODEL {{ ref('mood') }}, DESCRIPTOR(review), MAP['batch-size', '2'])
-    );
+    )
+    where E'it\\'s ML_PREDICT(' = $q$it's ML_PREDICT($q$;
 """
 NESTED = """
     {{ config(materialized='ml_predict') }}
