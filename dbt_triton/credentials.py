@@ -71,7 +71,7 @@ def request_headers(options: Options, subject: str) -> dict[str, str]:
         if MASK in expanded:
             problems.append(
                 f"{key} holds {MASK}, which stands for a literal value that is not kept in the warehouse and cannot be "
-                "found from here; write ${NAME} in the inference model, which is read from the environment"
+                "found from here; write ${NAME}, which is read from the environment, in the inference model"
             )
         return expanded
 

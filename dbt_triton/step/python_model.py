@@ -13,7 +13,6 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dbt_triton.credentials import MASK, is_masked
 from dbt_triton.errors import ConfigurationError, DbtTritonError
 from dbt_triton.flink_options import reasons_not_needed
 from dbt_triton.inference_model import InferenceModel, model_from_row
@@ -66,7 +65,6 @@ def ml_predict(  # noqa: PLR0913 - dbt's two, and the four arguments of ML_PREDI
             warehouse.execute(f"create temp table {made} as select {values}")
             call = f"ML_PREDICT(TABLE {given}, MODEL {made}, DESCRIPTOR({', '.join(chosen)}))"
             plan = make_plan(_arguments(dbt, f"select * from {call}", config or {}), warehouse)
-            _refuse_masks(plan.calls[0].model)
             result = run_plan(plan, warehouse, name=str(dbt.this.identifier))
             warehouse.execute(f"create temp table {mark}_predicted as {result['build_sql']}")
             for statement in result["clean_up"]:
@@ -127,22 +125,6 @@ def _descriptor(descriptor: str | Sequence[str], columns: Sequence[str], model: 
     if problems:
         raise ConfigurationError(problems, f'ml_predict with inference model "{model.name}"')
     return [quote(name) for name in chosen]
-
-
-def _refuse_masks(model: InferenceModel) -> None:
-    """Refuse a literal secret: the warehouse has a mask in its place, and a Python model no way to dbt's graph.
-
-    Raises:
-        DbtTritonError: the options hold a mask.
-    """
-    raw = model.raw_options
-    if model.is_stub or not is_masked(raw):
-        return
-    option = "auth-token" if raw.get("auth-token") == MASK else "custom-headers"
-    raise DbtTritonError(
-        f"the literal {option} of {model.name} is not in the warehouse, and a Python model has no other way to it: "
-        "write ${NAME}, which is read from the environment"
-    )
 
 
 def _store(dbt: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
