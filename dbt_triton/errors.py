@@ -107,3 +107,7 @@ class AnswerError(InferenceError):
 
     def __init__(self, message: str, *, status: int | None = 200, attempts: int = 1) -> None:
         super().__init__(message, reason=Reason.WRONG_ANSWER, status=status, attempts=attempts)
+
+
+class AnswerTooLongError(AnswerError):
+    """An answer that is longer than ``max-response-bytes``, which a request of fewer rows may not be."""

@@ -27,6 +27,7 @@ from dbt_triton.client.retries import (
     Retries,
     RetryableError,
     failure_of,
+    is_not_executed,
     is_retryable,
     is_retryable_error,
     reason_of,
@@ -35,7 +36,7 @@ from dbt_triton.client.retries import (
 )
 from dbt_triton.client.served import ServedModel
 from dbt_triton.client.transport import HttpxTransportAdapter, Transport, connect_seconds, open_transport
-from dbt_triton.errors import AnswerError, InferenceError, Reason
+from dbt_triton.errors import AnswerError, AnswerTooLongError, InferenceError, Reason
 from dbt_triton.foreign_text import remember_secrets, shown
 from dbt_triton.options import Options
 
@@ -248,7 +249,8 @@ class TritonClient:
             reply = await self._transport.post(self._infer_url, headers, body)
         except ResponseTooLargeError as error:
             text = f"the answer is too long: {error}; 'max-response-bytes' sets how long it may be"
-            raise AnswerError(text, attempts=number) from error
+            logger.debug("POST %s attempt %d: %s", self._infer_url, number, text)
+            raise AnswerTooLongError(text, attempts=number) from error
         except httpx.RequestError as error:
             # Not "from error": a traceback would show its words as they are.
             raise self._no_answer(error, number) from None
@@ -282,10 +284,15 @@ class TritonClient:
         return InferenceError(text, reason=reason, attempts=number)
 
     def _failed_answer(self, reply: Reply, number: int) -> RetryableError | InferenceError:
-        words = server_words(bytes(reply.content), cut=reply.cut)
+        content = bytes(reply.content)
+        words = server_words(content, cut=reply.cut)
         if reply.status in OVERLOAD_STATUSES:
             self.on_overload()
-        if is_retryable(reply.status, words, executed_is_final=self._executed_is_final):
+        if (
+            is_not_executed(reply.status, words, content)
+            if self._executed_is_final
+            else is_retryable(reply.status, words)
+        ):
             failure = failure_of(reply, words)
             self._pause(failure.retry_after)
             return failure
@@ -315,7 +322,7 @@ class TritonClient:
                 raise RetryableError(text, Reason.UNAVAILABLE) from None
             logger.debug("GET %s attempt %d: status %d", url, number, reply.status)
             words = "" if reply.status == _OK else server_words(bytes(reply.content), cut=reply.cut)
-            if is_retryable(reply.status, words, executed_is_final=False):
+            if is_retryable(reply.status, words):
                 raise RetryableError(shown_words(words), Reason.UNAVAILABLE, status=reply.status)
             return reply
 

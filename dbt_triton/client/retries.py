@@ -37,7 +37,8 @@ _MODEL_ERROR = 500
 #: Python model's process has died, while /ready goes on saying yes.
 _NO_VERSION_YET = "has no available versions"
 _DEAD_MODEL = "is not healthy"
-#: The server did not run the model: the same row is not computed twice, which matters to a stateful model.
+#: Where Triton itself says so, it did not run the model: the same row is not computed twice, which matters to a
+#: stateful one. A gateway says the same of a request that it has passed on already (envoy's 503 UC).
 NOT_EXECUTED_STATUSES = frozenset({429, 503})
 #: The server has more to do than it can: fewer requests should be in flight.
 OVERLOAD_STATUSES = frozenset({429, 502, 503, 504})
@@ -93,17 +94,27 @@ def retry_after_seconds(value: str | None) -> float | None:
     return min(max(0.0, seconds), RETRY_AFTER_MAX_SECONDS)
 
 
-def is_retryable(status: int, words: str, *, executed_is_final: bool) -> bool:
+def is_retryable(status: int, words: str) -> bool:
     """Tell whether an answer is worth another attempt.
 
     Args:
         status: the HTTP status.
         words: what the server said.
-        executed_is_final: the server must not run the request twice (a step of a sequence).
     """
-    if status == httpx.codes.NOT_FOUND and _NO_VERSION_YET in words:
-        return True
-    return status in (NOT_EXECUTED_STATUSES if executed_is_final else RETRIED_STATUSES)
+    return status in RETRIED_STATUSES or (status == httpx.codes.NOT_FOUND and _NO_VERSION_YET in words)
+
+
+def is_not_executed(status: int, words: str, content: bytes) -> bool:
+    """Tell whether the server surely did not run the request (a step of a sequence, which it must not run twice).
+
+    Args:
+        status: the HTTP status.
+        words: what the server said.
+        content: the body, which is ``{"error": …}`` where Triton itself has written it.
+    """
+    if status == httpx.codes.NOT_FOUND:
+        return _NO_VERSION_YET in words
+    return status in NOT_EXECUTED_STATUSES and content.lstrip().startswith(b'{"error"')
 
 
 def reason_of(status: int, words: str) -> Reason:

@@ -28,7 +28,7 @@ from dbt_triton.engine.handover import HandOver
 from dbt_triton.engine.outcomes import FailedRows, RunError, Sink, is_about_rows
 from dbt_triton.engine.source import Request, SequenceMarker, Source, exact_batches, taken
 from dbt_triton.engine.stats import Progress, RunStats
-from dbt_triton.errors import AnswerError, DbtTritonError, InferenceError, Reason
+from dbt_triton.errors import AnswerError, AnswerTooLongError, DbtTritonError, InferenceError, Reason
 from dbt_triton.tensors import Answer, AnswerReader, RequestFormat
 
 logger = logging.getLogger("dbt_triton.engine")
@@ -36,6 +36,8 @@ logger = logging.getLogger("dbt_triton.engine")
 #: With so many requests that failed perhaps for the sake of others, these are isolated before any more are sent.
 MANY_SUSPECTS = 256
 _WATCH_SECONDS = 0.5
+#: HTTP's Content Too Large.
+_TOO_LARGE = 413
 
 
 class Engine:
@@ -48,6 +50,7 @@ class Engine:
         key_columns: how many columns of a record batch are its key.
         sink: takes predictions and failed rows.
         shared_batches: whether the server may run several requests at once as one batch.
+        version: of the model, by which every answer must be; None where the server does not say.
         progress: is told about twice a second how far the run is.
         check_interrupt: is called about twice a second when the input is read; what it raises ends the run at once.
     """
@@ -61,6 +64,7 @@ class Engine:
         key_columns: int,
         sink: Sink,
         shared_batches: bool = True,
+        version: str | None = None,
         progress: Callable[[Progress], None] | None = None,
         check_interrupt: Callable[[], None] | None = None,
     ) -> None:
@@ -71,6 +75,9 @@ class Engine:
         self._batch_size = batch_size
         self._key_columns = key_columns
         self._shared_batches = shared_batches
+        self._version = version
+        #: Fewer than the batch size once the server, or the bound of an answer, has turned out not to bear it.
+        self._most_rows = batch_size
         self._progress = progress
         self._check_interrupt = check_interrupt
         self._interrupt: DbtTritonError | None = None
@@ -191,6 +198,8 @@ class Engine:
 
     async def _deliver(self, request: Request, *, alone: bool = False) -> list[Request]:
         """Send a request, if need be again when the server is back. Returns the requests to send in its place."""
+        if request.rows > self._most_rows:
+            return request.pieces(self._most_rows)
         while True:
             await self._breaker.until_recovered(request)
             try:
@@ -225,9 +234,17 @@ class Engine:
             self._suspects.append(request)
             return []
         if request.rows > 1:
+            if isinstance(error, AnswerTooLongError) or error.status == _TOO_LARGE:
+                self._send_fewer(request.rows // 2, error)
             return request.halves()
         self._results.fail(FailedRows(request.request_keys, error))
         return []
+
+    def _send_fewer(self, rows: int, error: InferenceError) -> None:
+        """Send smaller requests from now on: the others would be split as well, and computed twice."""
+        if rows < self._most_rows:
+            self._most_rows = rows
+            logger.warning("%s. From now on a request has %d row(s); 'batch-size' sets it", error.message, rows)
 
     def _undecodable(self, request: Request, error: AnswerError) -> None:
         self._suspects.extend(self._failed(request, error, alone=True))
@@ -273,7 +290,15 @@ class Engine:
             )
         finally:
             self._in_flight -= 1
-        return self._reader.read(reply.content, reply.header_length, request.rows), len(reply.content)
+        answer = self._reader.read(reply.content, reply.header_length, request.rows)
+        if self._version and answer.model_version and answer.model_version != self._version:
+            raise InferenceError(
+                f"the server answers with version {answer.model_version} of the model, but the run began with version "
+                f"{self._version}, and a table holds the predictions of one. Run again: every row is sent to the "
+                "version that is served then",
+                reason=Reason.REJECTED,
+            )
+        return answer, len(reply.content)
 
     def _requests_of(self, batch: pa.RecordBatch, *, last: bool) -> list[Request]:
         keys, size = batch.columns[: self._key_columns], self._batch_size

@@ -45,6 +45,11 @@ class Request:
         middle = self.start + self.rows // 2
         return [replace(self, end=middle), replace(self, start=middle)]
 
+    def pieces(self, rows: int) -> list[Request]:
+        """Split it into requests of so many rows."""
+        starts = range(self.start, self.end, rows)
+        return [replace(self, start=start, end=min(start + rows, self.end)) for start in starts]
+
 
 class SequenceMarker:
     """Marks the requests of a run as one sequence: start on the first, end on the last.

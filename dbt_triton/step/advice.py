@@ -23,8 +23,10 @@ def with_advice(error: InferenceError, options: Options) -> str:
 
 
 def _advice(error: InferenceError, options: Options) -> str:
+    if error.status == _NOT_FOUND and error.message.endswith(": Not Found"):
+        return "Check endpoint: that path is none of Triton's; write http(s)://host[:port], with or without /v2"
     if error.status is not None:
-        return _advice_on_status(error.status, options)
+        return advice_on_status(error.status, options)
     if any(words in str(error) for words in _NO_TRITON):
         return "Check endpoint: it must be the HTTP port of Triton (8000 by default), with nothing else before it"
     if "did not answer" in str(error):
@@ -33,7 +35,8 @@ def _advice(error: InferenceError, options: Options) -> str:
     return f"Check endpoint, and that the server runs and can be reached from here{tls}{_proxy(options)}"
 
 
-def _advice_on_status(status: int, options: Options) -> str:
+def advice_on_status(status: int, options: Options) -> str:
+    """Return what to do about an answer with an HTTP status."""
     if status in _DENIED:
         return (
             f"Status {status}: the server, or what stands before it, refuses the request. "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from dbt_triton.inference_model import InferenceModel, model_from_row
 from dbt_triton.inference_model.model import TypedColumn
 from dbt_triton.keys import key_expression, salt_of_session
 from dbt_triton.options import STUB_PREFIX
+from dbt_triton.step.sequence_order import read_term, sequence_key
 from dbt_triton.step.stub import stub_values
 from dbt_triton.step.values import Value, value_of
 from dbt_triton.store import ERROR, refusal
@@ -187,8 +187,14 @@ class _Planner:
             and self._warehouse.is_table(call.relation),
             store=store,
             salt_variable=f"dbt_triton_salt_{number}",
-            sequence_by=tuple(self._named("sequence-by", model.options.sequence_by, names, where)),
-            order_by=tuple(self._named("order-by", model.options.order_by, names, where)),
+            sequence_by=tuple(
+                sequence_key(name, types.get(name, ""))
+                for name, _ in self._terms("sequence-by", model.options.sequence_by, names, where)
+            ),
+            order_by=tuple(
+                f"{quote(name)} {direction}"
+                for name, direction in self._terms("order-by", model.options.order_by, names, where)
+            ),
         )
         self.calls.append(planned)
         self.check_forms[call.span] = planned.check_form(source)
@@ -282,15 +288,10 @@ class _Planner:
             )
         return [self._column(column, names, where) for column in call.descriptor]
 
-    def _named(self, option: str, columns: Sequence[str], names: Sequence[str], where: str) -> list[str]:
-        """Return the columns that an option names, as SQL; ``a desc`` keeps its direction."""
-        named = []
-        for column in columns:
-            match = re.fullmatch(r"(.*\S)\s+(asc|desc)", column, flags=re.IGNORECASE)
-            known = column.lower() in map(str.lower, names)
-            name, direction = (match[1], f" {match[2]}") if match and not known else (column, "")
-            named.append(quote(self._column(name.strip('"`'), names, f"{where}, {option}")) + direction)
-        return named
+    def _terms(self, option: str, columns: Sequence[str], names: Sequence[str], where: str) -> list[tuple[str, str]]:
+        """Return the columns that an option names, each with its direction."""
+        terms = [read_term(column, names) for column in columns]
+        return [(self._column(name, names, f"{where}, {option}"), direction) for name, direction in terms]
 
     def _column(self, column: str, names: Sequence[str], where: str) -> str:
         """Return a column of the input as it is written there; one that is not there goes to the problems."""
@@ -298,7 +299,7 @@ class _Planner:
         if column.lower() in by_name:
             return by_name[column.lower()]
         near = difflib.get_close_matches(column.lower(), by_name, n=1, cutoff=0.5)
-        hint = f"; did you mean {by_name[near[0]]}?" if near else ""
+        hint = f"; did you mean {by_name[near[0]]}?" if near else "."
         self.problems.append(f"{where}: the input has no column {column}{hint} It has {', '.join(names)}")
         return column
 

@@ -23,6 +23,7 @@ from dbt_triton.step.preflight import headers_of, preflight
 from dbt_triton.step.progress import reporter
 from dbt_triton.step.report import ended_early, failed_rows
 from dbt_triton.step.rewrite import Source, joined, sampled, stubbed
+from dbt_triton.step.sequence_order import ASCENDING
 from dbt_triton.step.unchanged import Target, built_of, is_note
 from dbt_triton.store import PredictionStore
 from dbt_triton.tensors import RequestFormat
@@ -213,6 +214,7 @@ class _Run:
                     key_columns=KEY_COLUMNS,
                     sink=sink,
                     shared_batches=binding.shared_batches,
+                    version=binding.version,
                     progress=progress,
                     check_interrupt=interrupts.check,
                 )
@@ -271,11 +273,11 @@ def _inputs_queries(
             )
             for part in cut
         ]
-    columns, order = [key_halves(source.key), *planned.values], [quote(str(source.hidden))]
+    columns, order = [key_halves(source.key), *planned.values], [f"{quote(str(source.hidden))} {ASCENDING}"]
     if planned.sequence_by:
-        keys = ", ".join(planned.sequence_by)
-        columns.insert(1, f"dense_rank() over (order by {keys})")
-        order = [*planned.sequence_by, *planned.order_by, *order]
+        keys = [f"{key} {ASCENDING}" for key in planned.sequence_by]
+        columns.insert(1, f"dense_rank() over (order by {', '.join(keys)})")
+        order = [*keys, *planned.order_by, *order]
     selected, ordered = ", ".join(columns), ", ".join(order)
     return [f"select {selected} from {source.relation} where {source.key} is not null order by {ordered}"]
 

@@ -74,7 +74,7 @@ def ml_predict(  # noqa: PLR0913 - dbt's two, and the four arguments of ML_PREDI
                 warehouse.execute(f"drop table if exists {name}")
     logger.info("%s: %s", dbt.this.identifier, json.dumps(result["figures"]))
     number = quote(_number_column(mark))
-    return session.query(f"select * exclude ({number}) from {mark}_predicted order by {number}")
+    return session.query(f"select * exclude ({number}) from {mark}_predicted order by {number} asc")
 
 
 def _arguments(dbt: Any, sql: str, config: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ANN401 - as above

@@ -6,7 +6,9 @@ import re
 from typing import Any
 
 from dbt_triton.engine import RunError
+from dbt_triton.errors import Reason
 from dbt_triton.keys import KEY, key_expression, key_of_halves, salt_of_store
+from dbt_triton.step.advice import advice_on_status
 from dbt_triton.step.plan import PlannedCall, unused_name
 from dbt_triton.step.rewrite import Source
 from dbt_triton.step.shown_values import printable, shown, shown_row
@@ -38,8 +40,11 @@ def ended_early(error: RunError, planned: PlannedCall, source: Source, warehouse
     found = warehouse.rows(f"{source.rows} where {source.key} in ({keys}) limit {_SHOWN_ROWS}")
     rows = "\n".join("    " + shown_row(row) for row in found)
     status = f"status {error.status}" if error.status else "no answer"
+    advice = (
+        f"  {advice_on_status(error.status, options)}\n" if error.status and error.reason == Reason.REJECTED else ""
+    )
     return (
-        f"{_model(planned)}: {status} after {error.attempts} attempt(s): {error.message}\n"
+        f"{_model(planned)}: {status} after {error.attempts} attempt(s): {error.message}\n{advice}"
         f"  It concerns a request of {len(error.keys[0])} row(s), such as:\n{rows}\n  {kept}"
     )
 

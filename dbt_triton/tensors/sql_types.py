@@ -44,6 +44,9 @@ _KINDS = {
     "STRING": "VARCHAR",
     "VARCHAR": "VARCHAR",
     "CHAR": "VARCHAR",
+    "CHARACTER": "VARCHAR",
+    "CHARACTER VARYING": "VARCHAR",
+    "CHAR VARYING": "VARCHAR",
     "TEXT": "VARCHAR",
     "JSON": "JSON",
     "BYTES": "BLOB",
@@ -51,8 +54,10 @@ _KINDS = {
     "BYTEA": "BLOB",
     "BINARY": "BLOB",
     "VARBINARY": "BLOB",
+    "BINARY VARYING": "BLOB",
     "DATE": "DATE",
     "TIME": "TIME",
+    "TIME WITHOUT TIME ZONE": "TIME",
     "TIMESTAMP": "TIMESTAMP",
     "DATETIME": "TIMESTAMP",
     "TIMESTAMP WITHOUT TIME ZONE": "TIMESTAMP",
@@ -85,7 +90,10 @@ _ARROW = {
 }
 # DuckDB has no 16-bit floats: each fits into a FLOAT.
 _DUCKDB = {"FLOAT16": "FLOAT", "BFLOAT16": "FLOAT", "TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE"}
-_WITH_LENGTH = {"VARCHAR", "CHAR", "BINARY", "VARBINARY"}
+_WITH_LENGTH = {
+    *("VARCHAR", "CHAR", "CHARACTER", "CHARACTER VARYING", "CHAR VARYING"),
+    *("BINARY", "VARBINARY", "BINARY VARYING"),
+}
 _MAX_PRECISION = 38
 _MICROSECOND_DIGITS = 6
 _SUFFIX = re.compile(r"^(.*?)\s*(?:\[\s*(\d*)\s*\]|\bARRAY(?:\s*\[\s*(\d*)\s*\])?)$")

@@ -9,10 +9,12 @@ from typing import Any
 
 import httpx
 import pytest
-from support.proxy import Exchange, Message, RecordingProxy
+from support.proxy import Exchange, Message, RecordingProxy, answer_message
 from support.session import Session, StepError
 from support.triton import Triton
 
+#: What a gateway says of a request that it has passed on already, when the connection to the server breaks.
+_STATUSES = (429, 502, 503, 504)
 SCHEMA = "INPUT (amount BIGINT) OUTPUT (total BIGINT)"
 SELECT = "select * from ML_PREDICT(TABLE payments, MODEL totals, DESCRIPTOR(amount)) order by id"
 WRONG = """
@@ -79,9 +81,10 @@ def test_ids_do_not_meet_another_run(session: Session, proxy: RecordingProxy, se
 
 
 class Losing:
-    """Loses the answers to some steps: the server runs them, and the connection breaks."""
+    """Loses the answers to some steps: the server runs them, and something else is answered, or nothing."""
 
-    def __init__(self, upstream: str, every: int) -> None:
+    def __init__(self, upstream: str, every: int, answer: Message | bytes = b"") -> None:
+        self.answer = answer
         self.upstream = upstream
         self.every = every
         self.steps = 0
@@ -89,7 +92,7 @@ class Losing:
         self.lock = threading.Lock()
 
     def __call__(self, exchange: Exchange) -> Message | bytes | None:
-        """Pass every n-th step on, and close the connection in place of an answer."""
+        """Pass every n-th step on, and lose its answer."""
         if not exchange.path.endswith("/infer"):
             return None
         with self.lock:
@@ -99,12 +102,19 @@ class Losing:
             self.lost += 1
         headers = {name: value for name, value in exchange.request.headers if name.lower().startswith("inference-")}
         httpx.post(self.upstream + exchange.path, content=exchange.request.body, headers=headers, trust_env=False)
-        return b""
+        return self.answer
 
 
-def test_lost_answers_count_no_row_twice(session: Session, triton: Triton, serve: Callable[[str], str]) -> None:
-    """A sequence that lost an answer starts again from its first row, so that no amount is added twice."""
-    losing = Losing(triton.url, every=97)
+@pytest.mark.parametrize(
+    "answer",
+    [b"", *(answer_message(status, b"upstream connect error or reset before headers") for status in _STATUSES)],
+    ids=["none", *map(str, _STATUSES)],
+)
+def test_lost_answers_count_no_row_twice(
+    session: Session, triton: Triton, serve: Callable[[str], str], answer: Message | bytes
+) -> None:
+    """A sequence that lost an answer, whatever a gateway says of it, starts again, so that no amount is added twice."""
+    losing = Losing(triton.url, every=97, answer=answer)
     with RecordingProxy(triton.url, losing) as proxy:
         _create(session, proxy.url, serve("running_total_oldest"), max_retries="20", max_concurrent_operations="4")
         session.build("out", SELECT, ["totals"])
@@ -163,3 +173,28 @@ def test_order_may_go_down(session: Session, triton: Triton, serve: Callable[[st
     session.build("out", SELECT, ["totals"])
     down = WRONG.format(table="out").replace("at_second, id", "at_second desc, id")
     assert session.sql(down) == []
+
+
+@pytest.mark.parametrize("setting", ["default_order = 'desc'", "default_null_order = 'nulls_first'"])
+@pytest.mark.parametrize("order_by", ["at_second", "at_second asc nulls last, id", "at_second NULLS LAST"])
+def test_settings_do_not_turn_the_order_round(
+    session: Session, triton: Triton, serve: Callable[[str], str], setting: str, order_by: str
+) -> None:
+    """DuckDB's settings for ORDER BY do not change the order of steps; NULLs are last by themselves."""
+    session.sql("update payments set at_second = null where id % 50 = 7")
+    _create(session, triton.url, serve("running_total"), order_by=order_by)
+    session.sql(f"set {setting}")
+    session.build("out", SELECT, ["totals"])
+    session.sql(f"reset {setting.split(maxsplit=1)[0]}")
+    in_order = "partition by customer order by at_second asc nulls last, id"
+    wrong = f"select id from (select *, sum(amount) over ({in_order}) as expected from out) where at_second is not null"
+    assert session.sql(f"{wrong} and total is distinct from expected") == []
+
+
+def test_keys_that_a_collation_calls_equal(session: Session, triton: Triton, serve: Callable[[str], str]) -> None:
+    """Keys that differ in their bytes are two sequences, whatever the column's collation says."""
+    session.sql("create table mixed (id integer, customer varchar collate nocase, amount bigint, at_second integer)")
+    session.sql("insert into mixed values (1, 'a', 1, 1), (2, 'A', 10, 2), (3, 'a', 100, 3), (4, 'A', 1000, 4)")
+    _create(session, triton.url, serve("running_total"))
+    rows = session.build("out", SELECT.replace("payments", "mixed"), ["totals"])
+    assert sorted((row[0], row[-1]) for row in rows) == [(1, 1), (2, 10), (3, 101), (4, 1010)]

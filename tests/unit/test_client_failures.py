@@ -109,9 +109,11 @@ def test_reasons(status: int, words: str, row_reason: Reason | None) -> None:
 
 def test_steps_of_a_sequence() -> None:
     """A step that the server may have counted is not sent twice; one that it surely refused is."""
-    for answer in (Answer(500), Answer(504), Answer(reset=True)):
+    gateway = b"upstream connect error or disconnect/reset before headers"
+    for answer in (Answer(500), Answer(504), Answer(503, gateway), Answer(429, gateway), Answer(reset=True)):
         assert attempts(answer, OK, sequence_id="s")[0] == 1
-    assert attempts(Answer(503), Answer(429), OK, sequence_id="s") == (3, None)
+    full = b'{"error":"[request id: <id_unknown>] Exceeds maximum queue size"}'
+    assert attempts(Answer(503, full), Answer(429, full), OK, sequence_id="s") == (3, None)
 
 
 def test_timeout() -> None:

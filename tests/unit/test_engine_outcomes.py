@@ -262,3 +262,12 @@ def test_cancellation() -> None:
         return len(model.requests)
 
     assert asyncio.run(cancel()) <= 2
+
+
+def test_size_that_is_too_much_is_learned() -> None:
+    """Where requests of so many rows are too large, later ones have fewer, rather than being split one by one."""
+    model = UpperModel(lambda texts: (413, "too large") if len(texts) > 4 else None)
+    texts = [f"text {number}" for number in range(400)]
+    sink, stats = run(model, texts, batch_size=16, options={"max-concurrent-operations": "1"})
+    assert sink.predictions_by_key == expected(texts)
+    assert stats.requests <= len(texts) / 4 + 6
