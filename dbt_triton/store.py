@@ -37,8 +37,9 @@ _FAILURE_COLUMNS = (
 )
 _ARROW_VIEW = "dbt_triton_chunk"
 _SALT_BYTES = 16
-#: A table is ours if it has these columns.
-_OURS = frozenset({KEY, FINGERPRINT, *(name for name, _ in _FAILURE_COLUMNS)})
+#: A table is ours if these columns are its first and its last ones.
+_FIRST = (KEY, FINGERPRINT)
+_OURS = (*_FIRST, *(name for name, _ in _FAILURE_COLUMNS))
 
 
 def refusal(relation: str, warehouse: DuckDBWarehouse) -> str | None:
@@ -52,14 +53,22 @@ def refusal(relation: str, warehouse: DuckDBWarehouse) -> str | None:
         A sentence, or None where there is no such relation, or one of ours.
     """
     try:
-        names = {name for name, _ in warehouse.describe(f"select * from {relation}")}
+        names = [name for name, _ in warehouse.describe(f"select * from {relation}")]
     except WarehouseError:
         return None
-    if names >= _OURS:
+    lacking = [name for name in _OURS if name not in names]
+    others = [name for name in (*names[: len(_FIRST)], *names[-len(_FAILURE_COLUMNS) :]) if name not in _OURS]
+    if lacking:
+        why = f"it has no {', '.join(lacking)}"
+    elif others:
+        why = f"it has columns of its own ({', '.join(others)})"
+    elif not warehouse.is_base_table(relation):
+        why = "it is a view"
+    else:
         return None
     return (
-        f"predictions are kept in {relation}, but what is there is no prediction store: it has no "
-        f"{', '.join(sorted(_OURS - names))}. Rename it, or give the predicting model another alias"
+        f"predictions are kept in {relation}, but what is there is no prediction store: {why}. Rename it, or give the "
+        "predicting model another alias"
     )
 
 

@@ -140,15 +140,31 @@ class DuckDBWarehouse:
 
         A table of an attached PostgreSQL is not: others write there.
         """
-        conditions = ["database_name", "schema_name", "table_name"][-len(relation) :]
+        conditions, name = ["database_name", "schema_name", "table_name"][-len(relation) :], text_literal(relation[-1])
         clauses = [
             f"lower({column}) = lower({literal(part, 'VARCHAR')})"
             for column, part in zip(conditions, relation, strict=True)
         ]
         if len(relation) < len(("database", "schema", "table")):
             clauses.append("database_name = current_database()")
+        if len(relation) == 1:
+            # DuckDB may mean another one by that name: a table of its search path, or a view of the session.
+            clauses.append("schema_name = current_schema()")
+            clauses.append(f"not exists (from duckdb_views() where temporary and lower(view_name) = lower({name}))")
+            clauses.append(
+                "not exists (from duckdb_tables() as other where other.temporary and "
+                f"lower(other.table_name) = lower({name}))"
+            )
         clauses.append("database_name in (select database_name from duckdb_databases() where type = 'duckdb')")
         return bool(self._fetch(f"select 1 from duckdb_tables() where {' and '.join(clauses)} limit 1"))
+
+    def is_base_table(self, relation: str) -> bool:
+        """Tell whether a quoted relation that is there is a table, and no view: only tables number their rows."""
+        try:
+            self.describe(f"select rowid from {relation}")
+        except WarehouseError:
+            return False
+        return True
 
     def read(self, *queries: str) -> Generator[pa.RecordBatch, None, None]:
         """Stream queries, one after the other, as record batches; close it before the session is used again."""

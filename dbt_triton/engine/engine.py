@@ -283,14 +283,13 @@ class Engine:
     async def _send(self, request: Request, *, alone: bool) -> tuple[Answer, int]:
         """Return the checked answer to a request, and its size in bytes."""
         body, header_length = request.encoded.body(request.start, request.end, request.parameters)
+        request_id = next(self._ids)
         self._in_flight += 1
         try:
-            reply = await self._client.infer(
-                body, header_length, rows=request.rows, alone=alone, request_id=next(self._ids)
-            )
+            reply = await self._client.infer(body, header_length, rows=request.rows, alone=alone, request_id=request_id)
         finally:
             self._in_flight -= 1
-        answer = self._reader.read(reply.content, reply.header_length, request.rows)
+        answer = self._reader.read(reply.content, reply.header_length, request.rows, request_id)
         if self._version and answer.model_version and answer.model_version != self._version:
             raise InferenceError(
                 f"the server answers with version {answer.model_version} of the model, but the run began with version "

@@ -207,12 +207,13 @@ def _as_they_are(columns: Columns, salt: str | None = None) -> list[str]:
 
     Args:
         columns: their names and types.
-        salt: the SQL of a text; with it texts are hashed as keys are, since DuckDB's own hash is easy to meet twice.
+        salt: the SQL of a text; with it every value is hashed with a salt, since DuckDB's own hash is easy to meet
+            twice: that of a number can be turned round.
     """
     values = []
-    for name, kind in columns:
+    for position, (name, kind) in enumerate(columns):
         column = quote(name)
-        values.append(_bytes_of(column, kind) if salt is None else _salted(column, kind, salt))
+        values.append(_bytes_of(column, kind) if salt is None else _salted(column, kind, f"{salt} || '{position}'"))
         if _FLOATS.fullmatch(kind):
             values.append(f"signbit({column})")  # zero has the same hash with either sign
         elif _LEVEL.search(kind):
@@ -227,8 +228,9 @@ def _bytes_of(column: str, kind: str) -> str:
 
 def _salted(column: str, kind: str, salt: str) -> str:
     element = _LEVEL.sub("", kind)
-    if element not in _TEXTS:
-        return column
-    if element == kind:
+    if element != kind:
+        whole = "varchar" if element in _TEXTS else element
+        return f"[{_salted('element', element, salt)} for element in cast({column} as {whole}[])]"
+    if kind in _TEXTS:
         return key_expression([f"cast({column} as varchar)"], salt)
-    return f"[{key_expression(['text'], salt)} for text in cast({column} as varchar[])]"
+    return f"xor(hash({column}), hash({salt}))"

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
-from dbt_triton.errors import AnswerError
+from dbt_triton.errors import AnswerError, InferenceError
 from dbt_triton.foreign_text import NAME_LENGTH, shown, shown_value
 from dbt_triton.tensors.spec import TensorSpec
 
@@ -65,20 +65,24 @@ class AnswerReader:
         self._batched = batched
         self._layouts: dict[tuple[bytes, int, int], _Layout] = {}
 
-    def read(self, content: bytes | memoryview, header_length: int | None, rows: int) -> Answer:
+    def read(
+        self, content: bytes | memoryview, header_length: int | None, rows: int, request_id: int | None = None
+    ) -> Answer:
         """Check one answer.
 
         Args:
             content: the body.
             header_length: ``Inference-Header-Content-Length`` of a binary answer.
             rows: how many rows were sent.
+            request_id: the id of the request. Where it stands as Triton writes it, the client has looked at it already.
 
         Raises:
             AnswerError: the answer is not what was asked for.
+            InferenceError: it is the answer to another request.
         """
-        if header_length is None:
-            return parse_answer(content, None, self._outputs, rows, batched=self._batched)
         view = memoryview(content)
+        if header_length is None:
+            return _parse(view, None, self._outputs, rows, batched=self._batched, request_id=request_id)[0]
         key = (_ID.sub(b"{", bytes(view[:header_length]), count=1), len(view) - header_length, rows)
         layout = self._layouts.get(key)
         if layout is not None:
@@ -86,7 +90,7 @@ class AnswerReader:
                 view[header_length + start : header_length + end] for start, end in layout.places
             ]
             return Answer(rows, payloads, layout.model_version, layout.row_shapes)
-        answer, places = _parse(view, header_length, self._outputs, rows, batched=self._batched)
+        answer, places = _parse(view, header_length, self._outputs, rows, batched=self._batched, request_id=request_id)
         if None not in places and len(self._layouts) < _MAX_LAYOUTS:
             known = [place for place in places if place is not None]
             self._layouts[key] = _Layout(known, answer.model_version, answer.row_shapes)
@@ -124,11 +128,21 @@ def parse_answer(
     return _parse(memoryview(content), header_length, outputs, rows, batched=batched)[0]
 
 
-def _parse(
-    view: memoryview, header_length: int | None, outputs: Sequence[TensorSpec], rows: int, *, batched: bool
+def _parse(  # noqa: PLR0913 - what was asked for, and what came
+    view: memoryview,
+    header_length: int | None,
+    outputs: Sequence[TensorSpec],
+    rows: int,
+    *,
+    batched: bool,
+    request_id: int | None = None,
 ) -> tuple[Answer, list[Place | None]]:
     """Return an answer, and the place of each output's data in the payload, if it is there."""
     header = _header(view if header_length is None else view[:header_length])
+    answered = header.get("id")
+    if request_id is not None and answered is not None and str(answered) != str(request_id):
+        # A gateway may write JSON anew, so that the id does not stand where Triton writes it.
+        raise InferenceError("the server sent the answer to another request")
     payload = view[header_length:] if header_length is not None else view[:0]
     found = _by_name(header, payload)
     payloads: list[Payload] = []

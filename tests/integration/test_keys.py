@@ -17,6 +17,10 @@ ONE, OTHER = (
 )
 _UPPER = "INPUT (name STRING) OUTPUT (label STRING)"
 _STORE = "predicted__ml_predictions"
+_LIKE_A_STORE = (
+    "select 1::uhugeint as ml_key, '' as ml_fingerprint, '' as ml_salt, '' as label, '' as ml_error, '' as ml_reason, "
+    "1 as ml_http_status, 1 as ml_attempts"
+)
 
 
 def _call(table: str, *columns: str) -> str:
@@ -83,6 +87,8 @@ def test_a_key_that_is_not_unique(options: dict[str, str]) -> None:
         "create table {store} as select 1 as id, 'mine' as text",
         "create table {store} as select 1 as ml_key, 'mine' as ml_fingerprint",
         "create view {store} as select 1 as id",
+        f"create table {{store}} as {_LIKE_A_STORE}, 'mine' as mine",
+        f"create view {{store}} as {_LIKE_A_STORE}",
     ],
 )
 @pytest.mark.parametrize("cache", ["run", "persistent", "off"])
@@ -163,3 +169,18 @@ def test_moving_the_server_costs_nothing_for_a_model_scope(options: dict[str, st
             session.create_model("m", _UPPER, options | {"endpoint": endpoint})
             session.build("predicted", _call("texts", "name"), ["m"])
             assert session.figures["rows_predicted"] == sent
+
+
+@pytest.mark.parametrize(
+    "also",
+    ["create schema other; create table other.texts (name varchar)", "create temp view texts as select 'x' as name"],
+)
+def test_a_view_is_read_once(options: dict[str, str], also: str) -> None:
+    """A view whose rows differ each time is read once, also where a table elsewhere has its name."""
+    with Session() as session:
+        session.create_model("m", _UPPER, options)
+        session.sql("create view texts as select 'text ' || (random() * 1e9)::bigint as name from range(50)")
+        session.sql(also)
+        rows = session.build("predicted", _call("texts", "name"), ["m"])
+        assert rows
+        assert all(label == name.upper() for name, label in rows)

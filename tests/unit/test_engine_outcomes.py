@@ -1,4 +1,5 @@
 import asyncio
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -271,3 +272,19 @@ def test_size_that_is_too_much_is_learned() -> None:
     sink, stats = run(model, texts, batch_size=16, options={"max-concurrent-operations": "1"})
     assert sink.predictions_by_key == expected(texts)
     assert stats.requests <= len(texts) / 4 + 6
+
+
+@pytest.mark.parametrize("place", [0, -1])
+def test_answer_to_another_request_is_not_believed(place: int) -> None:
+    """An id that is not the request's own is noticed wherever it stands, and however a gateway has written the JSON."""
+
+    def with_another_id(body: Body, _: list[str]) -> bytes:
+        fields = list(body.items())
+        fields.insert(place % (len(fields) + 1), ("id", "987654321"))
+        return json.dumps(dict(fields), indent=1).encode()
+
+    sink = Kept()
+    options = {"circuit-breaker-timeout": "200ms", "max-retries": "0"}
+    with pytest.raises(RunError, match="sent the answer to another request"):
+        asyncio.run(run_engine(UpperModel(change=with_another_id), batches_of(["a"]), sink, options=options))
+    assert sink.predictions_by_key == {}

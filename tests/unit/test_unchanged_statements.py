@@ -125,10 +125,18 @@ def test_types_that_cannot_be_compared(warehouse: DuckDBWarehouse, kind: str) ->
         _exact(warehouse.describe("from inputs"), "'salt'")
 
 
-@pytest.mark.parametrize("kind", ["VARCHAR", "VARCHAR[]", "VARCHAR[1]", "BLOB", "JSON"])
-def test_checksum_is_salted(warehouse: DuckDBWarehouse, kind: str) -> None:
-    """The checksum of texts and bytes depends on the salt, so their authors cannot make two inputs look the same."""
-    value = "['\"a\"']" if "[" in kind else "'\"a\"'"
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        *((kind, "'\"a\"'") for kind in ("VARCHAR", "BLOB", "JSON")),
+        *((kind, "['a']") for kind in ("VARCHAR[]", "VARCHAR[1]")),
+        *((kind, "1") for kind in ("BIGINT", "UTINYINT", "DECIMAL(9,2)", "DOUBLE", "BOOLEAN")),
+        *((kind, "[1]") for kind in ("BIGINT[]", "INTEGER[1]")),
+        *((kind, "'2026-01-01'") for kind in ("DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")),
+    ],
+)
+def test_checksum_is_salted(warehouse: DuckDBWarehouse, kind: str, value: str) -> None:
+    """The checksum of every value depends on the salt, so its author cannot make two inputs look the same."""
     warehouse.execute(f"create table inputs as select {value}::{kind} as value")
     columns = warehouse.describe("from inputs")
     queries = [f"select {checksum('inputs', _exact(columns, salt))} as checksum" for salt in ("'one'", "'other'")]
