@@ -45,6 +45,10 @@ class Request:
         middle = self.start + self.rows // 2
         return [replace(self, end=middle), replace(self, start=middle)]
 
+    def single_rows(self) -> list[Request]:
+        """Split it into requests of one row."""
+        return [replace(self, start=row, end=row + 1) for row in range(self.start, self.end)]
+
 
 class SequenceMarker:
     """Marks the requests of a run as one sequence: start on the first, end on the last.
