@@ -36,8 +36,9 @@ logger = logging.getLogger("dbt_triton.engine")
 #: With so many requests that failed perhaps for the sake of others, these are isolated before any more are sent.
 MANY_SUSPECTS = 256
 _NOT_THE_BATCH = (
-    "its first axis is not the batch, but seems to count something else, such as detections, so that no row can be told "
-    "its own. Leave 'batch-dim' out, which sends one row a request, and declare the axis as an array, such as FLOAT[7][]"
+    "its first axis is not the batch, but seems to count something else, such as detections, so that no row can be "
+    "told its own. Leave 'batch-dim' out, which sends one row a request, and declare the axis as an array, such as "
+    "FLOAT[7][]"
 )
 _WATCH_SECONDS = 0.5
 
