@@ -31,7 +31,7 @@ _INTEGER_IN_CODE = re.compile(r"0x[0-9a-f]+|0b[01]+", flags=re.IGNORECASE)
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - a TIMESTAMP has no zone
 
 
-def nearest(number: Fraction, kind: str) -> float | object:
+def nearest(number: Fraction, kind: str) -> Any:
     """Return the nearest number of a binary format, ties to even; refused if that is infinity."""
     digits, lowest, highest = FORMATS[kind]
     if number == 0:
@@ -123,6 +123,12 @@ def _number_in_text(text: str, declared: SqlType) -> Any:
         special = declared.kind in FORMATS and text.strip().lower() in {"nan", "inf", "-inf", "infinity", "-infinity"}
         return float(text) if special else REFUSED
     number = Fraction(Decimal(text.strip()))
+    if declared.kind in {"FLOAT16", "BFLOAT16"}:
+        # A text is the nearest DOUBLE first.
+        double = nearest(number, "DOUBLE")
+        if double is REFUSED:
+            return REFUSED
+        number = Fraction(double)
     sent = _number(number, declared)
     return -0.0 if sent == 0 and declared.kind in FORMATS and text.strip().startswith("-") else sent
 

@@ -207,11 +207,9 @@ def _check_keys(rows: Sequence[tuple[str, Any, Any]]) -> None:
     by_key: dict[str, tuple[Any, Any]] = {}
     for key, sent, value in rows:
         other, its_value = by_key.setdefault(key, (sent, value))
-        assert _same(sent, other) if sent is not None else (other is None and value == its_value), (
-            key,
-            value,
-            its_value,
-        )
+        refused = key.startswith("dbt-triton refused")
+        # What the codec alone refuses, such as infinity as a DATE, has the key of the one value that it is.
+        assert repr(value) == repr(its_value) if refused else _same(sent, other), (key, value, its_value)
 
 
 def _check_arrays(connection: duckdb.DuckDBPyConnection, source: str, scalar: Value, declared: SqlType) -> None:
