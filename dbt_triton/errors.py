@@ -58,7 +58,7 @@ class Reason(StrEnum):
     MODEL_ERROR = "model error"
     #: Status 200, and a value in it is not one of its column.
     WRONG_ANSWER = "wrong answer"
-    #: Status 200, and not the tensors that the model declares (names, datatypes, shapes, row counts): no row is to blame.
+    #: Status 200, and not the tensors that are declared: names, datatypes, shapes, row counts. No row is to blame.
     MODEL_FAULT = "model fault"
     #: No answer in time, after every retry.
     TIMEOUT = "timeout"
