@@ -56,10 +56,8 @@ class Reason(StrEnum):
     REFUSED = "refused"
     #: The model raised an exception (500): perhaps for some row of the same dynamic batch.
     MODEL_ERROR = "model error"
-    #: Status 200, and a value in it is not one of its column.
+    #: Status 200, and not what was asked for: the model is to blame, and may be mended under the same version.
     WRONG_ANSWER = "wrong answer"
-    #: Status 200, and not the tensors that are declared: names, datatypes, shapes, row counts. No row is to blame.
-    MODEL_FAULT = "model fault"
     #: No answer in time, after every retry.
     TIMEOUT = "timeout"
     #: The server cannot be reached, sheds load, or has not loaded the model; no row is to blame, and it may pass.
@@ -71,9 +69,9 @@ class Reason(StrEnum):
 
 
 #: A row that failed alone for one of these would fail again: it is not sent again by the next run.
-PERMANENT_REASONS = frozenset({Reason.REFUSED, Reason.MODEL_ERROR, Reason.WRONG_ANSWER})
+PERMANENT_REASONS = frozenset({Reason.REFUSED, Reason.MODEL_ERROR})
 #: A request that failed for one of these is split until only the bad rows are left.
-ROW_REASONS = PERMANENT_REASONS | {Reason.MODEL_FAULT, Reason.TIMEOUT}
+ROW_REASONS = PERMANENT_REASONS | {Reason.WRONG_ANSWER, Reason.TIMEOUT}
 
 
 class InferenceError(DbtTritonError):
@@ -105,19 +103,11 @@ class InferenceError(DbtTritonError):
 
 
 class AnswerError(InferenceError):
-    """An answer with status 200 that is not what was asked for."""
-
-    _reason = Reason.WRONG_ANSWER
+    """An answer with status 200 that is not what was asked for: names, datatypes, shapes or row counts."""
 
     def __init__(self, message: str, *, status: int | None = 200, attempts: int = 1) -> None:
-        super().__init__(message, reason=self._reason, status=status, attempts=attempts)
+        super().__init__(message, reason=Reason.WRONG_ANSWER, status=status, attempts=attempts)
 
 
-class TensorError(AnswerError):
-    """An answer whose tensors are not those that the model declares: names, datatypes, shapes or sizes."""
-
-    _reason = Reason.MODEL_FAULT
-
-
-class RowCountError(TensorError):
+class RowCountError(AnswerError):
     """An answer with more or fewer rows than were sent: which is whose cannot be told by their number."""

@@ -167,7 +167,7 @@ class PredictionStore:
 
     def absolve(self, writer: TableWriter) -> None:
         """Forget rows that failed in the model: a run that ended early may have blamed them for a broken model."""
-        reasons = f"'{Reason.MODEL_ERROR}', '{Reason.WRONG_ANSWER}', '{Reason.MODEL_FAULT}'"
+        reasons = f"'{Reason.MODEL_ERROR}', '{Reason.WRONG_ANSWER}'"
         writer.execute(f"delete from {self.relation} where {self._ours} and ml_reason in ({reasons})")
 
     def disown(self, writer: TableWriter) -> None:

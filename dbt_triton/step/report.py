@@ -74,7 +74,7 @@ def failed_rows(  # noqa: PLR0913 - each is another part of the run
         f"where failed.{ERROR} is not null limit {_SHOWN_ROWS}"
     )
     bear = "a larger 'max-error-ratio'" if planned.model.options.on_error == "null" else "'on-error' = 'null'"
-    at_fault = {str(row.pop(_REASON)) for row in first} == {Reason.MODEL_FAULT.value}
+    at_fault = {str(row.pop(_REASON)) for row in first} == {Reason.WRONG_ANSWER.value}
     said = (_unfit_column(of, first[0], planned, store, warehouse) if count == of else None) or _first_rows(
         count, first
     )

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
-from dbt_triton.errors import AnswerError, RowCountError, TensorError
+from dbt_triton.errors import AnswerError, RowCountError
 from dbt_triton.foreign_text import NAME_LENGTH, shown, shown_value
 from dbt_triton.tensors.spec import TensorSpec
 
@@ -136,7 +136,7 @@ def _parse(
     row_shapes: list[tuple[int, ...]] = []
     for spec in outputs:
         if spec.name not in found:
-            raise TensorError(f"the answer has no output {spec.name}; it has {sorted(found) or 'none'}")
+            raise AnswerError(f"the answer has no output {spec.name}; it has {sorted(found) or 'none'}")
         output, data, place = found[spec.name]
         row_shape = _check(spec, output, rows, batched=batched)
         _check_size(spec, data, rows * math.prod(row_shape))
@@ -233,14 +233,14 @@ def _is_size(value: object) -> bool:
 def _check(spec: TensorSpec, output: dict[str, Any], rows: int, *, batched: bool) -> tuple[int, ...]:
     """Check an output's datatype and shape. Returns the shape of one row."""
     if output.get("datatype") != spec.datatype.name:
-        raise TensorError(
+        raise AnswerError(
             f"output {spec.name} has datatype {_word(output.get('datatype'))}, expected {spec.datatype.name}",
         )
     shape = output.get("shape")
     if not isinstance(shape, list) or not all(map(_is_size, shape)):
-        raise TensorError(f"output {spec.name} has no usable shape: {shown_value(shape)}")
+        raise AnswerError(f"output {spec.name} has no usable shape: {shown_value(shape)}")
     if math.prod(max(size, 1) for size in shape) > _MAX_EMPTY and 0 in shape:
-        raise TensorError(
+        raise AnswerError(
             f"output {spec.name} has no usable shape: {shown_value(shape)}, without data for so many arrays"
         )
     answered = shape[0] if batched and shape else 1
@@ -249,7 +249,7 @@ def _check(spec: TensorSpec, output: dict[str, Any], rows: int, *, batched: bool
     row_shape = shape[1:] if batched else shape
     if not _fits(row_shape, spec):
         one = "" if spec.axes or spec.raw else "one value a row, "
-        raise TensorError(
+        raise AnswerError(
             f"output {spec.name} has the shape {shown_value(shape)}; expected is {one}as {list(spec.row_shape)}"
         )
     return tuple(row_shape)
@@ -271,4 +271,4 @@ def _check_size(spec: TensorSpec, data: memoryview | list[Any], elements: int) -
     else:
         size, expected = len(data), elements * np.dtype(spec.datatype.numpy).itemsize
     if size != expected:
-        raise TensorError(f"output {spec.name} has data of size {size}, but its shape needs {expected}")
+        raise AnswerError(f"output {spec.name} has data of size {size}, but its shape needs {expected}")

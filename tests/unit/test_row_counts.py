@@ -31,7 +31,7 @@ def test_counts_that_agree_by_chance_are_not_believed(found: list[int], batch_si
     for request in model.requests:
         if len(request) > 1 and sum(map(int, request)) != len(request):
             assert all([text] in model.requests for text in request)
-    assert {rows.error.reason for _, rows in sink.failed} <= {Reason.MODEL_FAULT}
+    assert {rows.error.reason for _, rows in sink.failed} <= {Reason.WRONG_ANSWER}
 
 
 def test_no_count_is_believed_with_batch_dim() -> None:
