@@ -56,7 +56,7 @@ class Reason(StrEnum):
     REFUSED = "refused"
     #: The model raised an exception (500): perhaps for some row of the same dynamic batch.
     MODEL_ERROR = "model error"
-    #: Status 200, and not what was asked for.
+    #: Status 200, and not what was asked for: the model is to blame, and may be mended under the same version.
     WRONG_ANSWER = "wrong answer"
     #: No answer in time, after every retry.
     TIMEOUT = "timeout"
@@ -69,9 +69,9 @@ class Reason(StrEnum):
 
 
 #: A row that failed alone for one of these would fail again: it is not sent again by the next run.
-PERMANENT_REASONS = frozenset({Reason.REFUSED, Reason.MODEL_ERROR, Reason.WRONG_ANSWER})
+PERMANENT_REASONS = frozenset({Reason.REFUSED, Reason.MODEL_ERROR})
 #: A request that failed for one of these is split until only the bad rows are left.
-ROW_REASONS = PERMANENT_REASONS | {Reason.TIMEOUT}
+ROW_REASONS = PERMANENT_REASONS | {Reason.WRONG_ANSWER, Reason.TIMEOUT}
 
 
 class InferenceError(DbtTritonError):
@@ -111,3 +111,7 @@ class AnswerError(InferenceError):
 
 class AnswerTooLongError(AnswerError):
     """An answer that is longer than ``max-response-bytes``, which a request of fewer rows may not be."""
+
+
+class RowCountError(AnswerError):
+    """An answer with more or fewer rows than were sent: which is whose cannot be told by their number."""

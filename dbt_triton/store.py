@@ -179,6 +179,10 @@ class PredictionStore:
         reasons = f"'{Reason.MODEL_ERROR}', '{Reason.WRONG_ANSWER}'"
         writer.execute(f"delete from {self.relation} where {self._ours} and ml_reason in ({reasons})")
 
+    def disown(self, writer: TableWriter) -> None:
+        """Forget every prediction of this fingerprint."""
+        writer.execute(f"delete from {self.relation} where {self._ours}")
+
     def clear(self, writer: TableWriter) -> None:
         """Forget every prediction."""
         writer.execute(f"delete from {self.relation}")

@@ -28,13 +28,25 @@ from dbt_triton.engine.handover import HandOver
 from dbt_triton.engine.outcomes import FailedRows, RunError, Sink, is_about_rows
 from dbt_triton.engine.source import Request, SequenceMarker, Source, exact_batches, taken
 from dbt_triton.engine.stats import Progress, RunStats
-from dbt_triton.errors import AnswerError, AnswerTooLongError, DbtTritonError, InferenceError, Reason
+from dbt_triton.errors import (
+    AnswerError,
+    AnswerTooLongError,
+    DbtTritonError,
+    InferenceError,
+    Reason,
+    RowCountError,
+)
 from dbt_triton.tensors import Answer, AnswerReader, RequestFormat
 
 logger = logging.getLogger("dbt_triton.engine")
 
 #: With so many requests that failed perhaps for the sake of others, these are isolated before any more are sent.
 MANY_SUSPECTS = 256
+_NOT_THE_BATCH = (
+    "its first axis is not the batch, but seems to count something else, such as detections, so that no row can be "
+    "told its own. Leave 'batch-dim' out, which sends one row a request, and declare the axis as an array, such as "
+    "FLOAT[7][]"
+)
 _WATCH_SECONDS = 0.5
 #: HTTP's Content Too Large.
 _TOO_LARGE = 413
@@ -223,6 +235,10 @@ class Engine:
         """Decide what becomes of a failed request. Returns the requests to send in its place."""
         suspect = error.reason == Reason.MODEL_ERROR and self._shared_batches and not alone
         fatal: InferenceError | None = error
+        if isinstance(error, RowCountError) and self._client.options.batch_dim:
+            fatal = InferenceError(f"{error.message}: {_NOT_THE_BATCH}", reason=error.reason, status=error.status)
+            self._end(RunError(fatal, request.request_keys, no_answer_counts=True))
+            return []
         if is_about_rows(error) and not self._marker:
             fatal = None if suspect else self._breaker.failure(error)
         if fatal is not None:
@@ -234,6 +250,8 @@ class Engine:
             self._suspects.append(request)
             return []
         if request.rows > 1:
+            if isinstance(error, RowCountError):
+                return request.pieces(1)  # halves might have as many rows as they should by chance, and the wrong ones
             if isinstance(error, AnswerTooLongError) or error.status == _TOO_LARGE:
                 self._send_fewer(request.rows // 2, error)
             return request.halves()

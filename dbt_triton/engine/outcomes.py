@@ -25,11 +25,18 @@ class FailedRows:
 
 
 class RunError(InferenceError):
-    """The run ended early, for no row's fault; with the key columns of the rows that met it."""
+    """The run ended early, for no row's fault.
 
-    def __init__(self, error: InferenceError, keys: list[pa.Array]) -> None:
+    Args:
+        error: what ended it.
+        keys: the key columns of the rows that met it.
+        no_answer_counts: whether what was answered before cannot be believed either.
+    """
+
+    def __init__(self, error: InferenceError, keys: list[pa.Array], *, no_answer_counts: bool = False) -> None:
         super().__init__(error.message, reason=error.reason, status=error.status, attempts=error.attempts)
         self.keys = keys
+        self.no_answer_counts = no_answer_counts
 
 
 class Sink(Protocol):

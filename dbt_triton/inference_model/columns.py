@@ -130,6 +130,13 @@ class Binder:
                 f"{name}: classification needs a fixed number of classes, but {serves}; an empty row ends the server",
             ),
             (
+                sum(size != 1 for size in dims) > 1,
+                (
+                    f"{name}: {serves}: classification ranks all numbers of a row as one list, whatever their axes; "
+                    f"declare the numbers ({example(natural_sql_type(tensor.datatype), dims)}) and rank them in SQL"
+                ),
+            ),
+            (
                 count > math.prod(dims),
                 f"{name}: classification is {count}, but {serves}, which is {math.prod(dims)} class(es)",
             ),

@@ -138,7 +138,10 @@ class _Run:
             try:
                 sent = asyncio.run(self._send(planned, binding, _StoreSink(store, writer), queries, at_most))
             except RunError as error:
-                store.absolve(writer)
+                if error.no_answer_counts:
+                    store.disown(writer)
+                else:
+                    store.absolve(writer)
                 raise DbtTritonError(ended_early(error, planned, source, self._warehouse)) from error
         logger.debug("%s: %s", planned.model.name, sent)
         self.stats += sent

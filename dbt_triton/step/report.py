@@ -15,6 +15,13 @@ from dbt_triton.step.shown_values import printable, shown, shown_row
 from dbt_triton.store import ERROR, PredictionStore
 from dbt_triton.warehouse import DuckDBWarehouse, quote
 
+_MEND_VALUES = (
+    "Mend such values in the TABLE query; they are not sent again as they are, unless 'retry-errors' is 'true'"
+)
+_MEND_MODEL = (
+    "Mend the model, or its config.pbtxt: it answers something else than it declares. The next run sends these rows "
+    "again"
+)
 _SHOWN_ROWS = 3
 _SHOWN_KEY = 200
 #: So many rows that fail alike are a column of another type rather than bad rows.
@@ -22,15 +29,15 @@ _SEVERAL = 2
 #: A row that was not sent, since a value of it is none of the declared type.
 _UNFIT = re.compile(r"not sent: (?P<column>.+): its value is no (?P<type>.+)")
 # No column of a user's is called so.
-_WHY, _STATUS = "dbt_triton_why", "dbt_triton_status"
+_WHY, _STATUS, _REASON = "dbt_triton_why", "dbt_triton_status", "dbt_triton_reason"
 
 
 def ended_early(error: RunError, planned: PlannedCall, source: Source, warehouse: DuckDBWarehouse) -> str:
     """Say why a run ended early, and which rows met it."""
     options = planned.model.options
     kept = (
-        "Nothing is kept, with 'cache' = 'off'"
-        if options.cache == "off"
+        "Nothing is kept"
+        if options.cache == "off" or error.no_answer_counts
         else f"Predictions made so far are kept in {planned.store}; the next run goes on from there"
     )
     if not error.keys:
@@ -64,19 +71,21 @@ def failed_rows(  # noqa: PLR0913 - each is another part of the run
     """
     key = quote(unused_name("input_key", planned.columns))
     first = warehouse.rows(
-        f"select failed.{ERROR} as {_WHY}, failed.ml_http_status as {_STATUS}, input_rows.* exclude ({key}) "
+        f"select failed.{ERROR} as {_WHY}, failed.ml_http_status as {_STATUS}, "
+        f"failed.ml_reason as {_REASON}, input_rows.* exclude ({key}) "
         f"from (select *, {source.key} as {key} from {source.relation}) as input_rows "
         f"join {store.current} as failed on failed.{KEY} = input_rows.{key} "
         f"where failed.{ERROR} is not null limit {_SHOWN_ROWS}"
     )
     bear = "a larger 'max-error-ratio'" if planned.model.options.on_error == "null" else "'on-error' = 'null'"
+    at_fault = {str(row.pop(_REASON)) for row in first} == {Reason.WRONG_ANSWER.value}
     said = (_unfit_column(of, first[0], planned, store, warehouse) if count == of else None) or _first_rows(
         count, first
     )
     return (
         f"{_model(planned)}: {said}"
         f"\n  Every reason: select * from {store.relation} where {ERROR} is not null\n{_every_row(planned, store)}"
-        "  Mend such values in the TABLE query; they are not sent again as they are, unless 'retry-errors' is 'true'. "
+        f"  {_MEND_MODEL if at_fault else _MEND_VALUES}. "
         f"Or {bear} builds the table, with NULL for them and the reason in {ERROR}"
     )
 

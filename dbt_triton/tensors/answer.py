@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
-from dbt_triton.errors import AnswerError, InferenceError
+from dbt_triton.errors import AnswerError, InferenceError, RowCountError
 from dbt_triton.foreign_text import NAME_LENGTH, shown, shown_value
 from dbt_triton.tensors.spec import TensorSpec
 
@@ -259,7 +259,7 @@ def _check(spec: TensorSpec, output: dict[str, Any], rows: int, *, batched: bool
         )
     answered = shape[0] if batched and shape else 1
     if answered != rows:
-        raise AnswerError(f"output {spec.name} has {answered} rows, but {rows} were sent")
+        raise RowCountError(f"output {spec.name} has {answered} rows, but {rows} were sent")
     row_shape = shape[1:] if batched else shape
     if not _fits(row_shape, spec):
         one = "" if spec.axes or spec.raw else "one value a row, "

@@ -153,7 +153,7 @@ def test_wrong_answers_are_never_believed(change: Callable[[Body, list[str]], Bo
     sink, stats = run(UpperModel(change=change), ["x"], batch_size=1)
     assert sink.predictions_by_key == {}
     ((key, failed),) = sink.failed
-    assert (key, failed.error.reason, failed.permanent) == (0, Reason.WRONG_ANSWER, True)
+    assert (key, failed.error.reason, failed.permanent) == (0, Reason.WRONG_ANSWER, False)
     assert failed.error.message
     assert (stats.rows, stats.rows_failed) == (0, 1)
 

@@ -318,6 +318,19 @@ def test_fingerprint_reads_no_environment(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(found) == 1
 
 
+@pytest.mark.parametrize(("dims", "fits"), [((4,), True), ((1, 4), True), ((3, 4), False), ((3, 1, 4), False)])
+def test_classification_ranks_one_axis(dims: tuple[int, ...], fits: bool) -> None:
+    """Triton ranks all numbers of a row together, so an output of several axes is refused with what to declare."""
+    definition = model("INPUT (a STRING) OUTPUT (y INT)", classification="1")
+    server = served(outputs=[tensor("Y", "FP32", (-1, *dims))])
+    if fits:
+        assert bind(definition, server).outputs[0].classes == 1
+    else:
+        (problem,) = problems(definition, server)
+        assert "ranks all numbers of a row as one list" in problem
+        assert "FLOAT[4][3]" in problem
+
+
 def test_definition_problems() -> None:
     """Types, options and tensor names that cannot be used are all said at once, with the model's name."""
     with pytest.raises(ConfigurationError, match='inference model "m"') as caught:
