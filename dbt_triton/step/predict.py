@@ -142,7 +142,8 @@ class _Run:
                     store.disown(writer)
                 else:
                     store.absolve(writer)
-                raise DbtTritonError(ended_early(error, planned, source, self._warehouse)) from error
+                text = ended_early(error, planned, source, self._warehouse, full_refresh=self._full_refresh)
+                raise DbtTritonError(text) from error
         logger.debug("%s: %s", planned.model.name, sent)
         self.stats += sent
         if known:

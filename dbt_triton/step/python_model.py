@@ -40,7 +40,8 @@ def ml_predict(  # noqa: PLR0913 - dbt's two, and the four arguments of ML_PREDI
     Args:
         dbt: the model's first argument.
         session: its second one.
-        table: the input: ``dbt.ref(…)``, a relation made from it, a data frame, an Arrow table, or a SELECT as a text.
+        table: the input: ``dbt.ref(…)``, a relation made from it, a data frame, an Arrow table or a stream of record
+            batches (which is read into memory), or a SELECT as a text.
         model: the inference model: ``dbt.ref(…)``.
         descriptor: the input column, or several, bound to INPUT by position.
         config: options of this call, which win over those of the inference model; keys as in ``WITH (…)``.
@@ -51,6 +52,9 @@ def ml_predict(  # noqa: PLR0913 - dbt's two, and the four arguments of ML_PREDI
     Raises:
         DbtTritonError: as a build of an ml_predict model would say it.
     """
+    if hasattr(table, "read_all"):
+        # A stream of record batches, such as relation.arrow(), is the open result of this very session.
+        table = table.read_all()
     warehouse = DuckDBWarehouse(session)
     mark = f"dbt_triton_{uuid.uuid4().hex[:12]}"
     given, made = f"temp.main.{mark}", f"temp.main.{mark}_model"

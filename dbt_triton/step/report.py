@@ -32,13 +32,16 @@ _UNFIT = re.compile(r"not sent: (?P<column>.+): its value is no (?P<type>.+)")
 _WHY, _STATUS, _REASON = "dbt_triton_why", "dbt_triton_status", "dbt_triton_reason"
 
 
-def ended_early(error: RunError, planned: PlannedCall, source: Source, warehouse: DuckDBWarehouse) -> str:
+def ended_early(
+    error: RunError, planned: PlannedCall, source: Source, warehouse: DuckDBWarehouse, *, full_refresh: bool
+) -> str:
     """Say why a run ended early, and which rows met it."""
     options = planned.model.options
     kept = (
         "Nothing is kept"
         if options.cache == "off" or error.no_answer_counts
         else f"Predictions made so far are kept in {planned.store}; the next run goes on from there"
+        + (", unless it has --full-refresh again, as `dbt retry` of this one has" if full_refresh else "")
     )
     if not error.keys:
         return f"{_model(planned)}: {error.message}\n  {kept}"

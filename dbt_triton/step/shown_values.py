@@ -10,13 +10,16 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any
 
+#: How columns begin that are added to an input.
+_OURS = "dbt_triton_"
 _SHOWN_COLUMNS = 4
 _SHOWN_LENGTH = 60
 
 
 def shown_row(row: Mapping[str, Any]) -> str:
     """Show the first columns of a row, where its key usually is."""
-    return ", ".join(f"{printable(name)} = {shown(value)}" for name, value in islice(row.items(), _SHOWN_COLUMNS))
+    own = ((name, value) for name, value in row.items() if not name.startswith(_OURS))
+    return ", ".join(f"{printable(name)} = {shown(value)}" for name, value in islice(own, _SHOWN_COLUMNS))
 
 
 def shown(value: object) -> str:

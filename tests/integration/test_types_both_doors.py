@@ -148,6 +148,16 @@ def test_order_and_unusual_inputs(session: Session, triton: Triton, serve: Calla
     )
 
 
+def test_stream_of_the_session_is_read_whole(session: Session, triton: Triton, serve: Callable[[str], str]) -> None:
+    """A stream of record batches that the session itself makes, as relation.arrow() is one, gives every row."""
+    model = {"endpoint": triton.url, "model-name": serve("upper")}
+    session.create_model("upper", "INPUT (text STRING) OUTPUT (output STRING)", model)
+    relation = session.connection.sql("select 'text ' || i as text from range(5000) r(i)")
+    make = getattr(relation, "to_arrow_reader", None) or relation.fetch_arrow_reader
+    rows = _in_python(session, make(100), "upper", "text").fetchall()
+    assert sorted(rows) == sorted((f"text {number}", f"TEXT {number}") for number in range(5000))
+
+
 @pytest.mark.parametrize("option", ["auth-token", "custom-headers"])
 def test_mask_is_never_sent(option: str, session: Session, proxy: RecordingProxy, serve: Callable[[str], str]) -> None:
     """A literal secret is not in the warehouse: an error names the way that works, and no row is sent."""
