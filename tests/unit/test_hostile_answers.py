@@ -1,5 +1,6 @@
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from unit.nonsense import SECRET, changed
 from dbt_triton.errors import AnswerError, Reason
 from dbt_triton.foreign_text import remember_secrets
 from dbt_triton.tensors import AnswerReader, decode_outputs
+from dbt_triton.tensors.datatypes import datatype_of_tensor, natural_sql_type
 from dbt_triton.tensors.spec import TensorSpec
 
 OUTPUTS = [spec("upper", "STRING"), spec("length", "INT"), spec("score", "DOUBLE")]
@@ -153,3 +155,34 @@ def test_id_of_thousands_of_digits() -> None:
     model = UpperModel(change=lambda *_: b'{"id":"' + b"9" * 5000 + b'","outputs":[]}')
     asyncio.run(run_engine(model, batches_of(["a"]), kept))
     assert kept.failed_keys == [0]
+
+
+#: Of each kind of datatype: what JSON may hold for it, and what it may not.
+JSON_VALUES: dict[str, tuple[list[object], list[object]]] = {
+    "BOOL": ([True, False], [1, 0, 1.0, "true"]),
+    "INT8": ([-128, 127], [128, -129, 1.0, 1.5, 1e300, True, "1"]),
+    "UINT64": ([0, 2**64 - 1], [-1, 2**64, 1.0, True, "1"]),
+    "INT64": ([-(2**63), 2**63 - 1], [2**63, 1.0, False, "1"]),
+    "FP16": ([0.5, 65504, -65504.0], [65520.0, -65520, 1e300, 2049, True, "1"]),
+    "BF16": ([0.5, 2.0**127, 256], [3.4e38, -1e300, 257, False, "1"]),
+    "FP32": ([0.5, 3.4e38, 2**40, 1e-300], [1e300, -3.5e38, 2**24 + 1, True, "1"]),
+    "FP64": ([1e308, 2**53, 2**60], [2**53 + 1, True, False, "1"]),
+    "BYTES": (["a", ""], [1, 1.5, True]),
+}
+
+
+@pytest.mark.parametrize("name", JSON_VALUES)
+def test_json_values_of_another_datatype(name: str) -> None:
+    """A JSON value that the datatype does not have is a wrong answer, never another value; what it has is taken."""
+    datatype = datatype_of_tensor(name)
+    assert datatype is not None
+    sql = {"BYTES": "STRING", "FP16": "FLOAT", "BF16": "FLOAT"}.get(name, natural_sql_type(name))
+    output = replace(spec("v", sql), datatype=datatype)
+    good, bad = JSON_VALUES[name]
+    for value in good:
+        text = json.dumps({"outputs": [_tensor("V", name, [value] * ROWS)]}).encode()
+        assert _read(text, None, [output])[0] == pytest.approx([value] * ROWS), value
+    for wrong in [*bad, None, [1], {}, [], "x" if name != "BYTES" else 0]:
+        text = json.dumps({"outputs": [_tensor("V", name, [good[0], wrong])]}).encode()
+        with pytest.raises(AnswerError, match="V holds"):
+            _read(text, None, [output])
