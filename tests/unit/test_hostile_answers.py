@@ -1,5 +1,7 @@
 import asyncio
 import json
+import tracemalloc
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -112,9 +114,33 @@ def test_many_objects(item: bytes) -> None:
         _read(text, None, OUTPUTS[:1])
 
 
-def test_many_brackets_in_texts() -> None:
-    """Texts may be full of brackets."""
-    texts = ['[{"a\\\\": [' * 150_000, "[" * 1_000_000]
+@pytest.mark.parametrize("item", [b'"a"', b"1", b"1.5", b"null", b'"\\""', b'"\\\\"', b'","'])
+@pytest.mark.parametrize("nested", [False, True])
+def test_many_values(item: bytes, *, nested: bool) -> None:
+    """JSON of millions of values where two were asked for is refused before it takes thirty times its text."""
+    many = b",".join([item] * 3_000_000)
+    data = b'"a","b"]}],"parameters":{"x":[%b]}}' % many if nested else b"%b]}]}" % many
+    text = b'{"outputs":[{"name":"UPPER","datatype":"BYTES","shape":[2,1],"data":[' + data
+    tracemalloc.start()
+    try:
+        with pytest.raises(AnswerError, match=r"far more values than 2$"):
+            _read(text, None, OUTPUTS[:1])
+        assert tracemalloc.get_traced_memory()[1] < 3 * len(text) + 2**24
+    finally:
+        tracemalloc.stop()
+
+
+def test_many_values_that_were_asked_for() -> None:
+    """As many values as the outputs have are read, however many."""
+    vector = TensorSpec("v", "V", spec("v", "FLOAT").datatype, (600_000, 3), None, (0, 1))
+    output = _tensor("V", "FP32", [0] * 3_600_000) | {"shape": [ROWS, 600_000, 3]}
+    answer = AnswerReader([vector], batched=True).read(json.dumps({"outputs": [output]}).encode(), None, ROWS)
+    assert len(answer.payloads[0]) == 3_600_000
+
+
+def test_many_marks_in_texts() -> None:
+    """Texts may be full of brackets and commas."""
+    texts = ['[{"a\\\\": [,' * 150_000, "[," * 1_500_000 + "\\"]
     text = json.dumps({"outputs": [_tensor("UPPER", "BYTES", texts)]}).encode()
     assert _read(text, None, OUTPUTS[:1]) == [texts]
 
