@@ -1,7 +1,6 @@
 import asyncio
 import json
 import tracemalloc
-import tracemalloc
 from dataclasses import replace
 from typing import Any
 
