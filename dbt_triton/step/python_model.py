@@ -8,21 +8,18 @@ is committed first, and another is begun when the call is done, so that dbt has 
 from __future__ import annotations
 
 import json
-import linecache
 import logging
-import sys
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dbt_triton.credentials import MASK, SECRET_KEYS, mask_text
 from dbt_triton.errors import ConfigurationError, DbtTritonError
 from dbt_triton.flink_options import reasons_not_needed
 from dbt_triton.inference_model import InferenceModel, model_from_row
 from dbt_triton.inference_model.row import COLUMNS
-from dbt_triton.option_values import headers
 from dbt_triton.step.plan import make_plan
 from dbt_triton.step.predict import run_plan
+from dbt_triton.step.python_config import check_config
 from dbt_triton.warehouse import DuckDBWarehouse, literal, quote
 
 logger = logging.getLogger("dbt_triton.step")
@@ -56,7 +53,7 @@ def ml_predict(  # noqa: PLR0913 - dbt's two, and the four arguments of ML_PREDI
         ConfigurationError: ``config`` holds a literal token or header; dbt prints lines of a model that fails.
         DbtTritonError: as a build of an ml_predict model would say it.
     """
-    _refuse_literal_secrets(config or {}, str(dbt.this.identifier))
+    check_config(config, str(dbt.this.identifier))
     warehouse = DuckDBWarehouse(session)
     mark = f"dbt_triton_{uuid.uuid4().hex[:12]}"
     given, made = f"temp.main.{mark}", f"temp.main.{mark}_model"
@@ -81,46 +78,6 @@ def ml_predict(  # noqa: PLR0913 - dbt's two, and the four arguments of ML_PREDI
     logger.info("%s: %s", dbt.this.identifier, json.dumps(result["figures"]))
     number = quote(_number_column(mark))
     return session.query(f"select * exclude ({number}) from {mark}_predicted order by {number} asc")
-
-
-def _refuse_literal_secrets(config: Mapping[str, Any], name: str) -> None:
-    """Refuse literal tokens and headers, without a traceback that shows the line on which one stands.
-
-    Raises:
-        ConfigurationError: naming the options, and none of what is written there.
-    """
-    found = [str(key) for key, value in config.items() if _is_literal_secret(str(key), value)]
-    if found:
-        _hide_sources_of_callers()
-        problems = [f"{key}: write ${{NAME}}, which is read from the environment, in place of a literal" for key in found]
-        raise ConfigurationError(problems, f"config of ml_predict in {name}")
-
-
-def _is_literal_secret(key: str, value: object) -> bool:
-    key = key.strip().lower().replace("_", "-")
-    if key not in SECRET_KEYS or value is None:
-        return False
-    if key == "custom-headers":
-        try:
-            value = headers(value)
-        except ValueError:
-            return True  # what is not read may hold one, and the error that says so would show the line
-    values = value.values() if isinstance(value, Mapping) else [value]
-    return any(mask_text(str(one)) == MASK for one in values)
-
-
-def _hide_sources_of_callers() -> None:
-    """Leave the lines of the model, and of what else it has called us by, out of the tracebacks that are printed.
-
-    A traceback reads its lines from `linecache`, which keeps what it has no time of change for. Code of installed
-    packages, such as dbt, stays as it is.
-    """
-    frame = sys._getframe(1)  # noqa: SLF001 - there is no other way to the callers
-    while frame is not None:
-        file = frame.f_code.co_filename
-        if file != __file__ and "site-packages" not in file:
-            linecache.cache[file] = (0, None, [], file)
-        frame = frame.f_back  # type: ignore[assignment]
 
 
 def _arguments(dbt: Any, sql: str, config: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ANN401 - as above
