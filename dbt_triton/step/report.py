@@ -28,13 +28,8 @@ _WHY, _STATUS = "dbt_triton_why", "dbt_triton_status"
 def ended_early(error: RunError, planned: PlannedCall, source: Source, warehouse: DuckDBWarehouse) -> str:
     """Say why a run ended early, and which rows met it."""
     options = planned.model.options
-    kept = (
-        "Nothing is kept, with 'cache' = 'off'"
-        if options.cache == "off"
-        else f"Predictions made so far are kept in {planned.store}; the next run goes on from there"
-    )
     if not error.keys:
-        return f"{_model(planned)}: {error.message}\n  {kept}"
+        return f"{_model(planned)}: {error.message}\n  {kept(planned)}"
     halves = zip(*(column.to_pylist()[:_SHOWN_ROWS] for column in error.keys), strict=True)
     keys = ", ".join(key_of_halves(str(high), str(low)) for high, low in halves)
     found = warehouse.rows(f"{source.rows} where {source.key} in ({keys}) limit {_SHOWN_ROWS}")
@@ -45,8 +40,17 @@ def ended_early(error: RunError, planned: PlannedCall, source: Source, warehouse
     )
     return (
         f"{_model(planned)}: {status} after {error.attempts} attempt(s): {error.message}\n{advice}"
-        f"  It concerns a request of {len(error.keys[0])} row(s), such as:\n{rows}\n  {kept}"
+        f"  It concerns a request of {len(error.keys[0])} row(s), such as:\n{rows}\n  {kept(planned)}"
     )
+
+
+def kept(planned: PlannedCall) -> str:
+    """Say what a run that ended early leaves for the next one."""
+    if planned.model.options.cache == "off":
+        return "Nothing is kept, with 'cache' = 'off'"
+    if planned.in_order:
+        return "The steps of a sequence belong together: the next run sends all of them again"
+    return f"Predictions made so far are kept in {planned.store}; the next run goes on from there"
 
 
 def failed_rows(  # noqa: PLR0913 - each is another part of the run

@@ -227,7 +227,7 @@ def test_literal_token_is_refused_and_the_way_that_works_is_named(built: Built) 
 
 
 def test_literal_in_config_is_refused_and_not_printed(built: Built) -> None:
-    """dbt prints lines of a model that fails; the one that holds a token is not among them, nor in dbt's log."""
+    """Of the lines that dbt prints of a model that fails, the one that holds a token is none, nor is it in the log."""
     assert "auth-token: write ${NAME}, which is read from the environment" in built.wrong.message("with_literal")
     log = (built.project.root / "logs" / "dbt.log").read_text()
     assert "with_literal" in log
