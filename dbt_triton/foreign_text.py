@@ -4,7 +4,8 @@ Everything that a server, a proxy or a library says goes through here before it 
 The order matters: a text that is cut first may end within a secret, which then is not found any more.
 
 A secret is looked for by its parts (the value, the token behind its scheme, user and password of a Basic credential,
-the values of a list), whatever its case, and also where it is escaped as in a URL, in HTML or in JSON.
+the values of a list), whatever its case, and also where it is escaped as in a URL, in HTML or in JSON, or written in
+other forms of its letters: those that Unicode calls compatible, such as fullwidth ones.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import logging
 import re
 import string
 import threading
+import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
@@ -31,7 +33,8 @@ _READ_LENGTH, _LOST_LENGTH = 16_384, 1024
 _WORD_LENGTH = 8
 #: …and a shorter one than this only behind its scheme: masking every "a" would hide the text, and tell the secret.
 _SHORT_LENGTH = 4
-#: Of so long a secret, a beginning of `_STEM_LENGTH` characters is masked, too: servers shorten what they repeat.
+#: Of so long a secret, a beginning and an end of `_STEM_LENGTH` characters are masked, too: servers shorten what they
+#: repeat.
 _CUT_LENGTH, _STEM_LENGTH = 16, 12
 #: Tokens change in a process that runs for long; the oldest are forgotten.
 _MAX_SECRETS = 1024
@@ -51,6 +54,7 @@ _ESCAPE = re.compile(
     r"|\\u(?P<json>[0-9A-Fa-f]{4})|\\x(?P<hex>[0-9A-Fa-f]{2})|\\(?P<quoted>[\"'\\/])"
     r"|(?P<nothing>\x1b\[[0-9;]*[A-Za-z]|<[^<>]{0,200}>"
     r"|[\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff])"
+    r"|(?P<wide>[^\x00-\x7f])"
 )
 
 
@@ -172,8 +176,9 @@ def _with_masks(text: str, spans: list[Span]) -> str:
 
 
 def _found(pattern: str, text: str) -> list[Span]:
-    """Return where a secret, or a long beginning of one, stands in a text of small letters."""
-    stem = pattern[:_STEM_LENGTH] if len(pattern) >= _CUT_LENGTH else pattern
+    """Return where a secret, or a long beginning or end of one, stands in a text of small letters."""
+    is_long = len(pattern) >= _CUT_LENGTH
+    stem = pattern[:_STEM_LENGTH] if is_long else pattern
     found, start = [], text.find(stem)
     while start >= 0:
         end = start + len(stem)
@@ -182,6 +187,21 @@ def _found(pattern: str, text: str) -> list[Span]:
         if _counts(pattern, text, start, end):
             found.append((start, end))
         start = text.find(stem, end)
+    return found + _ends_found(pattern, text) if is_long else found
+
+
+def _ends_found(pattern: str, text: str) -> list[Span]:
+    """Return where a long end of a secret stands; each character of the text is looked at once."""
+    stem = pattern[-_STEM_LENGTH:]
+    found, read, place = [], 0, text.find(stem)
+    while place >= 0:
+        start, end = place, place + len(stem)
+        while start > read and end - start < len(pattern) and text[start - 1] == pattern[start - end - 1]:
+            start -= 1
+        while text[start].isspace():
+            start += 1  # what is before may be a word of its own, not the scheme
+        found.append((start, end))
+        read, place = end, text.find(stem, end)
     return found
 
 
@@ -195,7 +215,7 @@ def _counts(pattern: str, text: str, start: int, end: int) -> bool:
 
 
 def _plain(text: str) -> str:
-    """Undo escapes, and leave out what is not seen."""
+    """Undo escapes and other forms of letters, and leave out what is not seen."""
     return _ESCAPE.sub(_unescaped, text)
 
 
@@ -221,7 +241,7 @@ def _unescaped(match: re.Match[str]) -> str:
         return chr(int(code, 16))
     if match["html"]:
         return html.unescape(match["html"])
-    return match["quoted"] or ""
+    return unicodedata.normalize("NFKC", match["wide"]) if match["wide"] else match["quoted"] or ""
 
 
 @lru_cache(maxsize=_MAX_SECRETS)

@@ -45,6 +45,8 @@ Milliseconds = Annotated[float, BeforeValidator(read.milliseconds), Field(ge=1, 
 Flag = Annotated[bool, BeforeValidator(read.boolean)]
 Text = Annotated[str, BeforeValidator(read.text_value)]
 Columns = Annotated[tuple[str, ...], BeforeValidator(read.columns)]
+#: A request of more rows would be held in memory as a whole, several times, and no server is known to take it.
+MOST_BATCH_ROWS = 2**20
 AutoOrCount = Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(read.auto_or_integer)]
 
 
@@ -73,7 +75,9 @@ class Options(BaseModel):
     max_retries: Annotated[int, BeforeValidator(read.integer), Field(ge=0, le=100)] = 3
     retry_initial_backoff: Milliseconds = 100
     retry_max_backoff: Milliseconds = 30_000
-    batch_size: AutoOrCount = None
+    batch_size: Annotated[
+        Annotated[int, Field(ge=1, le=MOST_BATCH_ROWS)] | None, BeforeValidator(read.auto_or_integer)
+    ] = None
     priority: Annotated[int, BeforeValidator(read.integer), Field(ge=0, le=255)] | None = None
     sequence_id: Text | None = None
     sequence_start: Flag = False

@@ -328,9 +328,8 @@ class Engine:
         requests: list[Request] = []
         for places, rows_of_one_shape in encoded.groups:
             group_keys = keys if places is None else taken(keys, places)
-            count = len(group_keys[0])
             requests += [
-                Request(rows_of_one_shape, group_keys, start, min(start + size, count))
-                for start in range(0, count, size)
+                Request(rows_of_one_shape, group_keys, start, end)
+                for start, end in rows_of_one_shape.cuts(len(group_keys[0]), size)
             ]
         return self._marker.mark(requests, last=last) if self._marker else requests

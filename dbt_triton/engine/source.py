@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from dbt_triton.options import Options
-from dbt_triton.tensors import EncodedRows
+from dbt_triton.tensors import REQUEST_BYTES, EncodedRows
 
 #: About so many rows, or bytes, are encoded at once.
 _ENCODED_ROWS = 16_384
@@ -160,6 +160,8 @@ class Source:
 def exact_batches(batches: Iterable[pa.RecordBatch], batch_size: int) -> Iterator[pa.RecordBatch]:
     """Cut a stream of record batches into pieces to encode at once, each of whole requests but for the last.
 
+    Rows of which a request would be too large are cut by their bytes: a piece is one request of fewer rows.
+
     Args:
         batches: record batches of any length.
         batch_size: rows a request.
@@ -186,6 +188,7 @@ def taken(keys: list[pa.Array], places: np.ndarray[Any, np.dtype[np.int64]]) -> 
 
 
 def _encoded_rows(batch: pa.RecordBatch, batch_size: int) -> int:
-    """Return how many rows to encode at once: a multiple of the batch size, and not too many bytes."""
+    """Return how many rows to encode at once: whole requests, and not too many bytes, not even of one request."""
     width: int = max(batch.nbytes // max(batch.num_rows, 1), 1)
-    return max(min(_ENCODED_ROWS, _ENCODED_BYTES // width) // batch_size, 1) * batch_size
+    request_rows = min(batch_size, max(REQUEST_BYTES // width, 1))
+    return max(min(_ENCODED_ROWS, _ENCODED_BYTES // width) // request_rows, 1) * request_rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dbt_triton.client.served import ServedModel
@@ -11,12 +12,14 @@ from dbt_triton.errors import ConfigurationError
 from dbt_triton.foreign_text import NAME_LENGTH, shown
 from dbt_triton.inference_model.columns import Binder
 from dbt_triton.inference_model.model import InferenceModel
-from dbt_triton.tensors import TensorSpec
+from dbt_triton.tensors import REQUEST_BYTES, TensorSpec
 
 #: Hexadecimal digits. It tells the few versions of one model apart, and DuckDB keeps texts up to 12 bytes in place.
 FINGERPRINT_LENGTH = 12
 #: Rows a request where batch-size is auto and the server has no limit, since the batch is one of the model's own dims.
 AUTO_BATCH_DIM_ROWS = 64
+#: Whatever a server says, rows of `auto`: more make a request no faster, and would let the server decide on our memory.
+MOST_AUTO_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ def bind(model: InferenceModel, served: ServedModel) -> Binding:
         inputs=inputs,
         outputs=outputs,
         batched=batched,
-        batch_size=1 if options.in_sequence else options.batch_size or _limit(model, served) or AUTO_BATCH_DIM_ROWS,
+        batch_size=1 if options.in_sequence else options.batch_size or _auto_rows(model, served, inputs, outputs),
         binary=binary,
         shared_batches=served.dynamic_batching,
         version=served.version,
@@ -96,6 +99,15 @@ def _limit(model: InferenceModel, served: ServedModel) -> int | None:
     if served.batched:
         return served.max_batch_size
     return None if model.options.batch_dim else 1
+
+
+def _auto_rows(
+    model: InferenceModel, served: ServedModel, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]
+) -> int:
+    """Return the rows of a request where batch-size is auto: as many as the server takes, within bounds."""
+    row_bytes = max(sum(spec.row_bytes for spec in specs) for specs in (inputs, outputs))
+    fitting = max(REQUEST_BYTES // row_bytes, 1) if row_bytes else MOST_AUTO_ROWS
+    return min(_limit(model, served) or AUTO_BATCH_DIM_ROWS, MOST_AUTO_ROWS, fitting)
 
 
 def _model_problems(model: InferenceModel, served: ServedModel) -> list[tuple[bool, str]]:

@@ -132,8 +132,8 @@ def _measure(planned: PlannedCall, binding: Binding, warehouse: DuckDBWarehouse,
         for batch in exact_batches(batches, size):
             for places, rows in form.encode(batch.columns, size, in_order=planned.in_order).groups:
                 count = batch.num_rows if places is None else len(places)
-                for start in range(0, count, size):
-                    body, _ = rows.body(start, min(start + size, count), None)
+                for start, end in rows.cuts(count, size):
+                    body, _ = rows.body(start, end, None)
                     requests += 1
                     sent += len(body) + len(f'"id":"{requests}",')  # which the client puts in
     return requests, sent

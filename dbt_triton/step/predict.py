@@ -21,13 +21,13 @@ from dbt_triton.keys import KEY_COLUMNS, Part, key_halves, parts
 from dbt_triton.step.plan import Plan, PlannedCall, unused_name
 from dbt_triton.step.preflight import headers_of, preflight
 from dbt_triton.step.progress import reporter
-from dbt_triton.step.report import ended_early, failed_rows
+from dbt_triton.step.report import ended_early, failed_rows, kept
 from dbt_triton.step.rewrite import Source, joined, sampled, stubbed
 from dbt_triton.step.sequence_order import ASCENDING
 from dbt_triton.step.unchanged import Target, built_of, is_note
 from dbt_triton.store import PredictionStore
 from dbt_triton.tensors import RequestFormat
-from dbt_triton.warehouse import DuckDBWarehouse, TableWriter, quote
+from dbt_triton.warehouse import DuckDBWarehouse, TableWriter, WarehouseError, quote
 
 logger = logging.getLogger("dbt_triton.step")
 
@@ -50,6 +50,7 @@ def run_plan(
 
     Raises:
         ConfigurationError: a model does not fit what is served; found for all models before a row is sent.
+        WarehouseError: DuckDB refused to read or write on the way; with its words, and what is kept.
         DbtTritonError: the run ended early, or rows failed; what was predicted stays in the store.
     """
     started = time.perf_counter()
@@ -144,6 +145,9 @@ class _Run:
                     store.absolve(writer)
                 text = ended_early(error, planned, source, self._warehouse, full_refresh=self._full_refresh)
                 raise DbtTritonError(text) from error
+            except WarehouseError as error:
+                # Such as a full disk: DuckDB's words say nothing of what is done already.
+                raise WarehouseError(f"{error}\n  {kept(planned, full_refresh=self._full_refresh)}") from error
         logger.debug("%s: %s", planned.model.name, sent)
         self.stats += sent
         if known:

@@ -19,6 +19,7 @@ from dbt_triton.inference_model import InferenceModel, model_from_row
 from dbt_triton.inference_model.row import COLUMNS
 from dbt_triton.step.plan import make_plan
 from dbt_triton.step.predict import run_plan
+from dbt_triton.step.python_config import check_config
 from dbt_triton.warehouse import DuckDBWarehouse, literal, quote
 
 logger = logging.getLogger("dbt_triton.step")
@@ -50,8 +51,10 @@ def ml_predict(  # noqa: PLR0913 - dbt's two, and the four arguments of ML_PREDI
         A DuckDB relation: the columns of the input in order, then the OUTPUT columns, to be returned by the model.
 
     Raises:
+        ConfigurationError: ``config`` holds a literal token or header; dbt prints lines of a model that fails.
         DbtTritonError: as a build of an ml_predict model would say it.
     """
+    check_config(config, str(dbt.this.identifier))
     if hasattr(table, "read_all"):
         # A stream of record batches, such as relation.arrow(), is the open result of this very session.
         table = table.read_all()

@@ -37,14 +37,9 @@ def ended_early(
 ) -> str:
     """Say why a run ended early, and which rows met it."""
     options = planned.model.options
-    kept = (
-        "Nothing is kept"
-        if options.cache == "off" or error.no_answer_counts
-        else f"Predictions made so far are kept in {planned.store}; the next run goes on from there"
-        + (", unless it has --full-refresh again, as `dbt retry` of this one has" if full_refresh else "")
-    )
+    said = "Nothing is kept" if error.no_answer_counts else kept(planned, full_refresh=full_refresh)
     if not error.keys:
-        return f"{_model(planned)}: {error.message}\n  {kept}"
+        return f"{_model(planned)}: {error.message}\n  {said}"
     halves = zip(*(column.to_pylist()[:_SHOWN_ROWS] for column in error.keys), strict=True)
     keys = ", ".join(key_of_halves(str(high), str(low)) for high, low in halves)
     found = warehouse.rows(f"{source.rows} where {source.key} in ({keys}) limit {_SHOWN_ROWS}")
@@ -55,8 +50,18 @@ def ended_early(
     )
     return (
         f"{_model(planned)}: {status} after {error.attempts} attempt(s): {error.message}\n{advice}"
-        f"  It concerns a request of {len(error.keys[0])} row(s), such as:\n{rows}\n  {kept}"
+        f"  It concerns a request of {len(error.keys[0])} row(s), such as:\n{rows}\n  {said}"
     )
+
+
+def kept(planned: PlannedCall, *, full_refresh: bool) -> str:
+    """Say what a run that ended early leaves for the next one."""
+    if planned.model.options.cache == "off":
+        return "Nothing is kept, with 'cache' = 'off'"
+    if planned.in_order:
+        return "The steps of a sequence belong together: the next run sends all of them again"
+    but = ", unless it has --full-refresh again, as `dbt retry` of this one has" if full_refresh else ""
+    return f"Predictions made so far are kept in {planned.store}; the next run goes on from there{but}"
 
 
 def failed_rows(  # noqa: PLR0913 - each is another part of the run

@@ -3,12 +3,13 @@
 from dbt_triton.tensors.answer import Answer, AnswerReader, parse_answer
 from dbt_triton.tensors.datatypes import Datatype, datatype_of_sql, datatype_of_tensor, fits
 from dbt_triton.tensors.decode import decode_outputs
-from dbt_triton.tensors.request import Encoded, EncodedRows, RequestFormat
+from dbt_triton.tensors.request import REQUEST_BYTES, Encoded, EncodedRows, RequestFormat
 from dbt_triton.tensors.rows import Refused
 from dbt_triton.tensors.spec import TensorSpec
 from dbt_triton.tensors.sql_types import SqlType, parse_sql_type
 
 __all__ = [
+    "REQUEST_BYTES",
     "Answer",
     "AnswerReader",
     "Datatype",

@@ -28,9 +28,10 @@ _ID = re.compile(rb'^\{"id":"\d+",')
 _MAX_LAYOUTS = 4096
 #: So many empty arrays an answer may have: data that is there bounds every other shape.
 _MAX_EMPTY = 2**20
-#: Triton sends data as one list an output.
-_MAX_OBJECTS = 2**20
-_JSON_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+#: So many values JSON may have beside those that were asked for.
+_MAX_VALUES = 2**20
+#: So many bytes are looked at at once.
+_COUNTED_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def _parse(  # noqa: PLR0913 - what was asked for, and what came
     request_id: int | None = None,
 ) -> tuple[Answer, list[Place | None]]:
     """Return an answer, and the place of each output's data in the payload, if it is there."""
-    header = _header(view if header_length is None else view[:header_length])
+    header = _header(view if header_length is None else view[:header_length], _most_values(outputs, rows))
     answered = header.get("id")
     if request_id is not None and answered is not None and str(answered) != str(request_id):
         # A gateway may write JSON anew, so that the id does not stand where Triton writes it.
@@ -161,8 +162,15 @@ def _parse(  # noqa: PLR0913 - what was asked for, and what came
     return Answer(rows, payloads, _word(version) if version is not None else None, row_shapes), places
 
 
-def _header(text: memoryview) -> dict[str, Any]:
-    _refuse_many_objects(text)
+def _most_values(outputs: Sequence[TensorSpec], rows: int) -> int | None:
+    """Return how many values of JSON an answer needs at most, about; None where an axis takes any length."""
+    if any(min(spec.row_shape, default=0) < 0 for spec in outputs):
+        return None
+    return rows * sum(math.prod(max(size, 1) for size in spec.row_shape) for spec in outputs)
+
+
+def _header(text: memoryview, expected: int | None) -> dict[str, Any]:
+    _refuse_many_values(text, expected)
     try:
         header = orjson.loads(text)
     except ValueError as error:
@@ -172,18 +180,34 @@ def _header(text: memoryview) -> dict[str, Any]:
     return header
 
 
-def _refuse_many_objects(text: memoryview) -> None:
-    """Refuse JSON of nothing but lists and objects, each of which takes twenty times its text in memory."""
-    if len(text) <= _MAX_OBJECTS:
+def _refuse_many_values(text: memoryview, expected: int | None) -> None:
+    """Refuse JSON of far more values than were asked for: each takes up to thirty times its text in memory."""
+    if len(text) <= _MAX_VALUES:
         return
     content = bytes(text)
-    # Texts may be full of brackets; they are left out only where there are many.
-    if _brackets(content) > _MAX_OBJECTS and _brackets(_JSON_TEXT.sub(b"", content)) > _MAX_OBJECTS:
+    # Lists and objects are never asked for in number: Triton sends data as one list an output.
+    if _has_more(content, b"[{", _MAX_VALUES):
         raise AnswerError("the answer is not an inference answer: it has too many lists and objects")
+    if expected is not None and _has_more(content, b",", expected + _MAX_VALUES):
+        raise AnswerError(f"the answer is not the one to this request: it has far more values than {expected:,}")
 
 
-def _brackets(text: bytes) -> int:
-    return text.count(b"[") + text.count(b"{")
+def _has_more(content: bytes, marks: bytes, most: int) -> bool:
+    """Tell whether JSON has more of these bytes; those in texts are left out only where there are many."""
+    count = sum(content.count(mark) for mark in marks)
+    return count > most and _outside_texts(content, marks) > most
+
+
+def _outside_texts(content: bytes, marks: bytes) -> int:
+    """Count bytes of JSON that are not within a text."""
+    without_escapes = content.replace(b"\\\\", b"").replace(b'\\"', b"")
+    count, is_within = 0, False
+    for start in range(0, len(without_escapes), _COUNTED_BYTES):
+        data = np.frombuffer(without_escapes, np.uint8)[start : start + _COUNTED_BYTES]
+        within = np.logical_xor.accumulate(data == ord('"')) ^ is_within
+        count += int(np.count_nonzero(np.isin(data, np.frombuffer(marks, np.uint8)) & ~within))
+        is_within = bool(within[-1])
+    return count
 
 
 def _likely_cause(text: memoryview) -> str:

@@ -15,7 +15,7 @@ from dbt_triton.tensors.answer import Answer
 from dbt_triton.tensors.arrays import Integers, nest
 from dbt_triton.tensors.bytes_elements import decode_bytes
 from dbt_triton.tensors.classes import decode_classes
-from dbt_triton.tensors.elements import from_tensor
+from dbt_triton.tensors.elements import from_tensor, nearest
 from dbt_triton.tensors.spec import TensorSpec
 
 
@@ -108,6 +108,8 @@ class _Output:
 
     def _of_json(self, data: list[Any]) -> pa.Array:
         name, datatype = self._spec.name, self._spec.datatype
+        if pa.types.is_floating(datatype.arrow):
+            return self._floats_of_json(data)
         if pa.types.is_integer(datatype.arrow) and any(isinstance(value, float) for value in data):
             # Arrow would cut off the fraction without a word.
             raise AnswerError(f"output {name} holds a value that is not {datatype.name}: a fraction")
@@ -119,6 +121,23 @@ class _Output:
         if array.null_count:
             raise AnswerError(f"output {name} holds null")
         return array.cast(pa.large_binary()) if datatype.numpy is None else array
+
+    def _floats_of_json(self, data: list[Any]) -> pa.Array:
+        """Read numbers as a parser of the datatype would; Arrow takes true for 1, and 1e300 as FP32 for infinity."""
+        name, datatype = self._spec.name, self._spec.datatype
+        kinds = set(map(type, data))
+        if type(None) in kinds:
+            raise AnswerError(f"output {name} holds null")
+        if not kinds <= {int, float}:
+            raise AnswerError(f"output {name} holds a value that is not {datatype.name}: one that is no number")
+        numbers = nearest(np.array(data, dtype=np.float64), datatype)
+        if not np.isfinite(numbers).all():
+            raise AnswerError(f"output {name} holds a value that is not {datatype.name}: out of range")
+        if int in kinds and any(
+            type(value) is int and int(number) != value for value, number in zip(data, numbers.tolist(), strict=True)
+        ):
+            raise AnswerError(f"output {name} holds a value that is not {datatype.name}: a whole number of more digits")
+        return pa.array(numbers, type=datatype.arrow)
 
     def _raw_bytes(self, pixels: pa.Array) -> pa.Array:
         """Return each row of a UINT8 output as its bytes."""

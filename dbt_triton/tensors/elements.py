@@ -94,6 +94,19 @@ def _bfloat16_bits(numbers: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray
     return np.where(np.isnan(numbers), quiet_nan, rounded).astype("<u2")
 
 
+def nearest(numbers: np.ndarray[Any, np.dtype[np.float64]], datatype: Datatype) -> np.ndarray[Any, Any]:
+    """Return the number of a floating-point datatype that is nearest to each, infinite where it is out of range."""
+    if datatype.name == "FP64":
+        return numbers
+    with np.errstate(over="ignore"):
+        single = numbers.astype(np.float32)
+    if datatype.name == "FP16":
+        return _float16(single).astype(np.float32)
+    if datatype.name == "BF16":
+        return (_bfloat16_bits(single).astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return single
+
+
 def _is_infinite(halves: np.ndarray[Any, Any]) -> Mask:
     if halves.dtype.kind == "f":
         infinite: Mask = np.isinf(halves)

@@ -6,7 +6,7 @@ A whole record batch is encoded at once into one buffer a column; a request's te
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -21,6 +21,8 @@ from dbt_triton.tensors.spec import TensorSpec
 
 #: What a number takes as JSON at most, about; a text is counted as so many bytes, too.
 _JSON_BYTES = 32
+#: A request of several rows has at most so many bytes of data: a request is held in memory as a whole.
+REQUEST_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,30 @@ class EncodedRows:
     format: RequestFormat
     columns: list[EncodedColumn]
     row_shapes: tuple[Shape, ...]
+
+    def cuts(self, count: int, request_rows: int) -> list[tuple[int, int]]:
+        """Return from which row to which (exclusive) each request goes.
+
+        Args:
+            count: how many rows there are.
+            request_rows: how many rows a request has; it has fewer where they take more than `REQUEST_BYTES`.
+        """
+        whole = [(start, min(start + request_rows, count)) for start in range(0, count, request_rows)]
+        if self._size(0, count) <= REQUEST_BYTES:
+            return whole
+        return [cut for start, end in whole for cut in self._within_bound(start, end)]
+
+    def _within_bound(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Halve a request until its data is within the bound, or one row."""
+        if end - start == 1 or self._size(start, end) <= REQUEST_BYTES:
+            yield start, end
+            return
+        middle = (start + end) // 2
+        yield from self._within_bound(start, middle)
+        yield from self._within_bound(middle, end)
+
+    def _size(self, start: int, end: int) -> int:
+        return sum(len(column.rows(start, end)) for column in self.columns)
 
     def body(self, start: int, end: int, extra: dict[str, Any] | None = None) -> tuple[bytes, int | None]:
         """Return the body for rows ``start`` to ``end`` (exclusive), and the length of its binary header.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,8 @@ from dbt_triton.tensors.encode import EncodedColumn, encode_binary, encode_json
 from dbt_triton.tensors.spec import TensorSpec
 
 Shape = tuple[int, ...]
+#: So many elements rows of several lengths may have when they are padded.
+_PADDED_ELEMENTS = 2**23
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class Rows:
         pad = any(spec.pad is not None and spec.axes for spec in self._specs)
         places: Integers | None
         for places in (
-            groups_to_pad(sizes, request_rows, in_order=in_order)
+            self._cut_by_size(groups_to_pad(sizes, request_rows, in_order=in_order))
             if pad
             else groups_of_one_shape(sizes, in_order=in_order)
         ):
@@ -96,6 +98,15 @@ class Rows:
             else:
                 original = places if self._places is None else self._places[places]
                 yield Group(original, *self._encoded_group(places))
+
+    def _cut_by_size(self, groups: Iterable[Integers]) -> Iterator[Integers]:
+        """Halve groups that would be too large when padded: one long row makes all others of its group as long."""
+        for places in groups:
+            longest = sum(math.prod(int(lengths[places].max()) for lengths in rows.sizes) for rows in self._unnested)
+            if len(places) > 1 and len(places) * longest > _PADDED_ELEMENTS:
+                yield from self._cut_by_size(np.array_split(places, 2))
+            else:
+                yield places
 
     def _encoded_group(self, places: Integers) -> tuple[list[EncodedColumn], tuple[Shape, ...]]:
         columns, shapes = [], []

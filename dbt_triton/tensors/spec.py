@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
+
+import numpy as np
 
 from dbt_triton.tensors.datatypes import Datatype, natural_sql_type
 from dbt_triton.tensors.sql_types import SqlType, parse_sql_type
@@ -50,6 +53,13 @@ class TensorSpec:
         )
         assert not isinstance(parsed, str)  # noqa: S101 - each is in the table
         return parsed
+
+    @property
+    def row_bytes(self) -> int:
+        """What one row takes at least as binary tensor data: texts and open axes count as nothing."""
+        if self.datatype.numpy is None or min(self.row_shape, default=0) < 0:
+            return 0
+        return np.dtype(self.datatype.numpy).itemsize * math.prod(self.row_shape)
 
     @property
     def raw(self) -> bool:

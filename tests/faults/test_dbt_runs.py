@@ -121,6 +121,7 @@ def test_a_disk_that_fills_up_ends_the_run_with_one_message(reviews: DbtPipeline
     assert done.returncode == 1, printed
     assert "Traceback" not in printed, printed
     assert "File too large" in printed
+    assert "Predictions made so far are kept in" in printed
     assert reviews.project.query("select said from classified") == [("the old table",)]
     finish(reviews, server)
 

@@ -96,6 +96,13 @@ LITERAL = """
     def model(dbt, session):
         return dbt_triton.ml_predict(dbt, session, dbt.ref("reviews"), dbt.ref("secret"), "review")
 """
+LITERAL_IN_CONFIG = """
+    import dbt_triton
+
+    def model(dbt, session):
+        return dbt_triton.ml_predict(
+            dbt, session, dbt.ref("reviews"), dbt.ref("upper"), "revue", config={"auth-token": "s3cret-too"})
+"""
 
 
 @dataclass
@@ -150,7 +157,8 @@ def built(triton: Triton, serve: Callable[[str], str], tmp_path_factory: pytest.
     counted = triton.counters(alone) - before
     project.write("models/wrong.py", WRONG)
     project.write("models/with_secret.py", LITERAL)
-    wrong = project.fails("--select", "wrong with_secret")
+    project.write("models/with_literal.py", LITERAL_IN_CONFIG)
+    wrong = project.fails("--select", "wrong with_secret with_literal")
     return Built(project, second, wrong, counted, rows)
 
 
@@ -216,6 +224,14 @@ def test_literal_token_is_refused_and_the_way_that_works_is_named(built: Built) 
     """A literal auth-token is nowhere that a Python model could read it; the message says so, without the token."""
     assert "write ${NAME}, which is read from the environment" in built.wrong.message("with_secret")
     assert "s3cret-token" not in built.wrong.printed
+
+
+def test_literal_in_config_is_refused_and_not_printed(built: Built) -> None:
+    """Of the lines that dbt prints of a model that fails, the one that holds a token is none, nor is it in the log."""
+    assert "auth-token: write ${NAME}, which is read from the environment" in built.wrong.message("with_literal")
+    log = (built.project.root / "logs" / "dbt.log").read_text()
+    assert "with_literal" in log
+    assert "s3cret-too" not in built.wrong.printed + log
 
 
 def test_import_is_light_and_cannot_raise() -> None:

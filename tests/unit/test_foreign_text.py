@@ -1,6 +1,7 @@
 import base64
 import html
 import json
+import time
 import urllib.parse
 from collections.abc import Callable
 
@@ -37,6 +38,10 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
     "wrapped": lambda text: "\n".join(text[start : start + 6] for start in range(0, len(text), 6)),
     "with NULs": "\0".join,
     "in colours": lambda text: text[:3] + "\x1b[31m" + text[3:],
+    "fullwidth": lambda text: "".join("\u3000" if char == " " else chr(ord(char) + 0xFEE0) for char in text),
+    "mathematical": lambda text: "".join(
+        chr(0x1D41A + ord(char) - ord("a")) if "a" <= char <= "z" else char for char in text
+    ),
     "with marks": lambda text: text[:5] + "<b>" + text[5:8] + "</b>" + text[8:],
 }
 
@@ -75,6 +80,35 @@ def test_secret_at_the_cut() -> None:
     for place in range(TEXT_LENGTH - len(PLAIN) - 5, TEXT_LENGTH + 5):
         assert PLAIN[:6] not in shown("." * place + PLAIN)
     assert shown(f"the token {PLAIN[:14]}… is unknown") == f"the token {MASK}… is unknown"
+
+
+@pytest.mark.parametrize("encoding", list(ENCODINGS))
+@pytest.mark.parametrize("scheme", ["", "Bearer "])
+def test_parts_of_a_cut_secret(scheme: str, encoding: str) -> None:
+    """Of a long secret, a long beginning and a long end are masked, in whatever encoding."""
+    remember_secrets([scheme + PLAIN])
+    for length in range(12, len(PLAIN)):
+        for part in (PLAIN[:length], PLAIN[-length:]):
+            encoded = ENCODINGS[encoding](part) if encoding != "base64" else part
+            for words in (shown(f"you sent [{encoded}], sorry"), harmless(f"you sent [{encoded}], sorry")):
+                assert words == f"you sent [{MASK}], sorry"
+
+
+def test_ends_that_overlap() -> None:
+    """A text of many beginnings and ends, one within the other, is masked as a whole, and in little time."""
+    secret = "ab" * 500
+    remember_secrets([secret])
+    assert "abab" not in shown("b" + secret * 16 + "a")
+    remember_secrets(["x" * 1000])
+    started = time.perf_counter()
+    assert set(shown("x" * 16_000)) == {"*"}
+    assert time.perf_counter() - started < 1
+
+
+def test_other_letters_stay() -> None:
+    """Letters that are no form of others, and those around a secret, are shown as they are."""
+    remember_secrets([PLAIN])
+    assert shown(f"Größe ﬁ Ａ漢字 {PLAIN} Ａ ﷺ") == f"Größe ﬁ Ａ漢字 {MASK} Ａ ﷺ"  # noqa: RUF001 - on purpose
 
 
 def test_short_secrets() -> None:

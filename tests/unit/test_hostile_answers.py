@@ -1,5 +1,7 @@
 import asyncio
 import json
+import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ from unit.nonsense import SECRET, changed
 from dbt_triton.errors import AnswerError, Reason
 from dbt_triton.foreign_text import remember_secrets
 from dbt_triton.tensors import AnswerReader, decode_outputs
+from dbt_triton.tensors.datatypes import datatype_of_tensor, natural_sql_type
 from dbt_triton.tensors.spec import TensorSpec
 
 OUTPUTS = [spec("upper", "STRING"), spec("length", "INT"), spec("score", "DOUBLE")]
@@ -110,9 +113,33 @@ def test_many_objects(item: bytes) -> None:
         _read(text, None, OUTPUTS[:1])
 
 
-def test_many_brackets_in_texts() -> None:
-    """Texts may be full of brackets."""
-    texts = ['[{"a\\\\": [' * 150_000, "[" * 1_000_000]
+@pytest.mark.parametrize("item", [b'"a"', b"1", b"1.5", b"null", b'"\\""', b'"\\\\"', b'","'])
+@pytest.mark.parametrize("nested", [False, True])
+def test_many_values(item: bytes, *, nested: bool) -> None:
+    """JSON of millions of values where two were asked for is refused before it takes thirty times its text."""
+    many = b",".join([item] * 3_000_000)
+    data = b'"a","b"]}],"parameters":{"x":[%b]}}' % many if nested else b"%b]}]}" % many
+    text = b'{"outputs":[{"name":"UPPER","datatype":"BYTES","shape":[2,1],"data":[' + data
+    tracemalloc.start()
+    try:
+        with pytest.raises(AnswerError, match=r"far more values than 2$"):
+            _read(text, None, OUTPUTS[:1])
+        assert tracemalloc.get_traced_memory()[1] < 3 * len(text) + 2**24
+    finally:
+        tracemalloc.stop()
+
+
+def test_many_values_that_were_asked_for() -> None:
+    """As many values as the outputs have are read, however many."""
+    vector = TensorSpec("v", "V", spec("v", "FLOAT").datatype, (600_000, 3), None, (0, 1))
+    output = _tensor("V", "FP32", [0] * 3_600_000) | {"shape": [ROWS, 600_000, 3]}
+    answer = AnswerReader([vector], batched=True).read(json.dumps({"outputs": [output]}).encode(), None, ROWS)
+    assert len(answer.payloads[0]) == 3_600_000
+
+
+def test_many_marks_in_texts() -> None:
+    """Texts may be full of brackets and commas."""
+    texts = ['[{"a\\\\": [,' * 150_000, "[," * 1_500_000 + "\\"]
     text = json.dumps({"outputs": [_tensor("UPPER", "BYTES", texts)]}).encode()
     assert _read(text, None, OUTPUTS[:1]) == [texts]
 
@@ -153,3 +180,34 @@ def test_id_of_thousands_of_digits() -> None:
     model = UpperModel(change=lambda *_: b'{"id":"' + b"9" * 5000 + b'","outputs":[]}')
     asyncio.run(run_engine(model, batches_of(["a"]), kept))
     assert kept.failed_keys == [0]
+
+
+#: Of each kind of datatype: what JSON may hold for it, and what it may not.
+JSON_VALUES: dict[str, tuple[list[object], list[object]]] = {
+    "BOOL": ([True, False], [1, 0, 1.0, "true"]),
+    "INT8": ([-128, 127], [128, -129, 1.0, 1.5, 1e300, True, "1"]),
+    "UINT64": ([0, 2**64 - 1], [-1, 2**64, 1.0, True, "1"]),
+    "INT64": ([-(2**63), 2**63 - 1], [2**63, 1.0, False, "1"]),
+    "FP16": ([0.5, 65504, -65504.0], [65520.0, -65520, 1e300, 2049, True, "1"]),
+    "BF16": ([0.5, 2.0**127, 256], [3.4e38, -1e300, 257, False, "1"]),
+    "FP32": ([0.5, 3.4e38, 2**40, 1e-300], [1e300, -3.5e38, 2**24 + 1, True, "1"]),
+    "FP64": ([1e308, 2**53, 2**60], [2**53 + 1, True, False, "1"]),
+    "BYTES": (["a", ""], [1, 1.5, True]),
+}
+
+
+@pytest.mark.parametrize("name", JSON_VALUES)
+def test_json_values_of_another_datatype(name: str) -> None:
+    """A JSON value that the datatype does not have is a wrong answer, never another value; what it has is taken."""
+    datatype = datatype_of_tensor(name)
+    assert datatype is not None
+    sql = {"BYTES": "STRING", "FP16": "FLOAT", "BF16": "FLOAT"}.get(name, natural_sql_type(name))
+    output = replace(spec("v", sql), datatype=datatype)
+    good, bad = JSON_VALUES[name]
+    for value in good:
+        text = json.dumps({"outputs": [_tensor("V", name, [value] * ROWS)]}).encode()
+        assert _read(text, None, [output])[0] == pytest.approx([value] * ROWS), value
+    for wrong in [*bad, None, [1], {}, [], "x" if name != "BYTES" else 0]:
+        text = json.dumps({"outputs": [_tensor("V", name, [good[0], wrong])]}).encode()
+        with pytest.raises(AnswerError, match="V holds"):
+            _read(text, None, [output])

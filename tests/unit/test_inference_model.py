@@ -154,6 +154,19 @@ def test_batch_size(batching: int, option: str, rows: int) -> None:
     assert (binding.batch_size, binding.batched) == (rows, batching > 0)
 
 
+@pytest.mark.parametrize("wide", ["input", "output"])
+@pytest.mark.parametrize(("batching", "values", "rows"), [(2**31 - 1, 1, 4096), (5000, 2**18, 64), (9, 2**30, 1)])
+def test_auto_is_bounded(wide: str, batching: int, values: int, rows: int) -> None:
+    """Whatever the server says, rows of auto and what they take are bounded; a number that is written stays."""
+    vector, one = tensor("V", "FP32", (-1, values)), tensor("W", "FP32", (-1, 1))
+    inputs, outputs = ([vector], [one]) if wide == "input" else ([one], [vector])
+    server = replace(served(inputs, outputs), max_batch_size=batching)
+    many = f"FLOAT[{values}]"
+    schema = "INPUT (a {}) OUTPUT (b {})".format(*((many, "FLOAT") if wide == "input" else ("FLOAT", many)))
+    assert bind(model(schema), server).batch_size == rows
+    assert bind(model(schema, batch_size=str(batching % 2**20)), server).batch_size == batching % 2**20
+
+
 def test_batch_size_without_batching() -> None:
     """A batch-size for a model that does not batch is refused before a row is sent."""
     server = replace(

@@ -145,6 +145,7 @@ def test_values(key: str, written: object, read: object) -> None:
         ("max-retries", "3.5", "max-retries: write a whole number"),
         ("max-retries", True, "max-retries: write a whole number"),
         ("batch-size", "0", "batch-size: write a number greater than or equal to 1"),
+        ("batch-size", "2147483647", "batch-size: write a number less than or equal to 1048576"),
         ("batch-size", "many", "batch-size: write a whole number"),
         ("priority", "256", "priority: write a number less than or equal to 255"),
         ("priority", "-1", "priority: write a number greater than or equal to 0"),

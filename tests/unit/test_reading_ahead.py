@@ -2,15 +2,20 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from unit.kserve import spec
 
 from dbt_triton.engine import source as module
 from dbt_triton.engine.source import Request, Source, exact_batches
+from dbt_triton.tensors import REQUEST_BYTES, RequestFormat, SqlType, parse_sql_type
+from dbt_triton.tensors import request as request_module
+from dbt_triton.tensors import rows as rows_module
 
 
 def batch(texts: list[str]) -> pa.RecordBatch:
@@ -58,6 +63,13 @@ def test_wide_rows_are_cut_as_they_come() -> None:
     first = next(pieces)
     assert (read, first.num_rows) == (1, 128)
     assert first.nbytes <= module._ENCODED_BYTES
+
+
+def sql_type(text: str) -> SqlType:
+    """Read a type."""
+    parsed = parse_sql_type(text)
+    assert not isinstance(parsed, str)
+    return parsed
 
 
 def requests_of(found: pa.RecordBatch, *, last: bool) -> list[Request]:
@@ -133,3 +145,42 @@ def test_close_waits_for_a_read() -> None:
 
     asyncio.run(run())
     assert closed == ["read", "closed"]
+
+
+@pytest.mark.parametrize("sql", ["STRING", "INT", "FLOAT[]"])
+@pytest.mark.parametrize("binary", [False, True])
+@given(widths=st.lists(st.integers(0, 700), min_size=1, max_size=60), request_rows=st.integers(1, 1000))
+def test_requests_are_bounded(sql: str, *, binary: bool, widths: list[int], request_rows: int) -> None:
+    """A request has at most so many rows and so many bytes of data, or one row; no row is lost, twice or moved."""
+    bound = 1000
+    tensor = spec("text", "FLOAT", (-1,)) if sql == "FLOAT[]" else spec("text", sql)
+    values: dict[str, pa.Array] = {
+        "STRING": pa.array(["x" * width for width in widths]),
+        "INT": pa.array(widths, pa.int32()),
+        "FLOAT[]": pa.array([[0.5] * width for width in widths], pa.list_(pa.float32())),
+    }
+    if sql == "FLOAT[]":
+        tensor = replace(tensor, declared=sql_type("FLOAT[]"), axes=(0,), pad="0")
+    form = RequestFormat([tensor], [], binary=binary, batched=True)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(request_module, "REQUEST_BYTES", bound)
+        monkeypatch.setattr(rows_module, "_PADDED_ELEMENTS", bound)
+        sent: list[int] = []
+        for places, rows in form.encode([values[sql]], request_rows).groups:
+            taken_rows = list(range(len(widths))) if places is None else places.tolist()
+            cuts = rows.cuts(len(taken_rows), request_rows)
+            for start, end in cuts:
+                size = sum(len(column.rows(start, end)) for column in rows.columns)
+                assert 0 < end - start <= request_rows
+                assert end - start == 1 or size <= bound
+                sent += taken_rows[start:end]
+    assert sorted(sent) == list(range(len(widths)))
+    assert sent == sorted(sent) or sql == "FLOAT[]"
+
+
+def test_wide_rows_of_one_large_request() -> None:
+    """Rows of which a request would be too large are read and encoded in smaller pieces."""
+    batches = [batch(["x" * 100_000] * 2000)] * 4
+    pieces = list(exact_batches(batches, 2**20))
+    assert sum(piece.num_rows for piece in pieces) == 8000
+    assert max(piece.nbytes for piece in pieces) <= 2 * REQUEST_BYTES
