@@ -197,7 +197,8 @@ class _Planner:
             ),
         )
         self.calls.append(planned)
-        self.check_forms[call.span] = planned.check_form(source)
+        # In its place it sees the CTEs; with them in it, one call behind another would double its text each time.
+        self.check_forms[call.span] = planned.check_form(self._statement.operand_query(call, self.check_forms))
 
     def _values(
         self, chosen: Sequence[str], types: Mapping[str, str], model: InferenceModel, where: str
