@@ -115,7 +115,7 @@ class _Places:
                 conditions.append(end)
             elif depth == 0 and self.words[at] in {"ON", "USING"}:
                 conditions[-1] = min(conditions[-1], at)
-        items = []
+        items: list[_Item] = []
         for start, condition, following in zip(starts, conditions, [*starts[1:], end], strict=True):
             first, stop = (start + 1 if items else start), following
             while stop > first and self.words[stop - 1] in _MODIFIERS:

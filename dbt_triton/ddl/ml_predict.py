@@ -104,8 +104,8 @@ class _Scanner:
         self.calls.append(call)
         if len(self.calls) > MAX_CALLS:
             raise SqlSyntaxError(
-                f"the statement has more than {MAX_CALLS:,} calls of ML_PREDICT; put some of them into a model of their "
-                "own",
+                f"the statement has more than {MAX_CALLS:,} calls of ML_PREDICT; "
+                "put some of them into a model of their own",
                 call.line,
             )
 

@@ -51,6 +51,10 @@ def ml_predict(  # noqa: PLR0913 - dbt's two, and the four arguments of ML_PREDI
     Raises:
         DbtTritonError: as a build of an ml_predict model would say it.
     """
+    if config is not None and not isinstance(config, Mapping):
+        raise ConfigurationError(["it must be a dict of options, such as {'on-error': 'null'}"], "config of ml_predict")
+    if not isinstance(descriptor, str) and not all(isinstance(name, str) for name in _listed(descriptor)):
+        raise ConfigurationError(["it must be the name of a column, or a list of names"], "descriptor of ml_predict")
     warehouse = DuckDBWarehouse(session)
     mark = f"dbt_triton_{uuid.uuid4().hex[:12]}"
     given, made = f"temp.main.{mark}", f"temp.main.{mark}_model"
@@ -125,6 +129,10 @@ def _descriptor(descriptor: str | Sequence[str], columns: Sequence[str], model: 
     if problems:
         raise ConfigurationError(problems, f'ml_predict with inference model "{model.name}"')
     return [quote(name) for name in chosen]
+
+
+def _listed(descriptor: Any) -> Sequence[Any]:  # noqa: ANN401 - whatever somebody passes
+    return descriptor if isinstance(descriptor, list | tuple) else [None]
 
 
 def _store(dbt: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
