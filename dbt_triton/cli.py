@@ -14,7 +14,7 @@ from types import FrameType
 from dbt_triton import __version__, commands
 from dbt_triton.errors import DbtTritonError
 from dbt_triton.model_repository import model_folders
-from dbt_triton.server import TritonServer
+from dbt_triton.server import MAX_PORT, TritonServer
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("path", type=Path, help="the model repository")
     serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     serve.add_argument(
-        "--port", type=int, default=8000, help="the HTTP port; 0 takes a free one (default: %(default)s)"
+        "--port", type=_port, default=8000, help="the HTTP port; 0 takes a free one (default: %(default)s)"
     )
     subparsers.add_parser("package-path", help="print the folder of the dbt package, for packages.yml: - local: …")
     check = subparsers.add_parser("check", help="compare every inference model of a dbt project with its server")
@@ -98,6 +98,13 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument("--git", metavar="URL", help="list the package from a git repository, not from this environment")
     init.add_argument("--dispatch", action="store_true", help="also let dbt's unit tests read ML_PREDICT in SQL")
     return parser
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= MAX_PORT:
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to {MAX_PORT}")
+    return port
 
 
 def _serve(path: Path, host: str, port: int) -> int:

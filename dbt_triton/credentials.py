@@ -13,7 +13,7 @@ from typing import Any
 
 from dbt_triton.errors import ConfigurationError
 from dbt_triton.foreign_text import MASK, remember_secrets
-from dbt_triton.option_values import NOT_IN_HEADERS
+from dbt_triton.option_values import NOT_IN_HEADERS, bare_token
 from dbt_triton.options import Options
 
 __all__ = ["MASK", "SECRET_KEYS", "is_masked", "mask_options", "mask_text", "request_headers"]
@@ -62,9 +62,9 @@ def request_headers(options: Options, subject: str) -> dict[str, str]:
     def expand(key: str, value: str) -> str:
         names = _PLACEHOLDER.findall(value)
         problems.extend(
-            f"{key} needs the environment variable {name}, which is not set"
+            f"{key} needs the environment variable {name}, which {'is blank' if os.environ.get(name) else 'is not set'}"
             for name in names
-            if not os.environ.get(name)
+            if not os.environ.get(name, "").strip()
         )
         remember_secrets(os.environ.get(name, "") for name in names)
         expanded = _PLACEHOLDER.sub(lambda match: os.environ.get(match[1], ""), value)
@@ -77,8 +77,14 @@ def request_headers(options: Options, subject: str) -> dict[str, str]:
 
     headers = {name: expand(f"custom-headers ({name})", value) for name, value in options.custom_headers.items()}
     if options.auth_token is not None:
-        token = re.sub(r"^bearer\s+", "", expand("auth-token", options.auth_token).strip(), flags=re.IGNORECASE)
-        headers["Authorization"] = f"Bearer {token}"
+        known = len(problems)
+        expanded = expand("auth-token", options.auth_token)
+        try:
+            headers["Authorization"] = f"Bearer {bare_token(expanded)}"
+        except ValueError as error:
+            if len(problems) == known:
+                names = ", ".join(dict.fromkeys(_PLACEHOLDER.findall(options.auth_token)))
+                problems.append(f"auth-token, read from the environment variable {names}: {error}")
     problems.extend(
         f"the value of the header {name} holds a control character, or one that is not ASCII"
         for name, value in headers.items()

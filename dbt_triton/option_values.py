@@ -29,6 +29,10 @@ _MILLISECONDS = {
     for name in names.split()
     for unit in ({name, f"{name}s"} if len(name) > 2 else {name})  # noqa: PLR2004 - ms is no plural
 }
+#: NUL, and half of a pair of UTF-16, as JSON and YAML can spell it.
+_NO_CHARACTER = re.compile("[\\x00\\ud800-\\udfff]")
+_NO_VARIABLE = re.compile(r"\$\{(?![A-Za-z_][A-Za-z0-9_]*\})")
+_VARIABLE_ADVICE = "${…} must hold the name of an environment variable, such as ${TRITON_TOKEN}"
 _WHOLE_NUMBER = re.compile(r"\s*[+-]?\d{1,18}\s*")
 # One quoted text, and the separators of a map outside of quotes: a quote within a word is a character like others.
 _QUOTED = re.compile(r"""'(?:[^']++|'')*+'|"(?:[^"]++|"")*+\"""")
@@ -89,6 +93,13 @@ def boolean(value: object) -> object:
     raise ValueError("write true or false")
 
 
+def _text(value: object) -> str:
+    """Read a text, or a number of YAML's; a list, a map, true or nothing is not what somebody meant to write."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError("write a text")  # noqa: TRY004 - pydantic reads ValueErrors
+    return str(value)
+
+
 def text_value(value: object) -> object:
     """Let YAML's numbers stand where a text is wanted (``model-version: 1``)."""
     if value == "":
@@ -142,6 +153,15 @@ def is_too_deep(value: object) -> bool:
     return True
 
 
+def is_no_text(value: object) -> bool:
+    """Tell whether a text, or one within lists and maps, has a character that nothing here can hold."""
+    if isinstance(value, Mapping):
+        return any(is_no_text(item) for pair in value.items() for item in pair)
+    if isinstance(value, list | tuple):
+        return any(map(is_no_text, value))
+    return isinstance(value, str) and bool(_NO_CHARACTER.search(value))
+
+
 def off(value: object) -> object:
     """Read YAML's bare ``off``, which is false there."""
     return "off" if value is False else value
@@ -172,14 +192,16 @@ def stub_values(value: object) -> object:
     values = value if isinstance(value, list) else [value]
     if not values:
         raise ValueError("write at least one value")
+    if not all(item is None or isinstance(item, str | int | float | list | dict) for item in values):
+        raise ValueError("write one value, or a list of values")
     return [item if isinstance(item, str) else json.dumps(item) for item in values]
 
 
 def columns(value: object) -> object:
     """Read column names: a text with commas, or YAML's list. ``a desc`` orders the other way round."""
-    names = value if isinstance(value, list | tuple) else str(value).split(",")
-    columns = [str(name).strip() for name in names]
-    if not all(columns):
+    names = value if isinstance(value, list | tuple) else _text(value).split(",")
+    columns = [name.strip() for name in names if isinstance(name, str)]
+    if len(columns) < len(names) or not all(columns):
         raise ValueError("write a column, or several with commas between them")
     return columns
 
@@ -189,7 +211,7 @@ def base_url(value: object) -> object:
 
     Nothing of it is repeated in an error: where the form is wrong, any part of it may be a password.
     """
-    text = str(value).strip(" \t\r\n")
+    text = _text(value).strip(" \t\r\n")
     wrong = next((advice for pattern, advice in _NOT_IN_ENDPOINTS if pattern.search(text)), None)
     if wrong is not None:
         raise ValueError(wrong)
@@ -230,7 +252,7 @@ def _host(host: str) -> str:
 
 def model_name(value: object) -> object:
     """Refuse a name that a URL path cannot carry, or that would leave the path."""
-    text = str(value)
+    text = _text(value)
     if not _PATH_SEGMENT.fullmatch(text) or text in {".", ".."}:
         raise ValueError(
             "Triton reads the name from the URL and does not decode %-escapes, so it may hold only letters, "
@@ -241,10 +263,10 @@ def model_name(value: object) -> object:
 
 def model_version(value: object) -> object:
     """Read ``latest`` or a version number, as Triton numbers them."""
-    text = str(value).strip().lower()
+    text = "" if isinstance(value, bool) else str(value).strip().lower()
     if text == "latest":
         return text
-    if isinstance(value, bool) or not re.fullmatch(r"\d{1,18}", text) or int(text) == 0:
+    if not re.fullmatch(r"\d{1,18}", text) or int(text) == 0:
         raise ValueError("write latest, or a version number from 1")
     return str(int(text))
 
@@ -255,15 +277,21 @@ def headers(value: object) -> object:
         value = _header_map(value.strip())
     if not isinstance(value, Mapping):
         raise ValueError('write a JSON object such as {"X-Team": "reviews"}, or a YAML map')  # noqa: TRY004
-    headers = {}
+    headers: dict[str, str] = {}
+    taken: set[str] = set()
     for number, (name, content) in enumerate(value.items(), start=1):
         # What is no name may be a part of a value.
         if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
             raise ValueError(f"the name of header {number} is not one that HTTP has")
         if name.lower() in _OWN_HEADERS:
             raise ValueError(f"{name} is set by dbt-triton itself")
-        if isinstance(content, bool | list | dict) or content is None:
-            raise ValueError(f"the value of {name} must be a text")
+        if name.lower() in taken:
+            raise ValueError(f"{name} is given twice; the case of a header's name does not count")
+        taken.add(name.lower())
+        if isinstance(content, bool) or not isinstance(content, str | int | float):
+            raise ValueError(f"the value of {name} must be a text")  # noqa: TRY004 - pydantic reads ValueErrors
+        if _NO_VARIABLE.search(str(content)):
+            raise ValueError(f"the value of {name}: {_VARIABLE_ADVICE}")
         if NOT_IN_HEADERS.search(str(content)):
             raise ValueError(f"the value of {name} holds a control character, or one that is not ASCII")
         headers[name] = str(content)
@@ -334,11 +362,21 @@ def _json(text: str) -> object:
 
 def auth_token(value: object) -> object:
     """Drop ``Bearer``: it is added once, however the token was written."""
-    text = re.sub(r"^bearer(\s+|$)", "", str(value).strip(), flags=re.IGNORECASE)
-    if not text:
+    text = _text(value)
+    if _NO_VARIABLE.search(text):
+        raise ValueError(_VARIABLE_ADVICE)
+    return bare_token(text)
+
+
+def bare_token(text: str) -> str:
+    """Return a token without ``Bearer``, however often that stands before it.
+
+    Raises:
+        ValueError: it is empty, or cannot be sent.
+    """
+    token = re.sub(r"^(bearer(\s+|$))+", "", text.strip(), flags=re.IGNORECASE)
+    if not token:
         raise ValueError("the token is empty")
-    if re.search(r"\$\{(?![A-Za-z_][A-Za-z0-9_]*\})", text):
-        raise ValueError("${…} must hold the name of an environment variable, such as ${TRITON_TOKEN}")
-    if re.search(r"[^\x21-\x7e]", text):
+    if re.search(r"[^\x21-\x7e]", token):
         raise ValueError("the token holds white space, a control character, or one that is not ASCII")
-    return text
+    return token

@@ -47,6 +47,8 @@ Text = Annotated[str, BeforeValidator(read.text_value)]
 Columns = Annotated[tuple[str, ...], BeforeValidator(read.columns)]
 #: A request of more rows would be held in memory as a whole, several times, and no server is known to take it.
 MOST_BATCH_ROWS = 2**20
+#: So many requests in flight, each with a connection of its own, are more than any server bears.
+MAX_CONCURRENT = 10_000
 AutoOrCount = Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(read.auto_or_integer)]
 
 
@@ -92,7 +94,9 @@ class Options(BaseModel):
     # Whatever prints options, a log or a traceback, prints no secret.
     auth_token: Annotated[str | None, BeforeValidator(read.auth_token)] = Field(default=None, repr=False)
     custom_headers: Annotated[dict[str, str], BeforeValidator(read.headers)] = Field(default_factory=dict, repr=False)
-    max_concurrent_operations: AutoOrCount = None
+    max_concurrent_operations: Annotated[
+        Annotated[int, Field(ge=1, le=MAX_CONCURRENT)] | None, BeforeValidator(read.auto_or_integer)
+    ] = None
     on_error: Annotated[Literal["fail", "null"], BeforeValidator(read.none_is_null), BeforeValidator(read.lower)] = (
         "fail"
     )
@@ -115,7 +119,7 @@ class Options(BaseModel):
     tls_key: Text | None = None
     preflight: Flag = True
     sample: Annotated[int, BeforeValidator(read.integer), Field(ge=1)] | None = None
-    tensors: dict[str, str] = Field(default_factory=dict)
+    tensors: dict[str, Text] = Field(default_factory=dict)
     stubs: dict[str, Annotated[list[str], BeforeValidator(read.stub_values)]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -211,7 +215,7 @@ def _is_uint64(text: str) -> bool:
 
 
 # Options whose keys hold the name of a column.
-_BY_COLUMN = {"tensors", "stubs"}
+_BY_COLUMN = {"tensors": TENSOR_PREFIX, "stubs": STUB_PREFIX}
 KEYS: tuple[str, ...] = tuple(
     str(field.alias) for name, field in Options.model_fields.items() if name not in _BY_COLUMN
 )
@@ -235,13 +239,18 @@ def parse_options(raw: Mapping[str, Any], subject: str) -> Options:
     deep = [key for key, value in raw.items() if read.is_too_deep(value)]
     if deep:
         raise ConfigurationError([f"{key} is nested too deeply" for key in _shown(deep, raw)], subject)
+    # An endpoint has a sentence of its own.
+    unreadable = [key for key, value in raw.items() if key != "endpoint" and read.is_no_text((key, value))]
+    if unreadable:
+        problems = [f"{key} holds a NUL or another character that is no text" for key in _shown(unreadable, raw)]
+        raise ConfigurationError(problems, subject)
     unknown: list[str] = []
     known: dict[str, Any] = {}
-    tensors: dict[str, str] = {}
+    tensors: dict[str, Any] = {}
     stubs: dict[str, Any] = {}
     for key, value in flink_options.translated(raw).items():
         if key.startswith(TENSOR_PREFIX):
-            tensors[key.removeprefix(TENSOR_PREFIX)] = str(value)
+            tensors[key.removeprefix(TENSOR_PREFIX)] = value
         elif key.startswith(STUB_PREFIX):
             stubs[key.removeprefix(STUB_PREFIX)] = value
         elif key in KEYS:
@@ -264,6 +273,8 @@ def parse_options(raw: Mapping[str, Any], subject: str) -> Options:
 
 def _unknown_keys(unknown: Sequence[str], raw: Mapping[str, Any]) -> list[str]:
     """Say which keys are no option: with the nearest one each, and the others once where all are listed."""
+    if not unknown:
+        return []
     foreign = [key for key in unknown if flink_options.is_of_another_provider(key)]
     others = [key for key in unknown if key not in foreign][:_MOST_TOLD]
     problems, strange = [], []
@@ -313,6 +324,7 @@ def _sentences(error: ValidationError) -> list[str]:
     sentences = []
     for item in error.errors(include_url=False):
         key = str(item["loc"][0]) if item["loc"] else ""
+        key = _BY_COLUMN[key] + str(item["loc"][1]) if key in _BY_COLUMN else key
         text = item["msg"].removeprefix("Value error, ")
         if item["type"] == "missing":
             sentences.append(f"{key} is required")

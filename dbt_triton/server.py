@@ -34,6 +34,7 @@ _DOCKER = (
     "docker run --rm -p 8000:8000 -v {repository}:/models nvcr.io/nvidia/tritonserver:24.10-py3 "
     "tritonserver --model-repository=/models"
 )
+MAX_PORT = 65_535
 _READY_POLL_SECONDS = 0.1
 _LOG_LINES_IN_ERROR = 30
 #: Python's errors within a model, and Triton's table of models.
@@ -76,6 +77,8 @@ class TritonServer:
         self.model_repository = Path(model_repository).resolve()
         if not self.model_repository.is_dir():
             raise ServeError(f"{self.model_repository} is not a folder; give the path of a model repository")
+        if not 0 <= http_port <= MAX_PORT:
+            raise ServeError(f"port {http_port} is none: a port is a number from 0 to {MAX_PORT}")
         self.host = host
         self.http_port = http_port
         self.metrics_port = 0

@@ -103,6 +103,8 @@ class PredictionStore:
     def check_keys(self, warehouse: DuckDBWarehouse) -> None:
         """Check that no key is there twice, since a join would then multiply rows.
 
+        The error has a statement for this store alone: an operation would need its model's name, and drop all of it.
+
         Raises:
             DbtTritonError: one is.
         """
@@ -110,7 +112,7 @@ class PredictionStore:
         if int(warehouse.rows(counted)[0]["more"]):
             raise DbtTritonError(
                 f"the prediction store {self.relation} has more than one prediction for an input. Somebody else has "
-                "written to it: drop it with `dbt run-operation dbt_triton.clear_predictions`, and build again"
+                f"written to it: run `drop table {self.relation}` in DuckDB, and build again"
             )
 
     def prepare(self, warehouse: DuckDBWarehouse, writer: TableWriter, *, retry_errors: bool) -> int:

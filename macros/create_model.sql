@@ -12,11 +12,16 @@
         "dbt_triton.create_model() needs the definition of " ~ node.name ~ " under config.meta.inference_model"
       ) -}}
     {%- endif -%}
+    {%- if meta is not mapping -%}
+      {{- exceptions.raise_compiler_error(
+        "meta.inference_model of " ~ node.name ~ " must be a map: input, output and the options, one a line"
+      ) -}}
+    {%- endif -%}
     {%- set options = [] -%}
     {%- for key, value in meta.items() if key not in ['input', 'output', 'comment', 'name'] and (value is not none or key in ['on-error', 'default-value']) -%}
       {%- do options.append(dbt_triton.sql_text(key) ~ ' = ' ~ dbt_triton.sql_text(dbt_triton.shown_option(key, value))) -%}
     {%- endfor -%}
-CREATE MODEL {{ adapter.quote(meta.get('name', node.name)) }}
+CREATE MODEL {{ adapter.quote(meta.get('name') or node.name) }}
 INPUT ({{ dbt_triton.model_columns(meta.get('input')) }})
 OUTPUT ({{ dbt_triton.model_columns(meta.get('output')) }})
 WITH ({{ options | join(',\n      ') }})

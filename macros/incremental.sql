@@ -49,6 +49,14 @@
 {%- endmacro %}
 
 
+{#- Read the unique_key, a column, an expression or several, of a SELECT without rows: DuckDB names a column that is none. -#}
+{% macro check_unique_key(check_sql) -%}
+  {%- set unique_key = config.get('unique_key') -%}
+  {%- set keys = [unique_key] if unique_key is string else unique_key -%}
+  {%- do run_query('select ' ~ keys | join(', ') ~ ' from (' ~ check_sql ~ '\n) as unique_key_of_the_model limit 0') -%}
+{%- endmacro %}
+
+
 {#- Add the rows of a SELECT to the table, by the model's strategy, within the open transaction. Returns how many they are. -#}
 {% macro add_increment(target_relation, build_sql) -%}
   {#- dbt-duckdb 1.10 knows temporary tables only. -#}

@@ -199,9 +199,9 @@ def _ssl_context(options: Options) -> ssl.SSLContext:
             _check_readable(path, option)
     try:
         if options.tls_ca is not None:
-            context.load_verify_locations(Path(options.tls_ca).expanduser())
+            context.load_verify_locations(_path(options.tls_ca))
         if options.tls_cert is not None and options.tls_key is not None:
-            context.load_cert_chain(Path(options.tls_cert).expanduser(), Path(options.tls_key).expanduser())
+            context.load_cert_chain(_path(options.tls_cert), _path(options.tls_key))
     except (ssl.SSLError, OSError) as error:
         raise ConfigurationError([f"the TLS files cannot be used: {shown(error)}"], options.endpoint) from error
     return context
@@ -209,7 +209,14 @@ def _ssl_context(options: Options) -> ssl.SSLContext:
 
 def _check_readable(path: str, option: str) -> None:
     try:
-        with Path(path).expanduser().open("rb"):
+        with _path(path).open("rb"):
             pass
     except OSError as error:
         raise ConfigurationError([f"{option}: {path} cannot be read: {error.strerror}"], "TLS") from error
+    except RuntimeError:  # of expanduser
+        problem = f"{option}: {path} names the home of a user that this machine does not have; write the whole path"
+        raise ConfigurationError([problem], "TLS") from None
+
+
+def _path(path: str) -> Path:
+    return Path(path).expanduser()

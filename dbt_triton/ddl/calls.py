@@ -5,8 +5,10 @@ Only the text of a call is ever replaced; everything else of the statement stays
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from dbt_triton.ddl.tokens import Tokens
@@ -34,10 +36,20 @@ class Scope:
 
     recursive: bool
     ctes: list[Cte] = field(default_factory=list)
+    _ends: dict[str, int] = field(default_factory=dict, repr=False)
+
+    def add(self, cte: Cte) -> None:
+        """Add the next one."""
+        self.ctes.append(cte)
+        self._ends.setdefault(cte.name.lower(), cte.span.end)
+
+    def has(self, name: str, position: int) -> bool:
+        """Tell whether a CTE of a name, in whatever case, is complete before a place in the text."""
+        return self._ends.get(name.lower(), position + 1) <= position
 
     def visible(self, position: int) -> list[Cte]:
         """Return the CTEs that are complete before a place in the text."""
-        return [cte for cte in self.ctes if cte.span.end <= position]
+        return self.ctes[: bisect_right(self.ctes, position, key=lambda cte: cte.span.end)]
 
 
 @dataclass(frozen=True)
@@ -69,13 +81,23 @@ class Statement:
         """Return the text, or a part of it, with calls replaced; of nested ones the outermost counts."""
         start, end = (within.start, within.end) if within else (0, len(self.text))
         pieces, position = [], start
-        inside = [span for span in replacements if start <= span.start and span.end <= end]
-        for span in sorted(inside, key=lambda span: (span.start, -span.end)):
-            if span.start < position:
-                continue  # within one that is replaced already
+        inside = bisect_left(self._spans, start, key=lambda span: span.start)
+        for span in self._spans[inside : bisect_left(self._spans, end, key=lambda span: span.start)]:
+            # One may be within another that is replaced already, or around the part.
+            if span.start < position or span.end > end or span not in replacements:
+                continue
             pieces += [self.text[position : span.start], replacements[span]]
             position = span.end
         return "".join([*pieces, self.text[position:end]])
+
+    @cached_property
+    def _spans(self) -> list[Span]:
+        """The calls in the order of the text, the outer one of two that begin together first."""
+        return sorted((call.span for call in self.calls), key=lambda span: (span.start, -span.end))
+
+    def operand_query(self, call: Call, replacements: Mapping[Span, str]) -> str:
+        """Return a query for the call's input rows in the place of the call, where the CTEs that it needs are seen."""
+        return f"select * from {self.operand_sql(call, replacements)}"
 
     def operand_sql(self, call: Call, replacements: Mapping[Span, str]) -> str:
         """Return the call's TABLE operand for a FROM clause of any version of DuckDB."""
@@ -83,7 +105,7 @@ class Statement:
 
     def input_query(self, call: Call, replacements: Mapping[Span, str]) -> str:
         """Return a query that gives the call's input rows by itself, with the WITH clauses it needs."""
-        query = f"select * from {self.operand_sql(call, replacements)}"
+        query = self.operand_query(call, replacements)
         for scope in reversed(call.scopes):
             ctes = [self.render(replacements, cte.span) for cte in scope.visible(call.span.start)]
             if ctes:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from sqlglot.tokens import TokenType
 
 from dbt_triton.ddl.statements import refuse_operations
 from dbt_triton.ddl.tokens import Tokens
 from dbt_triton.errors import ConfigurationError, SqlSyntaxError
+from dbt_triton.option_values import is_no_text
 
 _YAML_KEYS = ("input", "output", "comment", "name")
 # Options for which YAML's bare null is a word.
@@ -96,6 +98,9 @@ def definition_from_yaml(name: str, meta: Mapping[str, Any]) -> ModelDefinition:
     Raises:
         ConfigurationError: ``input`` or ``output`` is missing or not a map.
     """
+    subject = f'inference model "{name}" (meta.inference_model)'
+    if not isinstance(meta, Mapping):
+        raise ConfigurationError(["write a map: input, output and the options, one a line"], subject)
     problems: list[str] = []
     columns: dict[str, tuple[Column, ...]] = {}
     for side in ("input", "output"):
@@ -105,19 +110,27 @@ def definition_from_yaml(name: str, meta: Mapping[str, Any]) -> ModelDefinition:
             continue
         untyped = [column for column, kind in declared.items() if not isinstance(kind, str) or not kind]
         problems.extend(f"{side} column {column} has no SQL type" for column in untyped)
+        twice = [column for column, count in Counter(str(column).lower() for column in declared).items() if count > 1]
+        problems.extend(f"{side} column {column} is declared twice" for column in twice)
+        if any(is_no_text(text) for pair in declared.items() for text in pair if isinstance(text, str)):
+            problems.append(f"{side} holds a NUL or another character that is no text")
         if not untyped:
             columns[side] = tuple(Column(str(column), kind) for column, kind in declared.items())
+    for key in ("comment", "name"):
+        said = meta.get(key)
+        if said is not None and (not isinstance(said, str) or is_no_text(said)):
+            problems.append(f"{key} must be a text; write it in quotes")
     if problems:
-        raise ConfigurationError(problems, f'inference model "{name}" (meta.inference_model)')
+        raise ConfigurationError(problems, subject)
     # YAML reads a bare null as None, which is a word for two options and nothing for the others.
     options = {
         str(key): value
         for key, value in meta.items()
         if key not in _YAML_KEYS and (value is not None or key in _NULL_IS_A_WORD)
     }
-    comment = meta.get("comment")
-    declared_name = str(meta.get("name", name))
-    return ModelDefinition((declared_name,), columns["input"], columns["output"], options, cast("str | None", comment))
+    return ModelDefinition(
+        (meta.get("name") or name,), columns["input"], columns["output"], options, meta.get("comment")
+    )
 
 
 def _columns(tokens: Tokens) -> tuple[Column, ...]:

@@ -24,6 +24,8 @@ from dbt_triton.errors import SqlSyntaxError
 
 #: So many parentheses within one another; DuckDB itself takes no expression of more than 1,000.
 MAX_DEPTH = 500
+#: Each call is planned by itself, with the CTEs that it can see.
+MAX_CALLS = 1_000
 #: So many calls or WITH clauses within one another, each of which costs Python some frames of its stack.
 _MAX_CALL_DEPTH = 150
 _POSITIONAL = ("INPUT", "MODEL", "ARGS", "CONFIG")
@@ -48,7 +50,7 @@ def parse_ml_predict(text: str) -> Statement:
         raise _too_deep(tokens) from None
     if tokens.peek():
         raise tokens.error("expected the rest of the statement: this parenthesis closes nothing")
-    refuse_cross_products(tokens.all(), scanner.calls, text)
+    refuse_cross_products(tokens.all(), scanner.calls, scanner.scopes, text)
     end = scanner.statement_end
     statement = text if end is None else text[:end].rstrip()
     return Statement(statement, tuple(sorted(scanner.calls, key=lambda call: call.span.end)))
@@ -66,6 +68,7 @@ class _Scanner:
     def __init__(self, tokens: Tokens) -> None:
         self.tokens = tokens
         self.calls: list[Call] = []
+        self.scopes: list[Scope] = []
         self.statement_end: int | None = None
         self._depth = 0
         self._call_depth = 0
@@ -87,15 +90,24 @@ class _Scanner:
                 self._open()
                 scopes = self._with_scope(scopes)
             elif self._at_call():
-                self.calls.append(self._call(scopes))
+                self._add(self._call(scopes))
             elif self._at_wrapped_call():
-                self.calls.append(self._wrapped_call(scopes))
+                self._add(self._wrapped_call(scopes))
             elif tokens.is_type(TokenType.SEMICOLON):
                 self._semicolon()
             else:
                 tokens.next()
         if outer:
             raise SqlSyntaxError("a parenthesis is never closed", outer[-1][1])
+
+    def _add(self, call: Call) -> None:
+        self.calls.append(call)
+        if len(self.calls) > MAX_CALLS:
+            raise SqlSyntaxError(
+                f"the statement has more than {MAX_CALLS:,} calls of ML_PREDICT; "
+                "put some of them into a model of their own",
+                call.line,
+            )
 
     def _open(self) -> None:
         """Step over an opening parenthesis."""
@@ -139,6 +151,7 @@ class _Scanner:
         tokens = self.tokens
         tokens.next()
         scope = Scope(recursive=tokens.accept_word("RECURSIVE"))
+        self.scopes.append(scope)
         while True:
             name, start, _ = tokens.dotted_name("the name of a CTE")
             while tokens.peek() and not tokens.is_word("AS"):
@@ -152,7 +165,7 @@ class _Scanner:
             if not tokens.is_type(TokenType.L_PAREN):
                 raise tokens.error(f"expected ( and the query of {name[-1]}")
             self._parenthesis((*outer, scope))
-            scope.ctes.append(Cte(name[-1], Span(start, tokens.previous_end)))
+            scope.add(Cte(name[-1], Span(start, tokens.previous_end)))
             if not tokens.accept_type(TokenType.COMMA):
                 return scope
 
@@ -252,7 +265,7 @@ class _Scanner:
         if tokens.is_type(TokenType.L_PAREN):
             self._parenthesis(scopes)
         elif self._at_call():
-            self.calls.append(self._call(scopes))
+            self._add(self._call(scopes))
         elif tabled and tokens.accept_type(TokenType.STRING):
             pass  # a file, as dbt-duckdb writes an external source
         elif tabled:
@@ -274,7 +287,7 @@ class _Scanner:
 
     @staticmethod
     def _is_cte(name: str, position: int, scopes: tuple[Scope, ...]) -> bool:
-        return any(cte.name.lower() == name.lower() for scope in scopes for cte in scope.visible(position))
+        return any(scope.has(name, position) for scope in scopes)
 
     def _model(self) -> str:
         """Read MODEL x, or the select over it that dbt's --empty and --sample make of a ref."""

@@ -16,8 +16,9 @@ import itertools
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pyarrow as pa
 
@@ -103,6 +104,7 @@ class Engine:
         self._failure: InferenceError | None = None
         self._suspects: deque[Request] = deque()
         self._workers: set[asyncio.Task[None]] = set()
+        self._ended: asyncio.Queue[asyncio.Task[None]] = asyncio.Queue()
         self._in_flight = 0
         self._ids = itertools.count(1)
         self._input_is_read = False
@@ -156,10 +158,10 @@ class Engine:
 
     async def _round(self, source: Source, writer: ThreadPoolExecutor) -> bool:
         """Send until there are no more rows or too many suspects, then isolate. Returns whether all is done."""
-        self._start_workers(source, writer)
+        self._start_worker(self._work(source, writer))
         await self._until_workers_are_done()
         await self._results.drain(writer)
-        self._workers.add(asyncio.create_task(self._isolate_suspects(writer)))
+        self._start_worker(self._isolate_suspects(writer))
         await self._until_workers_are_done()
         await self._results.drain(writer)
         return self._failure is not None or source.exhausted
@@ -167,20 +169,20 @@ class Engine:
     async def _until_workers_are_done(self) -> None:
         try:
             while self._workers:
-                done, _ = await asyncio.wait(self._workers, return_when=asyncio.FIRST_COMPLETED)
-                self._workers -= done
-                for worker in done:
-                    if not worker.cancelled():
-                        worker.result()
+                worker = await self._ended.get()
+                self._workers.discard(worker)
+                if not worker.cancelled():
+                    worker.result()
         finally:
             for worker in self._workers:
                 worker.cancel()
             await asyncio.gather(*self._workers, return_exceptions=True)
             self._workers.clear()
 
-    def _start_workers(self, source: Source, writer: ThreadPoolExecutor) -> None:
-        while len(self._workers) < self._limit.current:
-            self._workers.add(asyncio.create_task(self._work(source, writer)))
+    def _start_worker(self, work: Coroutine[Any, Any, None]) -> None:
+        worker = asyncio.create_task(work)
+        worker.add_done_callback(self._ended.put_nowait)
+        self._workers.add(worker)
 
     @property
     def _may_go_on(self) -> bool:
@@ -188,15 +190,16 @@ class Engine:
 
     async def _work(self, source: Source, writer: ThreadPoolExecutor) -> None:
         while self._may_go_on and (request := source.ready() or await source.next()) is not None:
+            if len(self._workers) < self._limit.current:
+                # It takes the next request and starts another one in turn: there are as many as there are requests.
+                self._start_worker(self._work(source, writer))
             source.put_back(await self._deliver(request))
             if self._results.is_due():
                 await self._results.hand_over(writer)
-            if len(self._workers) != self._limit.current:
-                if len(self._workers) > self._limit.current:
-                    # Another one takes what is left: at least one is within the limit.
-                    self._workers.discard(asyncio.current_task())  # type: ignore[arg-type]
-                    return
-                self._start_workers(source, writer)
+            if len(self._workers) > self._limit.current:
+                # Another one takes what is left: at least one is within the limit.
+                self._workers.discard(asyncio.current_task())  # type: ignore[arg-type]
+                return
 
     async def _isolate_suspects(self, writer: ThreadPoolExecutor) -> None:
         """Send requests that failed perhaps for the sake of others, one at a time."""

@@ -108,6 +108,9 @@ class InferenceModel:
 def _typed(columns: tuple[Column, ...], side: str, problems: list[str]) -> tuple[TypedColumn, ...]:
     typed = []
     for column in columns:
+        if not column.name:
+            problems.append(f"{side} has a column with an empty name")
+            continue
         parsed = parse_sql_type(column.type)
         found = datatype_of_sql(column.type)
         if isinstance(parsed, str) or found is None:

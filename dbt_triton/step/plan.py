@@ -119,6 +119,7 @@ def make_plan(args: Mapping[str, Any], warehouse: DuckDBWarehouse) -> Plan:
         ConfigurationError: with every problem of every call.
     """
     statement = parse_ml_predict(str(args["sql"]))
+    options_of_meta(args)
     if not statement.calls:
         raise DbtTritonError(
             "it is materialized as ml_predict, but its SQL has no ML_PREDICT(TABLE …, MODEL …, DESCRIPTOR(…))"
@@ -197,7 +198,8 @@ class _Planner:
             ),
         )
         self.calls.append(planned)
-        self.check_forms[call.span] = planned.check_form(source)
+        # In its place it sees the CTEs; with them in it, one call behind another would double its text each time.
+        self.check_forms[call.span] = planned.check_form(self._statement.operand_query(call, self.check_forms))
 
     def _values(
         self, chosen: Sequence[str], types: Mapping[str, str], model: InferenceModel, where: str
@@ -255,7 +257,7 @@ class _Planner:
     def _runtime_options(self, call: Call) -> dict[str, Any]:
         """Return what wins over the row: the endpoint variable, the predicting model's meta, MAP, other variables."""
         variables = self._args.get("variables") or {}
-        return project_endpoint(self._args) | dict(self._args.get("meta") or {}) | dict(call.config) | dict(variables)
+        return project_endpoint(self._args) | options_of_meta(self._args) | dict(call.config) | dict(variables)
 
     def _secrets(self, node: _Node | None, row: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
         """Return the literal secrets that the row lacks, from dbt's graph once Jinja has passed them."""
@@ -302,6 +304,23 @@ class _Planner:
         hint = f"; did you mean {by_name[near[0]]}?" if near else "."
         self.problems.append(f"{where}: the input has no column {column}{hint} It has {', '.join(names)}")
         return column
+
+
+def options_of_meta(args: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that a predicting model's own meta names, or the ``config`` of a dbt Python model.
+
+    Raises:
+        ConfigurationError: there is something else than a map.
+    """
+    meta = args.get("meta")
+    if meta is None:
+        return {}
+    if not isinstance(meta, Mapping):
+        raise ConfigurationError(
+            ["it must be a map of options, such as {'on-error': 'null'}, with a colon between key and value"],
+            "meta.ml_predict",
+        )
+    return {str(key): value for key, value in meta.items()}
 
 
 def project_endpoint(args: Mapping[str, Any]) -> dict[str, Any]:

@@ -107,7 +107,7 @@ class _Run:
     def predict(self, number: int, planned: PlannedCall) -> None:
         """Send what has no prediction yet, and find what replaces the call in the statement."""
         if planned.model.is_stub:
-            query = sampled(planned, self._plan.statement.input_query(planned.call, self.replacements))
+            query = sampled(planned, self._plan.statement.operand_query(planned.call, self.replacements))
             self.replacements[planned.call.span] = stubbed(planned, query)
             self.rows = None
             return

@@ -54,7 +54,11 @@ def ml_predict(  # noqa: PLR0913 - dbt's two, and the four arguments of ML_PREDI
         ConfigurationError: ``config`` holds a literal token or header; dbt prints lines of a model that fails.
         DbtTritonError: as a build of an ml_predict model would say it.
     """
+    if config is not None and not isinstance(config, Mapping):
+        raise ConfigurationError(["it must be a dict of options, such as {'on-error': 'null'}"], "config of ml_predict")
     check_config(config, str(dbt.this.identifier))
+    if not isinstance(descriptor, str) and not all(isinstance(name, str) for name in _listed(descriptor)):
+        raise ConfigurationError(["it must be the name of a column, or a list of names"], "descriptor of ml_predict")
     if hasattr(table, "read_all"):
         # A stream of record batches, such as relation.arrow(), is the open result of this very session.
         table = table.read_all()
@@ -132,6 +136,10 @@ def _descriptor(descriptor: str | Sequence[str], columns: Sequence[str], model: 
     if problems:
         raise ConfigurationError(problems, f'ml_predict with inference model "{model.name}"')
     return [quote(name) for name in chosen]
+
+
+def _listed(descriptor: Any) -> Sequence[Any]:  # noqa: ANN401 - whatever somebody passes
+    return descriptor if isinstance(descriptor, list | tuple) else [None]
 
 
 def _store(dbt: Any) -> dict[str, Any]:  # noqa: ANN401 - as above

@@ -25,7 +25,7 @@ from dbt_triton.inference_model.row import COLUMNS
 from dbt_triton.options import KEYS
 from dbt_triton.step.advice import with_advice
 from dbt_triton.step.dry_run import dry_run as count_dry_run
-from dbt_triton.step.plan import Plan, make_plan, project_endpoint
+from dbt_triton.step.plan import Plan, make_plan, options_of_meta, project_endpoint
 from dbt_triton.step.predict import run_plan
 from dbt_triton.step.preflight import unless_interrupted
 from dbt_triton.step.unchanged import Target, take_note
@@ -158,7 +158,7 @@ def _misplaced(args: Arguments) -> list[str]:
 
 
 def _options_of_calls(args: Arguments, planned: Plan) -> list[str]:
-    return [*(args.get("meta") or {}), *(key for call in planned.calls for key in call.call.config)]
+    return [*options_of_meta(args), *(key for call in planned.calls for key in call.call.config)]
 
 
 def defined_model(args: Arguments) -> InferenceModel:
@@ -175,6 +175,8 @@ def defined_model(args: Arguments) -> InferenceModel:
 
 def _definition(args: Arguments) -> ModelDefinition:
     name, meta = str(args["name"]), args.get("meta")
+    # First, since the SQL is made of it.
+    definition = definition_from_yaml(name, meta) if meta else None
     written = parse_create_model(str(args["sql"]))
     names = _names(args)
     if not {written.name[-1].lower(), ".".join(written.name).lower()} & {one.lower() for one in names}:
@@ -184,9 +186,8 @@ def _definition(args: Arguments) -> ModelDefinition:
             [f"CREATE MODEL names it {written.name[-1]}, but its file is {stem}.sql; write {same}"],
             f'inference model "{name}"',
         )
-    if not meta:
+    if definition is None:
         return written
-    definition = definition_from_yaml(name, meta)
     if _schema(definition) != _schema(written) or definition.options.keys() != written.options.keys():
         raise ConfigurationError(
             [

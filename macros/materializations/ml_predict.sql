@@ -8,6 +8,10 @@
 {% materialization ml_predict, adapter='duckdb', supported_languages=['sql'] %}
   {#- Refuses a strategy that cannot work before anything is done. -#}
   {%- set strategy = dbt_triton.incremental_strategy() -%}
+  {%- if strategy -%}
+    {#- dbt looks for the strategy's macro, and says so where there is none. -#}
+    {%- do adapter.get_incremental_strategy_macro(context, strategy) -%}
+  {%- endif -%}
   {%- do dbt_triton.warn_of_is_incremental() -%}
   {%- set dry_run = var('dbt_triton_dry_run', false) -%}
   {%- set args = dbt_triton.step_arguments() -%}
@@ -27,6 +31,7 @@
   {%- do dbt_triton.warn_of_misplaced(plan.misplaced, 'MAP[…] of the call, or meta.ml_predict') -%}
   {%- do dbt_triton.warn_of_not_needed(plan.not_needed) -%}
   {{ dbt_triton.check_columns(plan.check_sql) }}
+  {%- if strategy and config.get('unique_key') -%}{%- do dbt_triton.check_unique_key(plan.check_sql) -%}{%- endif -%}
 
   {%- do args.update({'secrets': dbt_triton.literal_secrets(plan.needs_secrets), 'target': dbt_triton.made_anew(args.store)}) -%}
   {%- if dry_run -%}

@@ -1,21 +1,34 @@
 {#- A statement with each ML_PREDICT call replaced by its input joined with the fixture of the inference model. -#}
-{% macro stub_calls(text) -%}
+{% macro stub_calls(text, depth=0) -%}
+  {#- Each costs Python many frames of its stack. -#}
+  {%- if depth > 20 -%}
+    {%- do exceptions.raise_compiler_error(
+      'ML_PREDICT in ' ~ model.name ~ ': more than 20 calls within one another are too many for a unit test; '
+      ~ 'put some of them into a model of their own'
+    ) -%}
+  {%- endif -%}
   {%- set tokens = dbt_triton.sql_tokens(text) -%}
   {%- set state = namespace(position=0, skip=0, result='', end=text | length, at_end=true) -%}
   {#- Semicolons at the end go, with the comments behind them. -#}
   {%- for token in tokens | reverse if state.at_end -%}
     {%- if token.text == ';' -%}{%- set state.end = token.start -%}{%- else -%}{%- set state.at_end = false -%}{%- endif -%}
   {%- endfor -%}
+  {#- Which bracket closes which, found once. -#}
+  {%- set open, closes = [], {} -%}
+  {%- for token in tokens -%}
+    {%- if token.text in ['(', '['] -%}{%- do open.append(loop.index0) -%}
+    {%- elif token.text in [')', ']'] and open -%}{%- do closes.update({open.pop(): loop.index}) -%}{%- endif -%}
+  {%- endfor -%}
   {%- for token in tokens -%}
     {%- set index = loop.index0 -%}
     {%- if index >= state.skip and dbt_triton.is_call(tokens, index) -%}
-      {%- set found = dbt_triton.token_parts(tokens[index + 2:]) -%}
+      {%- set found = dbt_triton.token_parts(tokens[index + 2:closes.get(index + 1, tokens | length)]) -%}
       {#- Flink's TABLE(ML_PREDICT(…)), with or without LATERAL, is the same as the call. -#}
       {%- set wrapped = index > 1 and tokens[index - 1].text == '(' and tokens[index - 2].text | upper == 'TABLE' -%}
       {%- set lateral = wrapped and index > 2 and tokens[index - 3].text | upper == 'LATERAL' -%}
       {%- set first = tokens[index - (3 if lateral else 2)] if wrapped else token -%}
       {%- set state.skip = index + 2 + found.count + (1 if wrapped else 0) -%}
-      {%- set state.result = state.result ~ text[state.position:first.start] ~ dbt_triton.stub_call_of(text, found.parts) -%}
+      {%- set state.result = state.result ~ text[state.position:first.start] ~ dbt_triton.stub_call_of(text, found.parts, depth) -%}
       {%- set state.position = tokens[state.skip - 1].end -%}
     {%- endif -%}
   {%- endfor -%}
@@ -42,7 +55,7 @@
 
 
 {#- What replaces one call, from the tokens of its arguments. -#}
-{% macro stub_call_of(text, arguments) -%}
+{% macro stub_call_of(text, arguments, depth=0) -%}
   {%- set order = ['INPUT', 'MODEL', 'ARGS', 'CONFIG'] -%}
   {%- set said = {} -%}
   {%- for argument in arguments if argument -%}
@@ -66,7 +79,7 @@
     ) -%}
   {%- endfor -%}
   {%- set operand = dbt_triton.duckdb_text(text, dbt_triton.operand_of(said['MODEL'], 'MODEL')) -%}
-  {{- return(dbt_triton.stub_call(dbt_triton.stub_calls(dbt_triton.duckdb_text(text, table)), operand, dbt_triton.first_names(columns))) -}}
+  {{- return(dbt_triton.stub_call(dbt_triton.stub_calls(dbt_triton.duckdb_text(text, table), depth + 1), operand, dbt_triton.first_names(columns))) -}}
 {%- endmacro %}
 
 

@@ -25,7 +25,7 @@ def test_bearer_once(written: str) -> None:
     assert request_headers(options_with(auth_token=written), "m") == {"Authorization": "Bearer x1"}
 
 
-@pytest.mark.parametrize("value", ["x1", "Bearer x1", " bearer x1\n"])
+@pytest.mark.parametrize("value", ["x1", "Bearer x1", " bearer x1\n", "Bearer Bearer x1", "BEARER\tbearer x1 "])
 @pytest.mark.parametrize("written", ["${DBT_TRITON_TEST}", "Bearer ${DBT_TRITON_TEST}"])
 def test_token_from_environment(monkeypatch: pytest.MonkeyPatch, written: str, value: str) -> None:
     """A token may come from the environment, with Bearer on either side or both, and is read when it is sent."""
@@ -37,15 +37,31 @@ def test_token_from_environment(monkeypatch: pytest.MonkeyPatch, written: str, v
 
 
 def test_headers_from_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A header's value may be put together from variables and text; what only looks like a variable stays."""
+    """A header's value may be put together from variables and text; a $ by itself is a text."""
     monkeypatch.setenv("DBT_TRITON_A", "one")
     monkeypatch.setenv("DBT_TRITON_B", "${DBT_TRITON_A}")
-    headers = {"X-A": "<${DBT_TRITON_A}:${DBT_TRITON_A}>", "X-B": "${DBT_TRITON_B}", "X-C": "$DBT_TRITON_A ${a b} $${}"}
+    headers = {"X-A": "<${DBT_TRITON_A}:${DBT_TRITON_A}>", "X-B": "${DBT_TRITON_B}", "X-C": "$DBT_TRITON_A {a b} $$"}
     assert request_headers(options_with(custom_headers=headers), "m") == {
         "X-A": "<one:one>",
         "X-B": "${DBT_TRITON_A}",
-        "X-C": "$DBT_TRITON_A ${a b} $${}",
+        "X-C": "$DBT_TRITON_A {a b} $$",
     }
+
+
+@pytest.mark.parametrize("written", ["${DBT_TRITON_A}", "Bearer ${DBT_TRITON_A}", " bearer ${DBT_TRITON_A}"])
+@pytest.mark.parametrize("value", ["", " ", "\t\n", "Bearer", "Bearer ", "bearer Bearer", "a b", "Bearer a Bearer b"])
+def test_tokens_that_are_none(monkeypatch: pytest.MonkeyPatch, written: str, value: str) -> None:
+    """A variable that holds no token, or more than one word, is refused by its name: no request goes without one."""
+    monkeypatch.setenv("DBT_TRITON_A", value)
+    with pytest.raises(ConfigurationError, match="environment variable DBT_TRITON_A"):
+        request_headers(options_with(auth_token=written), "m")
+
+
+@pytest.mark.parametrize("value", ["${A", "x ${A B}", "$${}", "${}", "${1A}"])
+def test_variables_that_are_none_in_headers(value: str) -> None:
+    """A header with ${ and no variable's name is refused when it is read, as a token is."""
+    with pytest.raises(ConfigurationError, match="must hold the name of an environment variable"):
+        options_with(custom_headers={"X-A": value})
 
 
 def test_missing_variables(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,8 +116,8 @@ def test_control_characters(monkeypatch: pytest.MonkeyPatch, bad: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         request_headers(options, "m")
     assert [problem.split(" holds ")[0] for problem in caught.value.problems] == [
+        "auth-token, read from the environment variable DBT_TRITON_A: the token",
         "the value of the header X-Key",
-        "the value of the header Authorization",
     ]
     assert SECRET not in str(caught.value)
 
