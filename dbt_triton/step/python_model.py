@@ -54,8 +54,6 @@ def ml_predict(  # noqa: PLR0913 - dbt's two, and the four arguments of ML_PREDI
         ConfigurationError: ``config`` holds a literal token or header; dbt prints lines of a model that fails.
         DbtTritonError: as a build of an ml_predict model would say it.
     """
-    if config is not None and not isinstance(config, Mapping):
-        raise ConfigurationError(["it must be a dict of options, such as {'on-error': 'null'}"], "config of ml_predict")
     check_config(config, str(dbt.this.identifier))
     if not isinstance(descriptor, str) and not all(isinstance(name, str) for name in _listed(descriptor)):
         raise ConfigurationError(["it must be the name of a column, or a list of names"], "descriptor of ml_predict")
