@@ -45,7 +45,14 @@ def test_package_path() -> None:
 
 def test_wrong_usage() -> None:
     """A command that does not exist, or none, is answered with the usage and dbt's own exit code for it."""
-    for arguments in ([], ["predict"], ["serve"], ["serve", ".", "--port", "http"]):
+    for arguments in (
+        [],
+        ["predict"],
+        ["serve"],
+        ["serve", ".", "--port", "http"],
+        ["serve", ".", "--port", "99999"],
+        ["serve", ".", "--port", "-1"],
+    ):
         done = _run(*arguments)
         assert done.returncode == 2
         assert done.stderr.startswith("usage: dbt-triton")

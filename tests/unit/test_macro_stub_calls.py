@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 
 import duckdb
@@ -60,3 +61,23 @@ def test_clauses_after_the_table_are_refused(table: str, rest: str) -> None:
     with pytest.raises(MacroError, match=r"after its TABLE, found .*TABLE \(select \* from "):
         MACROS.stub_calls(f"from ML_PREDICT(TABLE {table} {rest}, {REST})")
     assert MACROS.stub_calls(f"from ML_PREDICT(TABLE {table}, {REST})")
+
+
+@pytest.mark.parametrize("count", [21, 149, 500])
+def test_calls_within_one_another(count: int) -> None:
+    """Twenty calls within one another are read; more are refused in words, however many there are."""
+    twenty = _rows(f"select id from {'ML_PREDICT(TABLE ' * 2}t{f', {REST})' * 2}")
+    assert twenty == [(1,), (2,)]
+    assert (
+        MACROS.stub_calls(f"select * from {'ML_PREDICT(TABLE ' * 20}t{f', {REST})' * 20}").count("input_rows.*") == 20
+    )
+    with pytest.raises(MacroError, match="more than 20 calls within one another"):
+        MACROS.stub_calls(f"select * from {'ML_PREDICT(TABLE ' * count}t{f', {REST})' * count}")
+
+
+def test_very_many_calls() -> None:
+    """A thousand calls side by side are read in seconds."""
+    started = time.perf_counter()
+    text = " union all ".join([f"select * from ML_PREDICT(TABLE t, {REST})"] * 1_000)
+    assert MACROS.stub_calls(text).count("input_rows.*") == 1_000
+    assert time.perf_counter() - started < 10

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.session import Session
 
 from dbt_triton.ddl import parse_create_model, parse_ml_predict
 from dbt_triton.ddl.create_model import definition_from_yaml
@@ -321,3 +322,81 @@ def test_json_that_is_nearly_right() -> None:
     with pytest.raises(ConfigurationError, match="line 1, column 8 is no JSON") as caught:
         parse_options(REQUIRED | {"custom-headers": json.dumps({"X-A": "SECRET"})[:-1].replace(": ", ":: ")}, "m")
     assert "SECRET" not in str(caught.value)
+
+
+MANY_CALLS = {
+    "comma": lambda count: "select * from " + ", ".join(f"{BARE} x{number}" for number in range(count)),
+    "union": lambda count: " union all ".join([f"select * from {BARE}"] * count),
+    "lateral": lambda count: (
+        "select * from s" + "".join(f", lateral ML_PREDICT(TABLE t{n}, MODEL m, DESCRIPTOR(a))" for n in range(count))
+    ),
+    "ctes": lambda count: (
+        "with c0 as (select 1 a)"
+        + "".join(
+            f", c{n} as (select * from z{n}, lateral ML_PREDICT(TABLE c{n - 1}, MODEL m, DESCRIPTOR(a)))"
+            for n in range(1, count + 1)
+        )
+        + " select 1"
+    ),
+    "ctes that read two": lambda count: (
+        "with c0 as (select 1), c1 as (select 1)"
+        + "".join(f", c{n} as (select * from c{n - 1} join c{n - 2} on true)" for n in range(2, count))
+        + " select * from z"
+        + "".join(f", lateral ML_PREDICT(TABLE q{n}, MODEL m, DESCRIPTOR(a))" for n in range(count))
+    ),
+    "deep": lambda count: (
+        f"select * from {'(select * from s, lateral ' * min(count, 450)}{BARE}{') x' * min(count, 450)}"
+    ),
+}
+BARE = "ML_PREDICT(TABLE t, MODEL m, DESCRIPTOR(a))"
+
+
+@pytest.mark.parametrize("kind", MANY_CALLS)
+def test_very_many_calls(kind: str) -> None:
+    """A thousand calls are read in time, with the query of each one's input; thousands are refused in time."""
+
+    def read(count: int) -> None:
+        statement = parse_ml_predict(MANY_CALLS[kind](count))
+        assert len(statement.calls) == (1 if kind == "deep" else count)
+        replacements = {call.span: "x" for call in statement.calls}
+        for call in statement.calls[:: max(count // 100, 1)]:
+            statement.input_query(call, replacements)
+        statement.render(replacements)
+
+    in_time(partial(read, 1_000))
+    if kind != "deep":
+        with pytest.raises(SqlSyntaxError, match="more than 1,000 calls"):
+            parse_ml_predict(MANY_CALLS[kind](5_000))
+
+
+def test_very_many_ctes() -> None:
+    """So it is with ten thousand CTEs that read one another, with a cross product at their end."""
+    ctes = "".join(f", c{number} as (select * from c{number - 1})" for number in range(1, 10_000))
+    started = time.perf_counter()
+    with pytest.raises(SqlSyntaxError, match=r"beside c0 is a cross product"):
+        parse_ml_predict(f"with c0 as (select 1){ctes} select * from c9999, lateral {BARE.replace('t,', 'c0,')}")
+    assert time.perf_counter() - started < SECONDS
+
+
+@pytest.mark.parametrize("provider", ["stub"])
+def test_calls_behind_one_another(provider: str) -> None:
+    """Each of many calls reads the one before, by way of a CTE: the plan and the table are no longer than the text."""
+    count = 40
+    chain = "".join(f", c{n} as (select a from {BARE.replace('t,', f'c{n - 1},')})" for n in range(1, count))
+    with Session() as session:
+        session.create_model("m", "INPUT (a STRING) OUTPUT (o STRING)", {"provider": provider, "stub.o": "x"})
+        started = time.perf_counter()
+        rows = session.build("p", f"with c0 as (select 'b' as a){chain} select * from c{count - 1}", ["m"])
+        assert rows == [("b",)]
+        assert len(session.build_sql) < 1_000 * count
+        assert time.perf_counter() - started < SECONDS
+
+
+def test_five_hundred_calls_are_planned_in_time() -> None:
+    """A build of 500 calls takes seconds."""
+    with Session() as session:
+        session.create_model("m", "INPUT (a STRING) OUTPUT (o STRING)", {"provider": "stub", "stub.o": "x"})
+        session.sql("create table t as select 'b' as a")
+        started = time.perf_counter()
+        assert session.build("p", MANY_CALLS["union"](500), ["m"]) == [("b", "x")] * 500
+        assert time.perf_counter() - started < 5 * SECONDS
