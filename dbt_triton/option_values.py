@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from ipaddress import IPv6Address
 
 _NUMBER = r"\d{1,18}(?:\.\d{1,18})?"
 _DURATION = re.compile(rf"\s*({_NUMBER})\s*([a-zµ]+)?\s*", re.IGNORECASE)
@@ -41,22 +40,6 @@ _MAP_TOKENS = re.compile(rf"(?:(?<=[:,])|\A)\s*(?:{_QUOTED.pattern})|[:,]")
 _MAX_DEPTH = 50
 # Triton does not decode %-escapes (measured), so a name is sent as it is: RFC 3986's pchar without "%".
 _PATH_SEGMENT = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:@]+")
-_ENDPOINT = re.compile(
-    r"(?P<scheme>https?)://(?P<host>\[[^\[\]/]*\]|[^\[\]/:]+)(?::(?P<port>[^/]*))?(?P<path>/.*)?",
-    re.IGNORECASE | re.DOTALL,
-)
-_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
-_ADDRESS = re.compile(r"\[(?P<address>[0-9A-Fa-f:.]+)(?P<zone>%25[A-Za-z0-9._~-]+)?\]")
-_MAX_PORT, _PORT_DIGITS = 65_535, 5
-#: What no part of an endpoint may hold, and what to do about it. RFC 3986 leaves no other characters.
-_NOT_IN_ENDPOINTS = (
-    (re.compile("@"), "a user name or password does not belong here; use auth-token or custom-headers"),
-    (re.compile(r"[^\x00-\x7f]"), "it holds a character that is not ASCII; write a host in its xn-- form"),
-    (re.compile(r"[\x00-\x20\x7f]"), "it holds white space or a control character"),
-    (re.compile("[?#]"), "a query or fragment does not belong here"),
-    (re.compile(r"[\\\"<>^`{|}]"), "it holds a character that no URL may hold, such as a backslash or a quote"),
-    (re.compile("%(?![0-9A-Fa-f]{2})"), "it holds a % that is no escape, such as %20"),
-)
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 #: What the value of a header cannot carry (RFC 9110, 5.5: anything but ASCII is history, and clients refuse it).
 NOT_IN_HEADERS = re.compile(r"[^\t\x20-\x7e]")
@@ -93,7 +76,7 @@ def boolean(value: object) -> object:
     raise ValueError("write true or false")
 
 
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
     """Read a text, or a number of YAML's; a list, a map, true or nothing is not what somebody meant to write."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError("write a text")  # noqa: TRY004 - pydantic reads ValueErrors
@@ -199,60 +182,16 @@ def stub_values(value: object) -> object:
 
 def columns(value: object) -> object:
     """Read column names: a text with commas, or YAML's list. ``a desc`` orders the other way round."""
-    names = value if isinstance(value, list | tuple) else _text(value).split(",")
+    names = value if isinstance(value, list | tuple) else text_of(value).split(",")
     columns = [name.strip() for name in names if isinstance(name, str)]
     if len(columns) < len(names) or not all(columns):
         raise ValueError("write a column, or several with commas between them")
     return columns
 
 
-def base_url(value: object) -> object:
-    """Reduce an endpoint to what stands before ``/v2``.
-
-    Nothing of it is repeated in an error: where the form is wrong, any part of it may be a password.
-    """
-    text = _text(value).strip(" \t\r\n")
-    wrong = next((advice for pattern, advice in _NOT_IN_ENDPOINTS if pattern.search(text)), None)
-    if wrong is not None:
-        raise ValueError(wrong)
-    found = _ENDPOINT.fullmatch(text)
-    if found is None:
-        raise ValueError("write http(s)://host[:port], with or without /v2 or /v2/models")
-    host = _host(found["host"])
-    port = found["port"]
-    if port and not (port.isdigit() and len(port) <= _PORT_DIGITS and int(port) <= _MAX_PORT):
-        raise ValueError("the port is not usable: it must be a number between 1 and 65535")
-    if port and not int(port):
-        raise ValueError("the port must be between 1 and 65535")
-    whole = (found["path"] or "").rstrip("/")
-    path = re.sub(r"/v2(/models)?$", "", whole)
-    if "/v2/models/" in whole + "/" and path.count("/v2/models"):
-        raise ValueError("name the server only; the model goes into model-name")
-    if {".", ".."} & set(path.split("/")):
-        raise ValueError("its path holds . or .. as a segment; write where that leads")
-    return f"{found['scheme'].lower()}://{host}{f':{int(port)}' if port else ''}{path}"
-
-
-def _host(host: str) -> str:
-    """Check a host name or address; an IPv6 address is in brackets."""
-    if host.startswith("["):
-        found = _ADDRESS.fullmatch(host)
-        try:
-            return f"[{IPv6Address(found['address'] if found else '')}{(found and found['zone']) or ''}]"
-        except ValueError:
-            raise ValueError("what stands in brackets is no IPv6 address, such as http://[::1]:8000") from None
-    labels = host.removesuffix(".").split(".")
-    if not all(_LABEL.fullmatch(label) for label in labels):
-        raise ValueError(
-            "the host may hold only letters, digits, - and _, with single dots between its parts; "
-            "write http(s)://host[:port]"
-        )
-    return host.lower()
-
-
 def model_name(value: object) -> object:
     """Refuse a name that a URL path cannot carry, or that would leave the path."""
-    text = _text(value)
+    text = text_of(value)
     if not _PATH_SEGMENT.fullmatch(text) or text in {".", ".."}:
         raise ValueError(
             "Triton reads the name from the URL and does not decode %-escapes, so it may hold only letters, "
@@ -362,7 +301,7 @@ def _json(text: str) -> object:
 
 def auth_token(value: object) -> object:
     """Drop ``Bearer``: it is added once, however the token was written."""
-    text = _text(value)
+    text = text_of(value)
     if _NO_VARIABLE.search(text):
         raise ValueError(_VARIABLE_ADVICE)
     return bare_token(text)

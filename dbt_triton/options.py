@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from dbt_triton import flink_options
 from dbt_triton import option_values as read
+from dbt_triton.endpoint_value import base_url
 from dbt_triton.errors import ConfigurationError
 from dbt_triton.option_names import is_like_an_option, is_no_secret, nearest
 
@@ -69,7 +70,7 @@ class Options(BaseModel):
     )
 
     provider: Annotated[Literal["triton", "stub"], BeforeValidator(read.lower)]
-    endpoint: Annotated[str, BeforeValidator(read.base_url)]
+    endpoint: Annotated[str, BeforeValidator(base_url)]
     model_name: Annotated[str, BeforeValidator(read.text_value), BeforeValidator(read.model_name)]
     model_version: Annotated[str, BeforeValidator(read.model_version)] = "latest"
     timeout: Milliseconds = 30_000

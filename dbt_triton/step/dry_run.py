@@ -12,7 +12,8 @@ from dbt_triton.engine.stats import Figures
 from dbt_triton.errors import PERMANENT_REASONS
 from dbt_triton.inference_model import Binding
 from dbt_triton.keys import FINGERPRINT, KEY
-from dbt_triton.step.plan import Plan, PlannedCall
+from dbt_triton.step.plan import Plan
+from dbt_triton.step.planned_call import PlannedCall
 from dbt_triton.step.predict import request_format
 from dbt_triton.step.preflight import preflight
 from dbt_triton.step.rewrite import sampled

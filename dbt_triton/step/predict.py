@@ -18,7 +18,8 @@ from dbt_triton.engine import Engine, FailedRows, RunError, RunStats, SequenceEn
 from dbt_triton.errors import DbtTritonError
 from dbt_triton.inference_model import Binding
 from dbt_triton.keys import KEY_COLUMNS, Part, key_halves, parts
-from dbt_triton.step.plan import Plan, PlannedCall, unused_name
+from dbt_triton.step.plan import Plan
+from dbt_triton.step.planned_call import PlannedCall, unused_name
 from dbt_triton.step.preflight import headers_of, preflight
 from dbt_triton.step.progress import reporter
 from dbt_triton.step.report import ended_early, failed_rows, kept

@@ -11,7 +11,8 @@ from dbt_triton.credentials import request_headers
 from dbt_triton.errors import ConfigurationError, InferenceError
 from dbt_triton.inference_model import Binding, bind
 from dbt_triton.step.advice import with_advice
-from dbt_triton.step.plan import Plan, PlannedCall
+from dbt_triton.step.plan import Plan
+from dbt_triton.step.planned_call import PlannedCall
 from dbt_triton.warehouse import DuckDBWarehouse
 
 _WATCH_SECONDS = 0.5

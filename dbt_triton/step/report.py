@@ -9,7 +9,7 @@ from dbt_triton.engine import RunError
 from dbt_triton.errors import Reason
 from dbt_triton.keys import KEY, key_expression, key_of_halves, salt_of_store
 from dbt_triton.step.advice import advice_on_status
-from dbt_triton.step.plan import PlannedCall, unused_name
+from dbt_triton.step.planned_call import PlannedCall, unused_name
 from dbt_triton.step.rewrite import Source
 from dbt_triton.step.shown_values import printable, shown, shown_row
 from dbt_triton.store import ERROR, PredictionStore

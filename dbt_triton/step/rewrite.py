@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from dbt_triton.keys import KEY, key_expression
-from dbt_triton.step.plan import INPUT_ALIAS, STORE_ALIAS, PlannedCall, unused_name
+from dbt_triton.step.planned_call import INPUT_ALIAS, STORE_ALIAS, PlannedCall, unused_name
 from dbt_triton.step.stub import stub_expression
 from dbt_triton.store import ERROR, PredictionStore
 from dbt_triton.warehouse import literal, quote
