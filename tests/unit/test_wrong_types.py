@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -159,8 +160,9 @@ def test_meta_that_is_no_map(value: object) -> None:
         args = {"name": "p", "sql": "from ML_PREDICT(TABLE m, MODEL m, DESCRIPTOR(name))", "meta": value, "models": []}
         with pytest.raises(StepError, match=r"meta.ml_predict:\n.* must be a map of options, such as"):
             session._step(plan, args)
-        with pytest.raises(ConfigurationError, match="must be a dict of options"):
-            ml_predict(None, session.connection, "from t", "m", "a", config=value)  # type: ignore[arg-type]
+        dbt = SimpleNamespace(this=SimpleNamespace(database=None, schema="main", identifier="p"))
+        with pytest.raises(ConfigurationError, match="write options and their values, such as"):
+            ml_predict(dbt, session.connection, "from t", "m", "a", config=value)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("option", ["tls-ca", "tls-cert"])
