@@ -21,7 +21,7 @@ SETTINGS = {
     "key": ("unique_key='nosuch'", "nosuch"),
     "second_key": ("incremental_strategy='merge', unique_key=['id', 'nosuch']", "nosuch"),
     "good_key": ("unique_key=['id', 'review']", None),
-    "expression": ("unique_key=\"id || review\"", None),
+    "expression": ('unique_key="id || review"', None),
     "text": ("meta={'ml_predict': 'on-error=null'}", "must be a map of options"),
     "list": ("meta={'ml_predict': ['a']}", "must be a map of options"),
     "number": ("meta={'ml_predict': 5}", "must be a map of options"),
