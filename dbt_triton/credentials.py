@@ -13,7 +13,7 @@ from typing import Any
 
 from dbt_triton.errors import ConfigurationError
 from dbt_triton.foreign_text import MASK, remember_secrets
-from dbt_triton.option_values import NOT_IN_HEADERS, bare_token
+from dbt_triton.header_values import NOT_IN_HEADERS, bare_token
 from dbt_triton.options import Options
 
 __all__ = ["MASK", "SECRET_KEYS", "is_masked", "mask_options", "mask_text", "request_headers"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from ipaddress import IPv6Address
 
-from dbt_triton.option_values import text_of
+from dbt_triton.option_values import plain_text
 
 _ENDPOINT = re.compile(
     r"(?P<scheme>https?)://(?P<host>\[[^\[\]/]*\]|[^\[\]/:]+)(?::(?P<port>[^/]*))?(?P<path>/.*)?",
@@ -30,7 +30,7 @@ def base_url(value: object) -> object:
 
     Nothing of it is repeated in an error: where the form is wrong, any part of it may be a password.
     """
-    text = text_of(value).strip(" \t\r\n")
+    text = plain_text(value).strip(" \t\r\n")
     wrong = next((advice for pattern, advice in _NOT_IN_ENDPOINTS if pattern.search(text)), None)
     if wrong is not None:
         raise ValueError(wrong)

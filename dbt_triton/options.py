@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from dbt_triton import flink_options
+from dbt_triton import flink_options, header_values
 from dbt_triton import option_values as read
 from dbt_triton.endpoint_value import base_url
 from dbt_triton.errors import ConfigurationError
@@ -93,8 +93,10 @@ class Options(BaseModel):
     ] = None
     compression: Annotated[Literal["none", "gzip", "deflate"], BeforeValidator(read.lower)] = "none"
     # Whatever prints options, a log or a traceback, prints no secret.
-    auth_token: Annotated[str | None, BeforeValidator(read.auth_token)] = Field(default=None, repr=False)
-    custom_headers: Annotated[dict[str, str], BeforeValidator(read.headers)] = Field(default_factory=dict, repr=False)
+    auth_token: Annotated[str | None, BeforeValidator(header_values.auth_token)] = Field(default=None, repr=False)
+    custom_headers: Annotated[dict[str, str], BeforeValidator(header_values.headers)] = Field(
+        default_factory=dict, repr=False
+    )
     max_concurrent_operations: Annotated[
         Annotated[int, Field(ge=1, le=MAX_CONCURRENT)] | None, BeforeValidator(read.auto_or_integer)
     ] = None

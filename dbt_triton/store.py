@@ -100,10 +100,12 @@ class PredictionStore:
             return None  # there is no store yet, or one of another shape
         return str(found[0]["salt"]) if found else None
 
-    def check_keys(self, warehouse: DuckDBWarehouse) -> None:
+    def check_keys(self, warehouse: DuckDBWarehouse, model: str) -> None:
         """Check that no key is there twice, since a join would then multiply rows.
 
-        The error has a statement for this store alone: an operation would need its model's name, and drop all of it.
+        Args:
+            warehouse: the session.
+            model: the name of the predicting model, for the error.
 
         Raises:
             DbtTritonError: one is.
@@ -112,7 +114,8 @@ class PredictionStore:
         if int(warehouse.rows(counted)[0]["more"]):
             raise DbtTritonError(
                 f"the prediction store {self.relation} has more than one prediction for an input. Somebody else has "
-                f"written to it: run `drop table {self.relation}` in DuckDB, and build again"
+                "written to it: drop it with `dbt run-operation dbt_triton.clear_predictions --args "
+                f"'{{name: {model}}}'`, or by itself with `drop table {self.relation}` in DuckDB, and build again"
             )
 
     def prepare(self, warehouse: DuckDBWarehouse, writer: TableWriter, *, retry_errors: bool) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from dbt_triton.credentials import MASK, SECRET_KEYS, mask_text
 from dbt_triton.errors import ConfigurationError
-from dbt_triton.option_values import headers
+from dbt_triton.header_values import headers
 from dbt_triton.options import KEYS
 
 

@@ -400,3 +400,32 @@ def test_five_hundred_calls_are_planned_in_time() -> None:
         started = time.perf_counter()
         assert session.build("p", MANY_CALLS["union"](500), ["m"]) == [("b", "x")] * 500
         assert time.perf_counter() - started < 5 * SECONDS
+
+
+@pytest.mark.parametrize(
+    ("text", "is_cross"),
+    [
+        ("with c as (select * from t) select * from t, lateral {c}", True),
+        ("with c as (select * from t), d as (select * from c) select * from t, lateral {d}", True),
+        ("with c as (with t as (select 1) select * from t) select * from c, lateral {c}", True),
+        (
+            "with c as (select * from u) select * from (with c as (select * from v) select * from u, lateral {c}) x",
+            False,
+        ),
+        (
+            "with c as (select * from u) select * from (with c as (select * from v) select * from v, lateral {c}) x",
+            True,
+        ),
+        ("with recursive c as (select * from c) select * from u, lateral {c}", False),
+        ("with c as (select * from s.t) select * from t, lateral {c}", True),
+        ("with c as (select * from r.t) select * from s.t, lateral {c}", False),
+    ],
+)
+def test_ctes_are_followed(text: str, *, is_cross: bool) -> None:
+    """What a CTE reads is found by way of others, by the one that is seen at each place."""
+    calls = {name: BARE.replace("TABLE t", f"TABLE {name}") for name in "cd"}
+    if not is_cross:
+        assert len(parse_ml_predict(text.format(**calls)).calls) == 1
+        return
+    with pytest.raises(SqlSyntaxError, match="is a cross product"):
+        parse_ml_predict(text.format(**calls))
