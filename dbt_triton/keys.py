@@ -53,7 +53,7 @@ def salt_of_session(variable: str) -> str:
 
 def salt_of_store(relation: str, fingerprint: str) -> str:
     """Return the SQL of a salt that is read from its store, for a query that a user runs."""
-    return f"(select any_value({SALT}) from {relation} where {FINGERPRINT} = '{fingerprint}')"
+    return f"(select any_value({SALT})::varchar from {relation} where {FINGERPRINT} = '{fingerprint}')"
 
 
 def key_halves(key: str) -> str:

@@ -18,7 +18,7 @@ ONE, OTHER = (
 _UPPER = "INPUT (name STRING) OUTPUT (label STRING)"
 _STORE = "predicted__ml_predictions"
 _LIKE_A_STORE = (
-    "select 1::uhugeint as ml_key, '' as ml_fingerprint, '' as ml_salt, '' as label, '' as ml_error, '' as ml_reason, "
+    "select 1::uhugeint as ml_key, '' as ml_fingerprint, 1::ubigint as ml_salt, '' as label, '' as ml_error, '' as ml_reason, "
     "1 as ml_http_status, 1 as ml_attempts"
 )
 
@@ -62,9 +62,8 @@ def test_the_salt_is_a_secret_of_each_store(options: dict[str, str]) -> None:
         names = ("predicted", "again")
         for name in names:
             session.build(name, _call("texts", "name"), ["m"])
-            assert session.sql(f"select ml_salt from {name}__ml_predictions")[0][0] not in session.build_sql
+            assert str(session.sql(f"select ml_salt from {name}__ml_predictions")[0][0]) not in session.build_sql
         one, other = (session.sql(f"select ml_salt, ml_key from {name}__ml_predictions")[0] for name in names)
-        assert len(one[0]) == 32
         assert one[0] != other[0]
         assert one[1] != other[1]
 
