@@ -18,8 +18,8 @@ ONE, OTHER = (
 _UPPER = "INPUT (name STRING) OUTPUT (label STRING)"
 _STORE = "predicted__ml_predictions"
 _LIKE_A_STORE = (
-    "select 1::uhugeint as ml_key, '' as ml_fingerprint, 1::ubigint as ml_salt, '' as label, '' as ml_error, '' as ml_reason, "
-    "1 as ml_http_status, 1 as ml_attempts"
+    "select 1::uhugeint as ml_key, '' as ml_fingerprint, 1::ubigint as ml_salt, '' as label, '' as ml_error, "
+    "'' as ml_reason, 1 as ml_http_status, 1 as ml_attempts"
 )
 
 
