@@ -77,13 +77,13 @@ def failed_rows(  # noqa: PLR0913 - each is another part of the run
         warehouse: the session.
         of: how many rows have all their values.
     """
-    key = quote(unused_name("input_key", planned.columns))
+    key, place = (quote(unused_name(name, planned.columns)) for name in ("input_key", "input_place"))
     first = warehouse.rows(
         f"select failed.{ERROR} as {_WHY}, failed.ml_http_status as {_STATUS}, "
-        f"failed.ml_reason as {_REASON}, input_rows.* exclude ({key}) "
-        f"from (select *, {source.key} as {key} from {source.relation}) as input_rows "
+        f"failed.ml_reason as {_REASON}, input_rows.* exclude ({key}, {place}) "
+        f"from (select *, {source.key} as {key}, rowid as {place} from {source.relation}) as input_rows "
         f"join {store.current} as failed on failed.{KEY} = input_rows.{key} "
-        f"where failed.{ERROR} is not null limit {_SHOWN_ROWS}"
+        f"where failed.{ERROR} is not null order by input_rows.{place} asc limit {_SHOWN_ROWS}"
     )
     bear = "a larger 'max-error-ratio'" if planned.model.options.on_error == "null" else "'on-error' = 'null'"
     at_fault = {str(row.pop(_REASON)) for row in first} == {Reason.WRONG_ANSWER.value}
