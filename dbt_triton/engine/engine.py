@@ -51,6 +51,7 @@ _NOT_THE_BATCH = (
 _WATCH_SECONDS = 0.5
 #: HTTP's Content Too Large.
 _TOO_LARGE = 413
+_TOO_LARGE_IN_A_ROW = 3
 
 
 class Engine:
@@ -91,6 +92,7 @@ class Engine:
         self._version = version
         #: Fewer than the batch size once the server, or the bound of an answer, has turned out not to bear it.
         self._most_rows = batch_size
+        self._too_large = 0
         self._progress = progress
         self._check_interrupt = check_interrupt
         self._interrupt: DbtTritonError | None = None
@@ -230,6 +232,7 @@ class Engine:
                     return []
             else:
                 self._breaker.success()
+                self._too_large *= request.rows < self._most_rows
                 self._limit.answered(request.rows)
                 self._results.take(request, answer, size)
                 return []
@@ -256,16 +259,20 @@ class Engine:
             if isinstance(error, RowCountError):
                 return request.pieces(1)  # halves might have as many rows as they should by chance, and the wrong ones
             if isinstance(error, AnswerTooLongError) or error.status == _TOO_LARGE:
-                self._send_fewer(request.rows // 2, error)
+                self._note_too_large(request.rows, error)
             return request.halves()
         self._results.fail(FailedRows(request.request_keys, error))
         return []
 
-    def _send_fewer(self, rows: int, error: InferenceError) -> None:
-        """Send smaller requests from now on: the others would be split as well, and computed twice."""
-        if rows < self._most_rows:
-            self._most_rows = rows
-            logger.warning("%s. From now on a request has %d row(s); 'batch-size' sets it", error.message, rows)
+    def _note_too_large(self, rows: int, error: InferenceError) -> None:
+        """Send smaller requests once whole ones are too large in a row: the others would be computed twice as well.
+
+        One alone may be so for the sake of one long row.
+        """
+        self._too_large += rows == self._most_rows
+        if self._too_large == _TOO_LARGE_IN_A_ROW:
+            self._most_rows, self._too_large = rows // 2, 0
+            logger.warning("%s. From now on a request has %d row(s); 'batch-size' sets it", error.message, rows // 2)
 
     def _undecodable(self, request: Request, error: AnswerError) -> None:
         self._suspects.extend(self._failed(request, error, alone=True))

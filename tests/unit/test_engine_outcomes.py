@@ -271,7 +271,16 @@ def test_size_that_is_too_much_is_learned() -> None:
     texts = [f"text {number}" for number in range(400)]
     sink, stats = run(model, texts, batch_size=16, options={"max-concurrent-operations": "1"})
     assert sink.predictions_by_key == expected(texts)
-    assert stats.requests <= len(texts) / 4 + 6
+    assert stats.requests <= len(texts) / 4 + 40
+
+
+def test_one_long_row_makes_no_request_small() -> None:
+    """A row that is too large by itself is found, and the requests of the others stay as they are."""
+    model = UpperModel(lambda texts: (413, "too large") if "text 40" in texts else None)
+    texts = [f"text {number}" for number in range(400)]
+    sink, stats = run(model, texts, batch_size=16, options={"max-concurrent-operations": "1"})
+    assert sink.predictions_by_key == expected(texts, without=(40,))
+    assert stats.requests <= len(texts) / 16 + 10
 
 
 @pytest.mark.parametrize("place", [0, -1])
