@@ -256,8 +256,6 @@ class Engine:
             self._suspects.append(request)
             return []
         if request.rows > 1:
-            if isinstance(error, RowCountError):
-                return request.pieces(1)  # halves might have as many rows as they should by chance, and the wrong ones
             if isinstance(error, AnswerTooLongError) or error.status == _TOO_LARGE:
                 self._note_too_large(request.rows, error)
             return request.halves()
