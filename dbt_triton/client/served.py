@@ -120,7 +120,7 @@ class ServedModel:
 # What Triton says has more fields than these, and may lack some. Those that are there have the types of KServe's
 # protocol and of Triton's model_config.proto, or nothing that is said can be believed. Numbers are int32 and int64.
 class _Said(BaseModel):
-    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
+    model_config = ConfigDict(protected_namespaces=(), extra="ignore", strict=True, frozen=True)
 
 
 #: The metadata row keeps it, and errors and requests repeat it.
