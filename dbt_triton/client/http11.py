@@ -66,6 +66,7 @@ class Http11Transport(httpx.AsyncBaseTransport):
         self._clock: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
+        self._keeps = True
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """Send one POST and return its whole answer.
@@ -115,17 +116,25 @@ class Http11Transport(httpx.AsyncBaseTransport):
         head = f"{method} {target} HTTP/1.1\r\nHost: {self._authority}\r\n{lines}{length}\r\n"
         self._loop = self._loop or asyncio.get_running_loop()
         deadline = self._loop.time() + self._timeout
+        may_repeat = self._may_repeat or method != "POST"
+        if not may_repeat and self._idle:
+            await asyncio.sleep(0)  # a connection that was closed right after its last answer is seen to be
         connection = self._kept() or await self._connect(deadline)
         try:
             reply = await connection.request(head.encode(), body, deadline, max_bytes)
         except StaleConnectionError:
-            if self._closed or (method == "POST" and not self._may_repeat):
+            if self._closed or not may_repeat:
+                # With a server that closes after each answer, no request but the first would ever be answered.
+                self._keeps = False
+                self.close_idle()
                 raise
             # As RFC 9112, 9.3.1 allows; a new connection cannot be stale, so this happens once.
             connection = await self._connect(deadline)
             reply = await connection.request(head.encode(), body, deadline, max_bytes)
-        if connection.usable:
+        if connection.usable and self._keeps:
             self._idle.append(connection)
+        else:
+            connection.close()
         return reply
 
     def _kept(self) -> Connection | None:

@@ -155,7 +155,8 @@ def check_store(query: Query) -> None:
     # As a literal: with a subquery among its conditions the join compares every row with every other.
     [(salt,)] = query(f"select any_value(ml_salt)::varchar from {STORE}")
     wrong = query(
-        f"select review, {STORE}.* exclude (ml_key) from reviews join {STORE} on ml_key = md5_number('{salt}' || review) "
+        f"select review, {STORE}.* exclude (ml_key) from reviews "
+        f"join {STORE} on ml_key = md5_number('{salt}' || review) "
         f"where not (({RIGHT} and ml_error is null) or ({MARKED}))"
     )
     assert not wrong, f"{len(wrong)} wrong predictions in the store, such as {wrong[0]}"

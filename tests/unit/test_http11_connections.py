@@ -344,3 +344,22 @@ def test_through_httpx() -> None:
         assert second.lower().count(b"content-length: 3\r\n") == 1
 
     with_transport(echo, use)
+
+
+def test_steps_of_a_sequence_get_through_to_a_server_that_closes_after_each_answer() -> None:
+    """Once a step has met a closed connection, each one after it has a connection of its own."""
+
+    async def handle(peer: Peer) -> None:
+        await peer.send(answer(await peer.request()))
+        await peer.request()
+
+    async def run() -> None:
+        async with serving(handle) as server, client_for(server, sequence_by="k") as client:
+            await client.infer(b"1", None)
+            with pytest.raises(InferenceError, match="without an answer"):
+                await client.infer(b"2", None)
+            for step in (b"3", b"4", b"5"):
+                assert bytes((await client.infer(step, None)).content) == step
+            assert [peer.bodies for peer in server.peers] == [[b"1", b"2"], [b"3"], [b"4"], [b"5"]]
+
+    asyncio.run(run())
