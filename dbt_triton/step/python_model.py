@@ -121,14 +121,15 @@ def _descriptor(descriptor: str | Sequence[str], columns: Sequence[str], model: 
     """Return the columns of the descriptor, quoted.
 
     Raises:
-        ConfigurationError: the input has no such column, or INPUT has more or fewer.
+        ConfigurationError: the input has no such column, or INPUT has more or fewer; one that was left out has what
+            the plan finds.
     """
     chosen = [descriptor] if isinstance(descriptor, str) else list(descriptor)
     known = {name.lower() for name in columns}
     problems = [
         f"the input has no column {name}; it has {', '.join(columns)}" for name in chosen if name.lower() not in known
     ]
-    if len(chosen) != len(model.inputs):
+    if not model.served_inputs and len(chosen) != len(model.inputs):
         declared = ", ".join(column.name for column in model.inputs)
         problems.append(f"descriptor has {len(chosen)} columns, but INPUT has {len(model.inputs)} ({declared})")
     if problems:
