@@ -67,8 +67,8 @@ def with_served_schema(model: InferenceModel, served: ServedModel) -> InferenceM
 def for_descriptor(model: InferenceModel, given: Sequence[GivenColumn]) -> InferenceModel | str:
     """Return the model with the INPUT that the columns of a DESCRIPTOR mean; one that declares INPUT as it is.
 
-    Columns that have the names of inputs are these; else each stands for the input in its place, without the optional
-    ones or with all of them; and as many values as a single input has elements are its elements.
+    Columns that have the names of inputs are these; else each stands for the required input in its place; and as many
+    values as a single input has elements are its elements. So an optional input is sent where it is named.
 
     Returns:
         The model, or a sentence that says what is to be named.
@@ -183,9 +183,8 @@ def _bound(inputs: Sequence[ServedColumn], given: Sequence[GivenColumn]) -> Sequ
     found = [column for column in named if column is not None]
     if len(found) == len(given) == len(set(found)) and set(required) <= set(found):
         return found
-    for places in (required, inputs):
-        if len(places) == len(given) and all(name in {None, place} for name, place in zip(named, places, strict=True)):
-            return places
+    if len(required) == len(given) and all(name in {None, place} for name, place in zip(named, required, strict=True)):
+        return required
     if len(required) == 1 and all(name in {None, required[0]} for name in named):
         return _elements(required[0], given)
     return None
@@ -212,8 +211,9 @@ def _unclear(inputs: Sequence[ServedColumn], given: Sequence[GivenColumn]) -> st
     optional = ", ".join(f"{column.name} {column.sql_type}" for column in inputs if column.optional)
     said = ", ".join(one.name for one in given)
     wanted = ", ".join(f"{column.name} {column.sql_type}" for column in required) or "none that is required"
+    in_order = ", or name as many columns in this order" if required else ""
     return (
-        f"DESCRIPTOR({said}) does not say which column is which input. INPUT is left out, and the model has "
+        f"DESCRIPTOR({said}) does not say which column is which input. INPUT is left out, and the model's inputs are "
         f"{wanted}{f' (optional: {optional})' if optional else ''}: give the columns these names in the TABLE "
-        f"operand, or as many columns in this order, or declare {clause('INPUT', required or inputs)}"
+        f"operand{in_order}, or declare {clause('INPUT', required or inputs)}"
     )

@@ -124,7 +124,8 @@ STATEMENT = {
         "{{{{ config(materialized='ml_predict') }}}}\nINSERT INTO shouted SELECT * FROM " + CALL
     ),
     "very many parentheses": predicting(f"{'(' * 1000}{CALL}{')' * 1000}"),
-    "no INPUT": statement("CREATE MODEL {name} OUTPUT (b STRING) WITH ('provider' = 'triton')"),
+    "OUTPUT before INPUT": statement("CREATE MODEL {name} OUTPUT (b STRING) INPUT (a STRING) WITH ('k' = 'v')"),
+    "no INPUT for a stub": statement("CREATE MODEL {name} OUTPUT (b STRING) WITH ('provider' = 'stub')"),
     "no WITH": statement("CREATE MODEL {name} INPUT (a STRING) OUTPUT (b STRING)"),
     "column without a type": statement("CREATE MODEL {name} INPUT (a) OUTPUT (b STRING) WITH ('provider' = 'triton')"),
     "type that is not supported": creating("INPUT (review GEOMETRY) OUTPUT (shouted STRING)"),
