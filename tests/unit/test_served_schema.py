@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.type_values import DATATYPES
+from support.type_values import DATATYPES, SQL_OF
 
 from dbt_triton.client.served import ServedModel, ServedTensor
 from dbt_triton.ddl import parse_create_model
@@ -71,22 +71,6 @@ def problems(definition: InferenceModel, server: ServedModel) -> list[str]:
     return caught.value.problems
 
 
-SQL_OF = {
-    "BOOL": "BOOLEAN",
-    "INT8": "TINYINT",
-    "INT16": "SMALLINT",
-    "INT32": "INTEGER",
-    "INT64": "BIGINT",
-    "UINT8": "UTINYINT",
-    "UINT16": "USMALLINT",
-    "UINT32": "UINTEGER",
-    "UINT64": "UBIGINT",
-    "FP32": "FLOAT",
-    "FP64": "DOUBLE",
-    "BYTES": "STRING",
-    "FP16": "FLOAT16",
-    "BF16": "BFLOAT16",
-}
 LEVELS = {
     (): "",
     (1,): "",
