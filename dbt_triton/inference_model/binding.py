@@ -82,9 +82,10 @@ def bind(model: InferenceModel, served: ServedModel) -> Binding:
             for spec in (*inputs, *outputs)
             if not spec.datatype.has_json_form
         ]
-    if not inputs or not outputs:
-        as_served = served_clauses(model, served)
-        problems += [f"as it is served: {as_served}"] if 0 < len(as_served) <= _LONGEST_CLAUSES and problems else []
+    # Of one column, its own problem says everything.
+    if any(len(columns) > 1 and not specs for columns, specs in ((model.inputs, inputs), (model.outputs, outputs))):
+        clauses = served_clauses(model, served)
+        problems += [f"what is served is {clauses}"] if 0 < len(clauses) <= _LONGEST_CLAUSES else []
     if problems:
         raise ConfigurationError(problems, f'inference model "{model.name}" and {_title(model, served)}')
     return Binding(

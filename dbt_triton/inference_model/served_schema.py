@@ -17,6 +17,7 @@ from dbt_triton.foreign_text import NAME_LENGTH, shown
 from dbt_triton.inference_model.model import RESERVED_OUTPUTS, InferenceModel, typed_columns
 from dbt_triton.inference_model.served_columns import GivenColumn, ServedColumn, clause
 from dbt_triton.tensors import datatype_of_tensor
+from dbt_triton.tensors.datatypes import natural_sql_type
 
 
 def require_schema(model: InferenceModel) -> None:
@@ -45,9 +46,14 @@ def with_served_schema(model: InferenceModel, served: ServedModel) -> InferenceM
     if not sides:
         return model
     problems = _unknown_tensors(model, served)
-    found = {side: _columns(side, model, served, problems) for side in sides}
+    found = {}
+    for side in sides:
+        of_side: list[str] = []
+        found[side] = _columns(side, model, served, of_side)
+        if of_side and found[side]:
+            of_side.append(f"or declare {clause(side, found[side])}")
+        problems += of_side
     if problems:
-        problems += [f"or declare {clause(side, columns)}" for side, columns in found.items() if columns]
         raise ConfigurationError(
             problems,
             f'inference model "{model.name}" cannot take {" and ".join(sides)} from model "{served.name}" '
@@ -158,6 +164,8 @@ def _problem(kind: str, tensor: ServedTensor, names: Sequence[str], taken: dict[
 
 def _classes(count: int, tensors: Sequence[ServedTensor]) -> str:
     """Say what a classified output may be declared as: which parts of a class are wanted is the user's choice."""
+    if all(natural_sql_type(tensor.datatype) in {"STRING", "BOOLEAN"} for tensor in tensors):
+        return f"classification is for outputs of numbers, but the model has {listed(tensors)}"
     array = "" if count == 1 else f"[{count}]"
     label = f"`label` STRING{array}, " if any(tensor.labels for tensor in tensors) else ""
     return (

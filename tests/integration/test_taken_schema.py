@@ -262,7 +262,7 @@ def test_declared_columns_that_are_nowhere(session: Session, triton: Triton, ser
     options = {"endpoint": triton.url, "model-name": serve("arithmetic")}
     with pytest.raises(StepError) as caught:
         session.create_model("m", "INPUT (a DOUBLE, b BIGINT) OUTPUT (c DOUBLE)", options)
-    found = re.search(r"as it is served: (INPUT .*\) OUTPUT .*\))", str(caught.value))
+    found = re.search(r"what is served is (INPUT .*\) OUTPUT .*\))", str(caught.value))
     assert found is not None, str(caught.value)
     assert found[1] == f"INPUT ({EXPECTED['arithmetic'][0]}) OUTPUT ({EXPECTED['arithmetic'][1]})"
     session.create_model("m", found[1], options)

@@ -69,6 +69,9 @@ SERVED = {
     "output that is not served": creating(
         "INPUT (price DOUBLE, quantity BIGINT) OUTPUT (total DOUBLE, is_cheap BOOLEAN)", model_name="{arithmetic}"
     ),
+    "no column that is served": creating("INPUT (a DOUBLE, b BIGINT) OUTPUT (c DOUBLE)", model_name="{arithmetic}"),
+    "no schema without asking": creating("", preflight="false"),
+    "no OUTPUT of classes": creating("", model_name="{arithmetic}", classification="2"),
     "renamed input": creating("INPUT (prise DOUBLE, quantity BIGINT) OUTPUT (total DOUBLE)", model_name="{arithmetic}"),
     "input that is not declared": creating("INPUT (price DOUBLE) OUTPUT (total DOUBLE)", model_name="{arithmetic}"),
     "tensor option with a typo": creating(**{"tensor.review": "INPUT_TXT"}),

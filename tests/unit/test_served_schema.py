@@ -292,7 +292,7 @@ def test_columns_are_called_as_the_options_say() -> None:
 @pytest.mark.parametrize(
     ("inputs", "outputs", "words"),
     [
-        (["a"], ["Y", "y"], ["the outputs Y and y would be columns of one name", "or declare INPUT (`a` STRING)"]),
+        (["a"], ["Y", "y"], ["the outputs Y and y would be columns of one name", "or declare OUTPUT (`Y` STRING)"]),
         (["a", "A"], ["Y"], ["the inputs a and A would be columns of one name", "'tensor.<column>' = 'A'"]),
         (["a\x1b[31m"], ["Y"], ["the name of the input a\\x1b[31m cannot be that of a column"]),
         (["a"], ["y" * 300], ["the name of the output yyyy"]),
@@ -329,7 +329,6 @@ def test_datatypes_without_a_type() -> None:
     )
     assert problems(model(), server) == [
         "the output Z COMPLEX64[-1, 1] has a datatype without a SQL type",
-        "or declare INPUT (`X` STRING)",
         "or declare OUTPUT (`Y` FLOAT[3], `T` STRING)",
     ]
     declared = with_served_schema(model("OUTPUT (`Y` FLOAT[3], `T` STRING)"), server)
