@@ -44,7 +44,7 @@ def ml_predict(  # noqa: PLR0913 - dbt's two, and the four arguments of ML_PREDI
         table: the input: ``dbt.ref(…)``, a relation made from it, a data frame, an Arrow table or a stream of record
             batches (which is read into memory), or a SELECT as a text.
         model: the inference model: ``dbt.ref(…)``.
-        descriptor: the input column, or several, bound to INPUT by position.
+        descriptor: the input column, or several, bound to INPUT by position; by name first where INPUT is left out.
         config: options of this call, which win over those of the inference model; keys as in ``WITH (…)``.
 
     Returns:
