@@ -110,6 +110,7 @@ def definition_from_yaml(name: str, meta: Mapping[str, Any]) -> ModelDefinition:
     columns: dict[str, tuple[Column, ...]] = {"input": (), "output": ()}
     for side in columns:
         if side not in meta:
+            problems += [f"{side}s is no key; the columns stand under {side}"] if f"{side}s" in meta else []
             continue
         declared = meta[side]
         if not isinstance(declared, Mapping) or not declared:

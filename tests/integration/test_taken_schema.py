@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Generator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -103,28 +102,37 @@ def session() -> Generator[Session, None, None]:
 @pytest.fixture(scope="module")
 def examples(triton: Triton) -> Generator[Callable[[str], str], None, None]:
     """Serve the configurations of the example project, with a model that needs no training."""
-    served: dict[str, Path] = {}
-
-    def post(name: str, action: str) -> None:
-        url = f"{triton.url}/v2/repository/models/{name}/{action}"
-        httpx.post(url, timeout=60, trust_env=False).raise_for_status()
+    served: set[str] = set()
 
     def serve(kind: str) -> str:
         name = f"example_{kind}"
         if name not in served:
-            served[name] = folder = triton.repository / name
+            served.add(name)
+            folder = triton.repository / name
             (folder / "1").mkdir(parents=True)
             for file in EXAMPLES.joinpath(kind).glob("*.txt"):
                 shutil.copy(file, folder)
             config = (EXAMPLES / kind / "config.pbtxt").read_text(encoding="utf-8")
-            (folder / "config.pbtxt").write_text(config.replace(f'name: "{kind}"', ""), encoding="utf-8")
-            (folder / "1" / "model.py").write_text(STAND_IN, encoding="utf-8")
-            post(name, "load")
+            _load(triton, name, config.replace(f'name: "{kind}"', ""))
         return name
 
     yield serve
     for name in served:
-        post(name, "unload")
+        _post(triton, name, "unload")
+
+
+def _post(triton: Triton, name: str, action: str) -> None:
+    url = f"{triton.url}/v2/repository/models/{name}/{action}"
+    httpx.post(url, timeout=60, trust_env=False).raise_for_status()
+
+
+def _load(triton: Triton, name: str, config: str) -> None:
+    """Serve the stand-in under a configuration."""
+    folder = triton.repository / name
+    (folder / "1").mkdir(parents=True, exist_ok=True)
+    (folder / "config.pbtxt").write_text(config, encoding="utf-8")
+    (folder / "1" / "model.py").write_text(STAND_IN, encoding="utf-8")
+    _post(triton, name, "load")
 
 
 def _row(session: Session, name: str) -> dict[str, Any]:
@@ -266,3 +274,37 @@ def test_declared_columns_that_are_nowhere(session: Session, triton: Triton, ser
     assert found is not None, str(caught.value)
     assert found[1] == f"INPUT ({EXPECTED['arithmetic'][0]}) OUTPUT ({EXPECTED['arithmetic'][1]})"
     session.create_model("m", found[1], options)
+
+
+AWKWARD = ["dense_1/BiasAdd:0", "a b", "select", "Üñï 好", "it's", "x.y", "`tick`", "out'put", "100%", "a,b"]
+
+
+def test_awkward_names(session: Session, proxy: RecordingProxy, triton: Triton) -> None:
+    """Whatever tensors are called, their columns are called so, and can be declared so."""
+    tensors = {
+        side: ", ".join(f'{{ name: "{name}", data_type: TYPE_FP32, dims: [ 1 ] }}' for name in AWKWARD)
+        for side in ("input", "output")
+    }
+    config = f'backend: "python"\nmax_batch_size: 4\ninput [ {tensors["input"]} ]\noutput [ {tensors["output"]} ]'
+    _load(triton, "awkward", config)
+    try:
+        options = {"endpoint": proxy.url, "model-name": "awkward"}
+        session.create_model("m", "", options)
+        columns = ", ".join(f"`{name.replace('`', '``')}` FLOAT" for name in AWKWARD)
+        session.create_model("d", f"INPUT ({columns}) OUTPUT ({columns})", options)
+        assert _row(session, "m")["fingerprint"] == _row(session, "d")["fingerprint"]
+        names = [f'"{name}"' for name in AWKWARD]
+        table = f"(select {', '.join(f'1 as {name}' for name in names)})"
+        call = f"ML_PREDICT(TABLE {table}, MODEL m, DESCRIPTOR({', '.join(reversed(names))}))"
+        assert session.build("p", f"select * from {call}", ["m"]) == [(1,) * len(AWKWARD) + (0.0,) * len(AWKWARD)]
+        assert [row[0] for row in session.sql("describe p")][len(AWKWARD) :] == [f"{name}0" for name in AWKWARD]
+    finally:
+        _post(triton, "awkward", "unload")
+
+
+def test_what_cannot_be_served(session: Session, triton: Triton, serve: Callable[[str], str]) -> None:
+    """A model that HTTP cannot carry is refused for that, whoever says the schema."""
+    with pytest.raises(StepError, match="the model is decoupled"):
+        session.create_model("m", "", {"endpoint": triton.url, "model-name": serve("decoupled")})
+    with pytest.raises(StepError, match="needs a sequence-id"):
+        session.create_model("m", "", {"endpoint": triton.url, "model-name": serve("running_total")})

@@ -328,6 +328,7 @@ def test_yaml_is_the_same_definition() -> None:
     [
         ({"input": None, "output": {}}, ["input must map each column", "output must map each column"]),
         ({"input": "STRING", "output": {}}, ["input must map", "output must map"]),
+        ({"inputs": {"a": "STRING"}, "outputs": {}}, ["inputs is no key; the columns stand under input", "outputs is"]),
         ({"input": {"a": None}, "output": {"b": ""}}, ["input column a has no SQL type", "output column b has no"]),
     ],
 )
