@@ -5,8 +5,6 @@ OUTPUT is then as it is served. Which columns INPUT has is known when a call nam
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -18,6 +16,9 @@ from dbt_triton.inference_model.model import RESERVED_OUTPUTS, InferenceModel, t
 from dbt_triton.inference_model.served_columns import GivenColumn, ServedColumn, clause
 from dbt_triton.tensors import datatype_of_tensor
 from dbt_triton.tensors.datatypes import natural_sql_type
+
+#: One column is an input as a whole.
+_FEWEST_ELEMENTS = 2
 
 
 def require_schema(model: InferenceModel) -> None:
@@ -73,8 +74,8 @@ def with_served_schema(model: InferenceModel, served: ServedModel) -> InferenceM
 def for_descriptor(model: InferenceModel, given: Sequence[GivenColumn]) -> InferenceModel | str:
     """Return the model with the INPUT that the columns of a DESCRIPTOR mean; one that declares INPUT as it is.
 
-    Columns that have the names of inputs are these; else each stands for the required input in its place; and as many
-    values as a single input has elements are its elements. So an optional input is sent where it is named.
+    Columns that have the names of inputs are these. Else each stands for the required input in its place, or, as many
+    values as the only required input has elements, for one of these. An optional input is sent where it is named.
 
     Returns:
         The model, or a sentence that says what is to be named.
@@ -189,27 +190,41 @@ def _bound(inputs: Sequence[ServedColumn], given: Sequence[GivenColumn]) -> Sequ
     named = [by_name.get(one.name.lower()) for one in given]
     required = [column for column in inputs if not column.optional]
     found = [column for column in named if column is not None]
-    if len(found) == len(given) == len(set(found)) and set(required) <= set(found):
+    if len(set(found)) < len(found):
+        return None
+    if len(found) == len(given) and set(required) <= set(found):
         return found
+    others = [(column, one) for column, one in zip(named, given, strict=True) if column is None or not column.optional]
+    bound = _in_order(required, [column for column, _ in others], [one for _, one in others])
+    if bound is None:
+        return None
+    in_order = iter(bound)
+    return [column if column is not None and column.optional else next(in_order) for column in named]
+
+
+def _in_order(
+    required: Sequence[ServedColumn], named: Sequence[ServedColumn | None], given: Sequence[GivenColumn]
+) -> Sequence[ServedColumn] | None:
+    """Return the required inputs in their places, or the elements of the only one."""
     if len(required) == len(given) and all(name in {None, place} for name, place in zip(named, required, strict=True)):
         return required
-    if len(required) == 1 and all(name in {None, required[0]} for name in named):
-        return _elements(required[0], given)
-    return None
+    return _elements(required[0], given) if len(required) == 1 else None
 
 
 def _elements(column: ServedColumn, given: Sequence[GivenColumn]) -> Sequence[ServedColumn] | None:
-    """Return a column for each element of an input, called like the given ones; None where these are not that many."""
-    axes = [size for size in column.dims if size != 1]
-    if len(axes) != 1 or math.prod(axes) != len(given) or any(one.levels or one.kind == "BLOB" for one in given):
+    """Return a column for each element of an input, called like the given ones; None where they are not that many."""
+    lengths = [size for size in column.dims if size not in {1, -1}]
+    as_many = lengths == [len(given)] or (not lengths and -1 in column.dims)
+    bytes_of_numbers = column.datatype != "BYTES" and any(one.kind == "BLOB" for one in given)
+    if len(given) < _FEWEST_ELEMENTS or not as_many or bytes_of_numbers or any(one.levels for one in given):
         return None
-    taken = Counter({column.name.lower(): 1})
+    taken: set[str] = set()
     elements = []
     for one in given:
         name, number = one.name, 0
-        while taken[name.lower()]:
+        while name.lower() in taken:
             name, number = f"{one.name}{number}", number + 1
-        taken[name.lower()] += 1
+        taken.add(name.lower())
         elements.append(replace(column, name=name, dims=()))
     return elements
 

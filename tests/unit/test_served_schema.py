@@ -195,6 +195,10 @@ def test_row_keeps_the_schema() -> None:
         ([("a", "VARCHAR", 0), ("b", "VARCHAR", 1)], "`TITLE` STRING, `BODY` STRING[]"),
         ([("title", "VARCHAR", 0), ("b", "VARCHAR", 1)], "`TITLE` STRING, `BODY` STRING[]"),
         (
+            [("level", "INTEGER", 0), ("a", "VARCHAR", 0), ("b", "VARCHAR", 1)],
+            "`LEVEL` BIGINT, `TITLE` STRING, `BODY` STRING[]",
+        ),
+        (
             [("level", "INTEGER", 0), ("weights", "VARCHAR", 0), ("body", "VARCHAR", 1), ("title", "VARCHAR", 0)],
             "`LEVEL` BIGINT, `WEIGHTS` FLOAT[2], `BODY` STRING[], `TITLE` STRING",
         ),
@@ -261,18 +265,23 @@ def test_types_of_the_source(dims: tuple[int, ...], datatype: str, source: tuple
     assert bind(found, server).inputs[0].name == "X"
 
 
-@pytest.mark.parametrize("dims", [(3,), (1, 3), (3, 1)])
-@pytest.mark.parametrize("names", ["abc", "xbc"])
+@pytest.mark.parametrize("dims", [(3,), (1, 3), (3, 1), (-1,), (-1, 3), (-1, -1)])
+@pytest.mark.parametrize("names", ["abc", "xbc", "aba"])
 def test_elements_of_the_only_input(dims: tuple[int, ...], names: str) -> None:
-    """As many values as the only input has elements are its elements, each of the type of one."""
+    """As many values as the only required input has elements are its elements, each of the type of one."""
     server = served([tensor("X", "FP32", dims), tensor("O", "FP32", optional=True)])
     taken = with_served_schema(model(), server)
-    found = for_descriptor(taken, [GivenColumn(name, "DOUBLE") for name in names])
+    given = [GivenColumn(name, "DOUBLE") for name in names]
+    found = for_descriptor(taken, given)
     assert isinstance(found, InferenceModel)
-    expected = [(name if name != "x" else "x0", "FLOAT") for name in names]
+    expected = [(name, "FLOAT") for name in (names if names != "aba" else ["a", "b", "a0"])]
     assert [(column.name, column.sql_type) for column in found.inputs] == expected
-    for wrong in ([GivenColumn("a", "DOUBLE")] * 2, [GivenColumn(name, "DOUBLE", 1) for name in "abc"]):
-        assert isinstance(for_descriptor(taken, wrong), str)
+    found = for_descriptor(taken, [*given[:1], GivenColumn("o", "DOUBLE"), *given[1:]])
+    assert isinstance(found, InferenceModel)
+    assert [(column.name, column.sql_type) for column in found.inputs] == [*expected[:1], ("O", "FLOAT"), *expected[1:]]
+    wrong = [[GivenColumn(name, kind, levels) for name in names] for kind, levels in (("DOUBLE", 1), ("BLOB", 0))]
+    for columns in wrong + ([given[:2]] if 3 in dims else []):
+        assert isinstance(for_descriptor(taken, columns), str)
 
 
 def test_columns_are_called_as_the_options_say() -> None:
