@@ -93,12 +93,19 @@ def init(arguments: Namespace, say: Callable[[str], None], package: Path) -> int
 
 def _checked(project_model: ProjectModel) -> Checked:
     # Not at the top: `init` does without them.
-    from dbt_triton.inference_model import bind, description  # noqa: PLC0415
+    from dbt_triton.inference_model import (  # noqa: PLC0415
+        bind,
+        description,
+        require_schema,
+        with_served_schema,
+    )
     from dbt_triton.step.run import defined_model, served_model  # noqa: PLC0415
 
     name = project_model.name
     try:
         model = defined_model(project_model.arguments)
+        if model.is_stub:
+            require_schema(model)
     except DbtTritonError as error:
         return Checked((name, "", "", "", "invalid"), _problems(error))
     options = model.options
@@ -109,11 +116,13 @@ def _checked(project_model: ProjectModel) -> Checked:
         served = asyncio.run(served_model(model))
     except DbtTritonError as error:
         return Checked((*asked, _status(error)), _problems(error), description(model, None))
-    said = description(model, served)
     try:
+        model = with_served_schema(model, served)
         binding = bind(model, served)
     except DbtTritonError as error:
+        said = description(model, served)
         return Checked((*asked[:3], served.shown_version, "does not fit"), _problems(error), said)
+    said = description(model, served)
     pairs = [
         f"{column.name} {column.sql_type} is bound to {shown(spec.name)} {spec.datatype.name}"
         for column, spec in zip((*model.inputs, *model.outputs), (*binding.inputs, *binding.outputs), strict=True)

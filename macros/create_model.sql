@@ -22,8 +22,10 @@
       {%- do options.append(dbt_triton.sql_text(key) ~ ' = ' ~ dbt_triton.sql_text(dbt_triton.shown_option(key, value))) -%}
     {%- endfor -%}
 CREATE MODEL {{ adapter.quote(meta.get('name') or node.name) }}
-INPUT ({{ dbt_triton.model_columns(meta.get('input')) }})
-OUTPUT ({{ dbt_triton.model_columns(meta.get('output')) }})
+
+{%- for side in ['input', 'output'] if side in meta %}
+{{ side | upper }} ({{ dbt_triton.model_columns(meta[side]) }})
+{%- endfor %}
 WITH ({{ options | join(',\n      ') }})
   {%- endif -%}
 {%- endmacro %}
@@ -32,7 +34,7 @@ WITH ({{ options | join(',\n      ') }})
 {% macro model_columns(columns) -%}
   {%- if columns is not mapping or not columns -%}
     {{- exceptions.raise_compiler_error(
-      "meta.inference_model of " ~ model.name ~ " must map each column of input and of output to its SQL type, such as {input: STRING}"
+      "meta.inference_model of " ~ model.name ~ " must map each column of input and of output to its SQL type, such as {input: STRING}; leave one out for what the server says"
     ) -}}
   {%- endif -%}
   {%- set parts = [] -%}

@@ -44,7 +44,10 @@ class Column:
 
 @dataclass(frozen=True)
 class ModelDefinition:
-    """What a CREATE MODEL statement, or ``meta.inference_model``, says. Options are as written, not validated."""
+    """What a CREATE MODEL statement, or ``meta.inference_model``, says. Options are as written, not validated.
+
+    A side without columns is one that is left out.
+    """
 
     name: tuple[str, ...]
     inputs: tuple[Column, ...]
@@ -73,12 +76,14 @@ def parse_create_model(text: str) -> ModelDefinition:
         tokens.expect_word("NOT")
         tokens.expect_word("EXISTS")
     name, _, _ = tokens.dotted_name("the name of the model")
-    tokens.expect_word("INPUT")
-    inputs = _columns(tokens)
-    tokens.expect_word("OUTPUT")
-    outputs = _columns(tokens)
+    may_follow = ["INPUT", "OUTPUT", "COMMENT", "WITH"]
+    inputs = _side("INPUT", tokens, may_follow)
+    outputs = _side("OUTPUT", tokens, may_follow)
     comment = _comment(tokens)
-    tokens.expect_word("WITH")
+    if comment is not None:
+        may_follow = ["WITH"]
+    if not tokens.accept_word("WITH"):
+        raise tokens.error(f"expected {' or '.join(filter(None, [', '.join(may_follow[:-1]), may_follow[-1]]))}")
     tokens.in_options = True  # and after them, since a quote that is wrong may end them early
     options = _options(tokens)
     while tokens.accept_type(TokenType.SEMICOLON):
@@ -93,20 +98,26 @@ def definition_from_yaml(name: str, meta: Mapping[str, Any]) -> ModelDefinition:
 
     Args:
         name: the dbt model's name; ``meta`` need not repeat it.
-        meta: ``input`` and ``output`` map columns to SQL types; every other key is an option.
+        meta: ``input`` and ``output`` map columns to SQL types, and may be left out; every other key is an option.
 
     Raises:
-        ConfigurationError: ``input`` or ``output`` is missing or not a map.
+        ConfigurationError: ``input`` or ``output`` is not a map of columns.
     """
     subject = f'inference model "{name}" (meta.inference_model)'
     if not isinstance(meta, Mapping):
         raise ConfigurationError(["write a map: input, output and the options, one a line"], subject)
     problems: list[str] = []
-    columns: dict[str, tuple[Column, ...]] = {}
-    for side in ("input", "output"):
-        declared = meta.get(side)
+    columns: dict[str, tuple[Column, ...]] = {"input": (), "output": ()}
+    for side in columns:
+        if side not in meta:
+            problems += [f"{side}s is no key; the columns stand under {side}"] if f"{side}s" in meta else []
+            continue
+        declared = meta[side]
         if not isinstance(declared, Mapping) or not declared:
-            problems.append(f"{side} must map each column to its SQL type, such as {{{side}: STRING}}")
+            problems.append(
+                f"{side} must map each column to its SQL type, such as {{{side}: STRING}}; "
+                "leave it out for what the server says"
+            )
             continue
         untyped = [column for column, kind in declared.items() if not isinstance(kind, str) or not kind]
         problems.extend(f"{side} column {column} has no SQL type" for column in untyped)
@@ -131,6 +142,14 @@ def definition_from_yaml(name: str, meta: Mapping[str, Any]) -> ModelDefinition:
     return ModelDefinition(
         (meta.get("name") or name,), columns["input"], columns["output"], options, meta.get("comment")
     )
+
+
+def _side(side: str, tokens: Tokens, may_follow: list[str]) -> tuple[Column, ...]:
+    """Read INPUT (…) or OUTPUT (…), if it is there; then what stands before it in the grammar may not follow."""
+    if not tokens.accept_word(side):
+        return ()
+    del may_follow[: may_follow.index(side) + 1]
+    return _columns(tokens)
 
 
 def _columns(tokens: Tokens) -> tuple[Column, ...]:

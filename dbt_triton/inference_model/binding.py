@@ -12,6 +12,7 @@ from dbt_triton.errors import ConfigurationError
 from dbt_triton.foreign_text import NAME_LENGTH, shown
 from dbt_triton.inference_model.columns import Binder
 from dbt_triton.inference_model.model import InferenceModel
+from dbt_triton.inference_model.served_schema import served_clauses
 from dbt_triton.tensors import REQUEST_BYTES, TensorSpec
 
 #: Hexadecimal digits. It tells the few versions of one model apart, and DuckDB keeps texts up to 12 bytes in place.
@@ -20,6 +21,8 @@ FINGERPRINT_LENGTH = 12
 AUTO_BATCH_DIM_ROWS = 64
 #: Whatever a server says, rows of `auto`: more make a request no faster, and would let the server decide on our memory.
 MOST_AUTO_ROWS = 4096
+#: What an error repeats of a schema, in characters.
+_LONGEST_CLAUSES = 1000
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,10 @@ def bind(model: InferenceModel, served: ServedModel) -> Binding:
             for spec in (*inputs, *outputs)
             if not spec.datatype.has_json_form
         ]
+    # Of one column, its own problem says everything.
+    if any(len(columns) > 1 and not specs for columns, specs in ((model.inputs, inputs), (model.outputs, outputs))):
+        clauses = served_clauses(model, served)
+        problems += [f"what is served is {clauses}"] if 0 < len(clauses) <= _LONGEST_CLAUSES else []
     if problems:
         raise ConfigurationError(problems, f'inference model "{model.name}" and {_title(model, served)}')
     return Binding(

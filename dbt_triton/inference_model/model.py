@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from dbt_triton.ddl import Column, ModelDefinition
 from dbt_triton.errors import ConfigurationError
 from dbt_triton.flink_options import translated
+from dbt_triton.inference_model.served_columns import ServedColumn
 from dbt_triton.option_names import is_like_an_option
 from dbt_triton.options import NAMES, STUB, STUB_PREFIX, TENSOR_PREFIX, Options, parse_options
 from dbt_triton.tensors import Datatype, SqlType, datatype_of_sql, parse_sql_type
@@ -40,7 +41,19 @@ class TypedColumn:
 
 @dataclass(frozen=True)
 class InferenceModel:
-    """A definition whose options and types are valid. ``raw_options`` are the options as they were given."""
+    """A definition whose options and types are valid.
+
+    Args:
+        name: of the model.
+        inputs: of INPUT.
+        outputs: of OUTPUT.
+        options: all of them.
+        raw_options: the options as they were given.
+        comment: of the definition.
+        served_inputs: where INPUT was left out, the inputs that the server had when the model was built. Then
+            ``inputs`` are those that are required, until a call chooses.
+        served_outputs: the same of OUTPUT, which ``outputs`` has all of.
+    """
 
     name: str
     inputs: tuple[TypedColumn, ...]
@@ -48,14 +61,25 @@ class InferenceModel:
     options: Options
     raw_options: dict[str, Any]
     comment: str | None = None
+    served_inputs: tuple[ServedColumn, ...] = ()
+    served_outputs: tuple[ServedColumn, ...] = ()
 
     @classmethod
-    def from_definition(cls, definition: ModelDefinition, overrides: Mapping[str, Any] | None = None) -> Self:
+    def from_definition(
+        cls,
+        definition: ModelDefinition,
+        overrides: Mapping[str, Any] | None = None,
+        *,
+        served_inputs: Sequence[ServedColumn] = (),
+        served_outputs: Sequence[ServedColumn] = (),
+    ) -> Self:
         """Validate a definition.
 
         Args:
-            definition: as it was parsed.
+            definition: as it was parsed. A side without columns is one that is left out.
             overrides: options that win over those of the definition.
+            served_inputs: what INPUT was taken from.
+            served_outputs: what OUTPUT was taken from.
 
         Raises:
             ConfigurationError: with every problem of the options, the types and the names.
@@ -63,8 +87,8 @@ class InferenceModel:
         name = ".".join(definition.name)
         subject = f'inference model "{name}"'
         problems: list[str] = []
-        inputs = _typed(definition.inputs, "INPUT", problems)
-        outputs = _typed(definition.outputs, "OUTPUT", problems)
+        inputs = typed_columns(definition.inputs, "INPUT", problems)
+        outputs = typed_columns(definition.outputs, "OUTPUT", problems)
         problems += [
             f"OUTPUT column {column.name} has a name that the prediction store needs; choose another"
             for column in outputs
@@ -76,36 +100,62 @@ class InferenceModel:
             options = parse_options(raw, subject)
         except ConfigurationError as error:
             problems += error.problems
-        columns = {column.name.lower() for column in (*inputs, *outputs)}
-        problems += [
-            f"{key} names no column of INPUT or OUTPUT"
-            for key in raw
-            if key.startswith(TENSOR_PREFIX) and key.removeprefix(TENSOR_PREFIX).lower() not in columns
-        ]
+        # Of a side that is left out, the columns are not known yet.
+        if definition.outputs and (definition.inputs or served_inputs):
+            columns = {column.name.lower() for column in (*inputs, *outputs)}
+            columns |= {column.name.lower() for column in served_inputs}
+            problems += [
+                f"{key} names no column of INPUT or OUTPUT"
+                for key in raw
+                if key.startswith(TENSOR_PREFIX) and key.removeprefix(TENSOR_PREFIX).lower() not in columns
+            ]
         produced = {column.name.lower() for column in outputs}
         problems += [
             f"{key} names no column of OUTPUT"
             for key in raw
-            if key.startswith(STUB_PREFIX) and key.removeprefix(STUB_PREFIX).lower() not in produced
+            if definition.outputs
+            and key.startswith(STUB_PREFIX)
+            and key.removeprefix(STUB_PREFIX).lower() not in produced
         ]
         if problems or options is None:
             raise ConfigurationError(problems, subject)
-        return cls(definition.name[-1], inputs, outputs, options, raw, definition.comment)
+        served = tuple(served_inputs), tuple(served_outputs)
+        return cls(definition.name[-1], inputs, outputs, options, raw, definition.comment, *served)
 
     @property
     def is_stub(self) -> bool:
         """Whether no server is asked."""
         return self.options.provider == STUB
 
+    @property
+    def left_out(self) -> list[str]:
+        """The sides that a server is still to be asked for."""
+        sides = {"INPUT": (*self.inputs, *self.served_inputs), "OUTPUT": self.outputs}
+        return [side for side, columns in sides.items() if not columns]
+
+    @property
+    def from_server(self) -> list[str]:
+        """The sides that were taken from the server."""
+        sides = {"INPUT": self.served_inputs, "OUTPUT": self.served_outputs}
+        return [side for side, columns in sides.items() if columns]
+
     def with_options(self, overrides: Mapping[str, Any], subject: str) -> InferenceModel:
         """Return the model with some options replaced, all of them validated again together."""
         if not overrides:
             return self
         raw = self.raw_options | translated(overrides)
-        return replace(self, options=parse_options(raw, subject), raw_options=raw)
+        options = parse_options(raw, subject)
+        if self.from_server and options.batch_dim != self.options.batch_dim:
+            sides = " and ".join(self.from_server)
+            raise ConfigurationError(
+                [f"batch-dim decides what {sides} were taken from the server; write it into WITH of {self.name}"],
+                subject,
+            )
+        return replace(self, options=options, raw_options=raw)
 
 
-def _typed(columns: tuple[Column, ...], side: str, problems: list[str]) -> tuple[TypedColumn, ...]:
+def typed_columns(columns: Sequence[Column], side: str, problems: list[str]) -> tuple[TypedColumn, ...]:
+    """Read the types of columns; one that is not supported goes to the problems."""
     typed = []
     for column in columns:
         if not column.name:

@@ -17,6 +17,7 @@ from dbt_triton.errors import ConfigurationError
 from dbt_triton.foreign_text import shown
 from dbt_triton.inference_model.binding import fingerprint
 from dbt_triton.inference_model.model import InferenceModel, TypedColumn
+from dbt_triton.inference_model.served_columns import ServedColumn
 
 #: The columns of the row and their SQL types.
 COLUMNS: dict[str, str] = {
@@ -55,8 +56,8 @@ def metadata_row(model: InferenceModel, served: ServedModel | None) -> dict[str,
         "endpoint": options.endpoint,
         "model_name": options.model_name,
         "model_version": options.model_version,
-        "input_schema": _schema(model.inputs),
-        "output_schema": _schema(model.outputs),
+        "input_schema": _schema(model.inputs, model.served_inputs),
+        "output_schema": _schema(model.outputs, model.served_outputs),
         "options": json.dumps(mask_options(options), ensure_ascii=False),
         "comment": model.comment,
         "served_version": served.shown_version if served else None,
@@ -83,10 +84,13 @@ def description(model: InferenceModel, served: ServedModel | None) -> str:
     where = (
         "a stub" if model.is_stub else f"{options.model_name} at {options.endpoint}, version {options.model_version}"
     )
-    lines = [
-        f"Inference model {model.name}: {where}",
-        f"INPUT ({listed(model.inputs)}) OUTPUT ({listed(model.outputs)})",
-    ]
+    lines = [f"Inference model {model.name}: {where}"]
+    sides = {"INPUT": model.inputs, "OUTPUT": model.outputs}
+    lines.append(" ".join(f"{side} ({listed(columns)})" for side, columns in sides.items() if columns))
+    if optional := ", ".join(f"{column.name} {column.sql_type}" for column in model.served_inputs if column.optional):
+        lines.append(f"Optional inputs: {optional}")
+    if asked_for := [*model.from_server, *model.left_out]:
+        lines.append(f"Taken from the server: {', '.join(asked_for)}")
     if served:
         lines.append(
             f"Served by Triton {served.server_version}: version {served.shown_version}, "
@@ -114,22 +118,21 @@ def model_from_row(row: Mapping[str, Any], secrets: Mapping[str, Any] | None = N
             "the MODEL operand of ML_PREDICT",
         )
     raw = json.loads(str(row["options"])) | dict(secrets or {})
-    definition = ModelDefinition(
-        name=(str(row["name"]),),
-        inputs=_columns(str(row["input_schema"])),
-        outputs=_columns(str(row["output_schema"])),
-        options=raw,
-        comment=row.get("comment"),
+    schemas = [json.loads(str(row[column])) for column in ("input_schema", "output_schema")]
+    served_inputs, served_outputs = (
+        [ServedColumn.from_json(item, output=output) for item in items if "datatype" in item]
+        for items, output in zip(schemas, (False, True), strict=True)
     )
-    return InferenceModel.from_definition(definition)
+    inputs, outputs = (
+        tuple(Column(item["name"], item["type"]) for item in items if not item.get("optional")) for items in schemas
+    )
+    definition = ModelDefinition((str(row["name"]),), inputs, outputs, raw, row.get("comment"))
+    return InferenceModel.from_definition(definition, served_inputs=served_inputs, served_outputs=served_outputs)
 
 
-def _schema(columns: Sequence[TypedColumn]) -> str:
-    return json.dumps([{"name": column.name, "type": column.sql_type} for column in columns], ensure_ascii=False)
-
-
-def _columns(text: str) -> tuple[Column, ...]:
-    return tuple(Column(item["name"], item["type"]) for item in json.loads(text))
+def _schema(columns: Sequence[TypedColumn], served: Sequence[ServedColumn]) -> str:
+    declared = [{"name": column.name, "type": column.sql_type} for column in columns]
+    return json.dumps([column.as_json() for column in served] or declared, ensure_ascii=False)
 
 
 def _tensors(tensors: Sequence[ServedTensor]) -> str:

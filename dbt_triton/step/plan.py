@@ -15,9 +15,12 @@ from dbt_triton.ddl.tokens import Tokens
 from dbt_triton.errors import ConfigurationError, DbtTritonError
 from dbt_triton.inference_model import InferenceModel, model_from_row
 from dbt_triton.inference_model.model import TypedColumn
+from dbt_triton.inference_model.served_columns import GivenColumn
+from dbt_triton.inference_model.served_schema import for_descriptor
 from dbt_triton.options import STUB_PREFIX
 from dbt_triton.step.planned_call import PlannedCall, output_names
 from dbt_triton.step.sequence_order import read_term, sequence_key
+from dbt_triton.step.source_types import parse_source_type
 from dbt_triton.step.stub import stub_values
 from dbt_triton.step.values import Value, value_of
 from dbt_triton.store import ERROR, refusal
@@ -97,8 +100,9 @@ class _Planner:
         if model is None:
             raise ConfigurationError(self.problems, "ML_PREDICT")
         names = [name for name, _ in columns]
-        chosen = self._descriptor(call, model, names, where)
         types = dict(columns)
+        chosen = [self._column(column, names, where) for column in call.descriptor]
+        model = self._with_inputs(model, chosen, types, where)
         values = self._values(chosen, types, model, where)
         added = [column.name for column in model.outputs]
         routed = model.options.on_error == "null"
@@ -215,14 +219,25 @@ class _Planner:
                     return node
         return None
 
-    def _descriptor(self, call: Call, model: InferenceModel, names: Sequence[str], where: str) -> list[str]:
-        if len(call.descriptor) != len(model.inputs):
+    def _with_inputs(
+        self, model: InferenceModel, chosen: Sequence[str], types: Mapping[str, str], where: str
+    ) -> InferenceModel:
+        """Return the model with the INPUT of this call; a DESCRIPTOR that is none of it goes to the problems."""
+        if model.served_inputs:
+            if not all(name in types for name in chosen):
+                return model  # which is said already
+            kinds = [(name, parse_source_type(types[name])) for name in chosen]
+            found = for_descriptor(model, [GivenColumn(name, kind.kind, len(kind.dims)) for name, kind in kinds])
+            if isinstance(found, InferenceModel):
+                return found
+            self.problems.append(f"{where}, {model.name}: {found}")
+        elif len(chosen) != len(model.inputs):
             declared = ", ".join(column.name for column in model.inputs)
             self.problems.append(
-                f"{where}: DESCRIPTOR has {len(call.descriptor)} columns, but INPUT of {model.name} has "
+                f"{where}: DESCRIPTOR has {len(chosen)} columns, but INPUT of {model.name} has "
                 f"{len(model.inputs)} ({declared})"
             )
-        return [self._column(column, names, where) for column in call.descriptor]
+        return model
 
     def _terms(self, option: str, columns: Sequence[str], names: Sequence[str], where: str) -> list[tuple[str, str]]:
         """Return the columns that an option names, each with its direction."""

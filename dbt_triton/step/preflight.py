@@ -67,5 +67,16 @@ def unless_interrupted(asking: Coroutine[None, None, T], warehouse: DuckDBWareho
 
 
 async def _bind(planned: PlannedCall) -> Binding:
-    async with TritonClient(planned.model.options, headers_of(planned)) as client:
-        return bind(planned.model, await client.served_model())
+    model = planned.model
+    async with TritonClient(model.options, headers_of(planned)) as client:
+        served = await client.served_model()
+    try:
+        return bind(model, served)
+    except ConfigurationError as error:
+        if not model.from_server:
+            raise
+        advice = (
+            f"{' and '.join(model.from_server)} were taken from the server when {model.name} was built; "
+            "if it serves something else now, build the inference model again"
+        )
+        raise ConfigurationError([*error.problems, advice], error.subject) from error

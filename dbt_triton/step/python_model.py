@@ -44,7 +44,7 @@ def ml_predict(  # noqa: PLR0913 - dbt's two, and the four arguments of ML_PREDI
         table: the input: ``dbt.ref(…)``, a relation made from it, a data frame, an Arrow table or a stream of record
             batches (which is read into memory), or a SELECT as a text.
         model: the inference model: ``dbt.ref(…)``.
-        descriptor: the input column, or several, bound to INPUT by position.
+        descriptor: the input column, or several, bound to INPUT by position; by name first where INPUT is left out.
         config: options of this call, which win over those of the inference model; keys as in ``WITH (…)``.
 
     Returns:
@@ -121,14 +121,15 @@ def _descriptor(descriptor: str | Sequence[str], columns: Sequence[str], model: 
     """Return the columns of the descriptor, quoted.
 
     Raises:
-        ConfigurationError: the input has no such column, or INPUT has more or fewer.
+        ConfigurationError: the input has no such column, or INPUT has more or fewer; one that was left out has what
+            the plan finds.
     """
     chosen = [descriptor] if isinstance(descriptor, str) else list(descriptor)
     known = {name.lower() for name in columns}
     problems = [
         f"the input has no column {name}; it has {', '.join(columns)}" for name in chosen if name.lower() not in known
     ]
-    if len(chosen) != len(model.inputs):
+    if not model.served_inputs and len(chosen) != len(model.inputs):
         declared = ", ".join(column.name for column in model.inputs)
         problems.append(f"descriptor has {len(chosen)} columns, but INPUT has {len(model.inputs)} ({declared})")
     if problems:

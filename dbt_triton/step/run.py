@@ -20,7 +20,14 @@ from dbt_triton.ddl.create_model import definition_from_yaml
 from dbt_triton.errors import ConfigurationError, DbtTritonError, InferenceError, SqlSyntaxError
 from dbt_triton.flink_options import reasons_not_needed
 from dbt_triton.foreign_text import harmless, shown
-from dbt_triton.inference_model import InferenceModel, bind, description, metadata_row
+from dbt_triton.inference_model import (
+    InferenceModel,
+    bind,
+    description,
+    metadata_row,
+    require_schema,
+    with_served_schema,
+)
 from dbt_triton.inference_model.row import COLUMNS
 from dbt_triton.options import KEYS
 from dbt_triton.step.advice import with_advice
@@ -49,8 +56,11 @@ def build_inference_model(arguments: str, session: Any) -> None:  # noqa: ANN401
     def work(args: Arguments, warehouse: DuckDBWarehouse) -> dict[str, Any]:
         model = defined_model(args)
         asked = model.options.preflight and not model.is_stub
+        if not asked:
+            require_schema(model)
         served = unless_interrupted(served_model(model), warehouse) if asked else None
         if served is not None:
+            model = with_served_schema(model, served)
             bind(model, served)
         row = metadata_row(model, served)
         columns = [f"{literal(row[name], kind)} as {quote(name)}" for name, kind in COLUMNS.items()]

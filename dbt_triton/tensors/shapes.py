@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dbt_triton.tensors.datatypes import Datatype
 from dbt_triton.tensors.sql_types import SqlType
 
+#: The elements of DuckDB's longest fixed array.
+MAX_ARRAY_LENGTH = 100_000
+
 
 def bind_shape(
     sql: SqlType, datatype: Datatype, dims: Sequence[int], *, output: bool
@@ -32,11 +35,7 @@ def bind_shape(
         if any(size not in {1, -1} for size in dims):
             return f"one value a row does not fit; declare {example(sql.kind, dims)}"
         return (1,) * len(dims), ()
-    surplus = len(dims) - levels
-    ones = [axis for axis, size in enumerate(dims) if size == 1]
-    any_length = [axis for axis, size in enumerate(dims) if size == -1]
-    left_out = set((ones + any_length)[:surplus]) if surplus > 0 else set()
-    axes = tuple(axis for axis in range(len(dims)) if axis not in left_out)
+    axes = axes_of_levels(dims, levels)
     if len(axes) != levels:
         return f"an array of {levels} level(s) does not fit; declare {example(sql.kind, dims)}"
     row_shape = [1] * len(dims)
@@ -46,6 +45,15 @@ def bind_shape(
             return f"an array of {declared} does not fit into an axis of {served}; declare {example(sql.kind, dims)}"
         row_shape[axis] = declared if served == -1 and declared is not None else served
     return tuple(row_shape), axes
+
+
+def axes_of_levels(dims: Sequence[int], levels: int) -> tuple[int, ...]:
+    """Return the axis of each array level, the outermost first; not as many where the levels do not fit."""
+    surplus = len(dims) - levels
+    ones = [axis for axis, size in enumerate(dims) if size == 1]
+    any_length = [axis for axis, size in enumerate(dims) if size == -1]
+    left_out = set((ones + any_length)[:surplus]) if surplus > 0 else set()
+    return tuple(axis for axis in range(len(dims)) if axis not in left_out)
 
 
 def _raw(sql: SqlType, dims: Sequence[int], *, output: bool) -> tuple[tuple[int, ...], tuple[int, ...]] | str:
@@ -58,5 +66,12 @@ def _raw(sql: SqlType, dims: Sequence[int], *, output: bool) -> tuple[tuple[int,
 
 def example(kind: str, dims: Sequence[int]) -> str:
     """Write the type that a tensor of such elements and dimensions is, in DuckDB's spelling."""
-    levels = [size for size in dims if size != 1]
-    return kind + "".join(f"[{'' if size == -1 else size}]" for size in reversed(levels))
+    return array_type(kind, [size for size in dims if size != 1])
+
+
+def array_type(kind: str, levels: Sequence[int]) -> str:
+    """Write the type of an array with levels of these lengths, the outermost first, in DuckDB's spelling.
+
+    A level of any length is a list, and so is one that DuckDB has no fixed array for.
+    """
+    return kind + "".join(f"[{size if 0 < size <= MAX_ARRAY_LENGTH else ''}]" for size in reversed(levels))

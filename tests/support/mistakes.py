@@ -69,6 +69,9 @@ SERVED = {
     "output that is not served": creating(
         "INPUT (price DOUBLE, quantity BIGINT) OUTPUT (total DOUBLE, is_cheap BOOLEAN)", model_name="{arithmetic}"
     ),
+    "no column that is served": creating("INPUT (a DOUBLE, b BIGINT) OUTPUT (c DOUBLE)", model_name="{arithmetic}"),
+    "no schema without asking": creating("", preflight="false"),
+    "no OUTPUT of classes": creating("", model_name="{arithmetic}", classification="2"),
     "renamed input": creating("INPUT (prise DOUBLE, quantity BIGINT) OUTPUT (total DOUBLE)", model_name="{arithmetic}"),
     "input that is not declared": creating("INPUT (price DOUBLE) OUTPUT (total DOUBLE)", model_name="{arithmetic}"),
     "tensor option with a typo": creating(**{"tensor.review": "INPUT_TXT"}),
@@ -124,7 +127,8 @@ STATEMENT = {
         "{{{{ config(materialized='ml_predict') }}}}\nINSERT INTO shouted SELECT * FROM " + CALL
     ),
     "very many parentheses": predicting(f"{'(' * 1000}{CALL}{')' * 1000}"),
-    "no INPUT": statement("CREATE MODEL {name} OUTPUT (b STRING) WITH ('provider' = 'triton')"),
+    "OUTPUT before INPUT": statement("CREATE MODEL {name} OUTPUT (b STRING) INPUT (a STRING) WITH ('k' = 'v')"),
+    "no INPUT for a stub": statement("CREATE MODEL {name} OUTPUT (b STRING) WITH ('provider' = 'stub')"),
     "no WITH": statement("CREATE MODEL {name} INPUT (a STRING) OUTPUT (b STRING)"),
     "column without a type": statement("CREATE MODEL {name} INPUT (a) OUTPUT (b STRING) WITH ('provider' = 'triton')"),
     "type that is not supported": creating("INPUT (review GEOMETRY) OUTPUT (shouted STRING)"),

@@ -25,6 +25,23 @@ DATATYPES = [
     *("BOOL", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"),
     *("FP16", "BF16", "FP32", "FP64", "BYTES"),
 ]
+#: The SQL type that is a datatype's own.
+SQL_OF = {
+    "BOOL": "BOOLEAN",
+    "INT8": "TINYINT",
+    "INT16": "SMALLINT",
+    "INT32": "INTEGER",
+    "INT64": "BIGINT",
+    "UINT8": "UTINYINT",
+    "UINT16": "USMALLINT",
+    "UINT32": "UINTEGER",
+    "UINT64": "UBIGINT",
+    "FP32": "FLOAT",
+    "FP64": "DOUBLE",
+    "BYTES": "STRING",
+    "FP16": "FLOAT16",
+    "BF16": "BFLOAT16",
+}
 SQL_TYPES = [
     *("BOOLEAN", *INTEGER_BITS, "FLOAT16", "BFLOAT16", "FLOAT", "DOUBLE"),
     *("DECIMAL(2,0)", "DECIMAL(6,3)", "DECIMAL(15,2)", "DECIMAL(38,10)"),

@@ -160,7 +160,11 @@ def test_type_text(kind: str) -> None:
         ("CREATE MODEL 'm' INPUT", 1, "expected the name of the model", "\"'m'\""),
         ("CREATE MODEL 1 INPUT", 1, "expected the name of the model", "'1'"),
         ("CREATE MODEL a.\n(x INT)", 2, "expected the name of the model", "'('"),
-        ("CREATE MODEL m\nOUTPUT (b INT)", 2, "expected INPUT", "'OUTPUT'"),
+        ("CREATE MODEL m\nINPUTS (a INT)", 2, "expected INPUT, OUTPUT, COMMENT or WITH", "'INPUTS'"),
+        ("CREATE MODEL m\nOUTPUT (b INT)", 2, "expected COMMENT or WITH", END),
+        ("CREATE MODEL m OUTPUT (b INT)\nINPUT (a INT)", 2, "expected COMMENT or WITH", "'INPUT'"),
+        ("CREATE MODEL m INPUT ()\nWITH ('k' = 'v')", 1, "expected a column name", "')'"),
+        ("CREATE MODEL m COMMENT 'x'\nOUTPUT (b INT)", 2, "expected WITH", "'OUTPUT'"),
         ("CREATE MODEL m INPUT a INT", 1, "expected ( and the columns", "'a'"),
         ("CREATE MODEL m INPUT (\n)", 2, "expected a column name", "')'"),
         ("CREATE MODEL m INPUT ('a' INT)", 1, "expected a column name", "\"'a'\""),
@@ -170,7 +174,7 @@ def test_type_text(kind: str) -> None:
         ("CREATE MODEL m INPUT (a INT COMMENT b)", 1, "expected a comment in single quotes", "'b'"),
         ("CREATE MODEL m INPUT (a INT COMMENT 'x' b INT)", 1, "expected , or ) after a column", "'b'"),
         ("CREATE MODEL m INPUT (a INT,)", 1, "expected a column name", "')'"),
-        ("CREATE MODEL m INPUT (a INT)\nWITH ('k' = 'v')", 2, "expected OUTPUT", "'WITH'"),
+        ("CREATE MODEL m INPUT (a INT)\nOUTPUTS (b INT)", 2, "expected OUTPUT, COMMENT or WITH", "'OUTPUTS'"),
         ("CREATE MODEL m INPUT (a INT) OUTPUT (b INT) COMMENT\n'x'", 2, "expected WITH", END),
         ("CREATE MODEL m INPUT (a INT) OUTPUT (b INT)\nWITH 'k' = 'v'", 2, "expected ( and the options", "\"'k'\""),
         ("CREATE MODEL m INPUT (a INT) OUTPUT (b INT) WITH ()", 1, "expected an option in single quotes", "')'"),
@@ -238,8 +242,8 @@ COLUMNS = st.lists(
 DEFINITIONS = st.builds(
     ModelDefinition,
     st.lists(NAMES, min_size=1, max_size=3).map(tuple),
-    COLUMNS.map(tuple),
-    COLUMNS.map(tuple),
+    st.just(()) | COLUMNS.map(tuple),
+    st.just(()) | COLUMNS.map(tuple),
     st.dictionaries(ANY_TEXT, ANY_TEXT, min_size=1, max_size=3),
     COMMENTS,
 )
@@ -273,13 +277,13 @@ def _statements(draw: st.DrawFn) -> tuple[ModelDefinition, str]:
         pieces.extend(["."] * bool(position))
         name(part)
     for side, columns in (("INPUT", definition.inputs), ("OUTPUT", definition.outputs)):
-        words(side)
+        words(side if columns else "")
         for position, column in enumerate(columns):
             pieces.append("," if position else "(")
             name(column.name)
             pieces.append(column.type)
             comment(column.comment)
-        pieces.append(")")
+        pieces.extend([")"] * bool(columns))
     comment(definition.comment)
     words("WITH")
     for position, (key, value) in enumerate(definition.options.items()):
@@ -296,6 +300,22 @@ def test_round_trip(statement: tuple[ModelDefinition, str]) -> None:
     assert parse_create_model(text) == definition
 
 
+@pytest.mark.parametrize("sides", ["", "INPUT (a STRING)", "OUTPUT (b STRING)"])
+@pytest.mark.parametrize("comment", ["", "COMMENT 'c'"])
+def test_sides_may_be_left_out(sides: str, comment: str) -> None:
+    """INPUT, OUTPUT or both may be left out, as in Flink's grammar, in SQL and in YAML alike."""
+    definition = replace(
+        MODEL,
+        inputs=MODEL.inputs if "INPUT" in sides else (),
+        outputs=MODEL.outputs if "OUTPUT" in sides else (),
+        comment="c" if comment else None,
+    )
+    assert parse_create_model(f"CREATE MODEL m {sides} {comment} WITH ('k' = 'v')") == definition
+    meta = {"input": {"a": "STRING"}} if "INPUT" in sides else {}
+    meta |= {"output": {"b": "STRING"}} if "OUTPUT" in sides else {}
+    assert definition_from_yaml("m", meta | {"k": "v", "comment": definition.comment}) == definition
+
+
 def test_yaml_is_the_same_definition() -> None:
     """The YAML door gives the definition that the SQL door gives; an empty key counts as not given."""
     meta = {"input": {"a": "STRING"}, "output": {"b": "STRING"}, "k": "v", "auth-token": None}
@@ -306,13 +326,14 @@ def test_yaml_is_the_same_definition() -> None:
 @pytest.mark.parametrize(
     ("meta", "problems"),
     [
-        ({}, ["input must map each column", "output must map each column"]),
+        ({"input": None, "output": {}}, ["input must map each column", "output must map each column"]),
         ({"input": "STRING", "output": {}}, ["input must map", "output must map"]),
+        ({"inputs": {"a": "STRING"}, "outputs": {}}, ["inputs is no key; the columns stand under input", "outputs is"]),
         ({"input": {"a": None}, "output": {"b": ""}}, ["input column a has no SQL type", "output column b has no"]),
     ],
 )
 def test_yaml_problems(meta: Mapping[str, Any], problems: list[str]) -> None:
-    """YAML without columns or types is refused, with every problem and the model's name."""
+    """YAML with a side without columns or types is refused, with every problem and the model's name."""
     with pytest.raises(ConfigurationError, match='inference model "m"') as caught:
         definition_from_yaml("m", meta)
     assert len(caught.value.problems) == len(problems)

@@ -109,6 +109,7 @@ def test_every_mismatch_at_once() -> None:
         "INPUT column lenght: the model has no tensor lenght; did you mean LENGTH?",
         "OUTPUT column y is declared INT (INT32), but the server's Y is INT64[-1, 1]",
         "batch-size is 65, but the server's model has max_batch_size 64",
+        "what is served is INPUT (`A` FLOAT, `LENGTH` INTEGER, `LANGUAGE` STRING) OUTPUT (`B` STRING, `Y` BIGINT)",
     ]
     assert len(found) == len(wanted)
     assert all(any(text.startswith(start) for text in found) for start in wanted)

@@ -54,7 +54,7 @@ def _plan(session: duckdb.DuckDBPyConnection, call: str) -> dict[str, Any]:
 def test_syntax_error_of_a_model(session: duckdb.DuckDBPyConnection) -> None:
     """A syntax error names the model, the line, what was expected and what was found."""
     error = _build(session, MODEL.replace("OUTPUT", "OUTPUTS"))["error"]
-    assert "classifier, line 3: expected OUTPUT, found 'OUTPUTS'" in error
+    assert "classifier, line 3: expected OUTPUT, COMMENT or WITH, found 'OUTPUTS'" in error
 
 
 def test_syntax_error_of_a_call(session: duckdb.DuckDBPyConnection) -> None:
