@@ -10,7 +10,7 @@ from dbt_triton.ddl import Column, ModelDefinition
 from dbt_triton.errors import ConfigurationError
 from dbt_triton.flink_options import translated
 from dbt_triton.option_names import is_like_an_option
-from dbt_triton.options import NAMES, STUB, STUB_PREFIX, TENSOR_PREFIX, Options, parse_options
+from dbt_triton.options import NAMES, SHAPE_PREFIX, STUB, STUB_PREFIX, TENSOR_PREFIX, Options, parse_options
 from dbt_triton.tensors import Datatype, SqlType, datatype_of_sql, parse_sql_type
 
 #: The store's own columns; an OUTPUT of that name would collide with them.
@@ -76,18 +76,7 @@ class InferenceModel:
             options = parse_options(raw, subject)
         except ConfigurationError as error:
             problems += error.problems
-        columns = {column.name.lower() for column in (*inputs, *outputs)}
-        problems += [
-            f"{key} names no column of INPUT or OUTPUT"
-            for key in raw
-            if key.startswith(TENSOR_PREFIX) and key.removeprefix(TENSOR_PREFIX).lower() not in columns
-        ]
-        produced = {column.name.lower() for column in outputs}
-        problems += [
-            f"{key} names no column of OUTPUT"
-            for key in raw
-            if key.startswith(STUB_PREFIX) and key.removeprefix(STUB_PREFIX).lower() not in produced
-        ]
+        problems += _unknown_columns(raw, inputs, outputs)
         if problems or options is None:
             raise ConfigurationError(problems, subject)
         return cls(definition.name[-1], inputs, outputs, options, raw, definition.comment)
@@ -102,7 +91,28 @@ class InferenceModel:
         if not overrides:
             return self
         raw = self.raw_options | translated(overrides)
+        problems = _unknown_columns(raw, self.inputs, self.outputs)
+        if problems:
+            raise ConfigurationError(problems, subject)
         return replace(self, options=parse_options(raw, subject), raw_options=raw)
+
+
+def _unknown_columns(
+    raw: Mapping[str, Any], inputs: tuple[TypedColumn, ...], outputs: tuple[TypedColumn, ...]
+) -> list[str]:
+    """Say which options are by column, and name none."""
+    consumed, produced = ({column.name.lower() for column in side} for side in (inputs, outputs))
+    by_prefix = {
+        TENSOR_PREFIX: (consumed | produced, "INPUT or OUTPUT"),
+        SHAPE_PREFIX: (consumed, "INPUT"),
+        STUB_PREFIX: (produced, "OUTPUT"),
+    }
+    return [
+        f"{key} names no column of {side}"
+        for prefix, (columns, side) in by_prefix.items()
+        for key in raw
+        if key.startswith(prefix) and key.removeprefix(prefix).lower() not in columns
+    ]
 
 
 def _typed(columns: tuple[Column, ...], side: str, problems: list[str]) -> tuple[TypedColumn, ...]:
