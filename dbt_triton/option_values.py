@@ -171,6 +171,18 @@ def columns(value: object) -> object:
     return columns
 
 
+def lengths(value: object) -> object:
+    """Read the length of each axis, with commas, or YAML's list: a number, -1, or the name of a column."""
+    items = value if isinstance(value, list | tuple) else plain_text(value).split(",")
+    found: list[int | str] = []
+    for item in items:
+        text = plain_text(item).strip()
+        if not text or (re.fullmatch(r"[+-]?[\d.]+", text) and not re.fullmatch(r"-1|[1-9]\d{0,17}", text)):
+            raise ValueError("write a length for each axis, such as '3,224,224' or 'h,w,3'; -1 follows from the size")
+        found.append(int(text) if text == "-1" or text.isdecimal() else text)
+    return tuple(found)
+
+
 def model_name(value: object) -> object:
     """Refuse a name that a URL path cannot carry, or that would leave the path."""
     text = plain_text(value)

@@ -20,6 +20,7 @@ from dbt_triton.option_names import is_like_an_option, is_no_secret, nearest
 
 TENSOR_PREFIX = "tensor."
 STUB_PREFIX = "stub."
+SHAPE_PREFIX = "shape."
 #: The provider that asks no server.
 STUB = "stub"
 #: So many unknown keys are told; comparing names costs some time each.
@@ -115,6 +116,7 @@ class Options(BaseModel):
     cache_scope: Annotated[Literal["endpoint", "model"], BeforeValidator(read.lower)] = "endpoint"
     cache_version: Text | None = None
     pad: Annotated[str | None, BeforeValidator(read.scalar_text)] = None
+    null_as: Annotated[Literal["nan"] | None, BeforeValidator(read.lower)] = None
     batch_dim: Flag = False
     classification: Annotated[int, BeforeValidator(read.integer), Field(ge=1)] | None = None
     tls_ca: Text | None = None
@@ -123,6 +125,7 @@ class Options(BaseModel):
     preflight: Flag = True
     sample: Annotated[int, BeforeValidator(read.integer), Field(ge=1)] | None = None
     tensors: dict[str, Text] = Field(default_factory=dict)
+    shapes: dict[str, Annotated[tuple[int | str, ...], BeforeValidator(read.lengths)]] = Field(default_factory=dict)
     stubs: dict[str, Annotated[list[str], BeforeValidator(read.stub_values)]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -218,7 +221,7 @@ def _is_uint64(text: str) -> bool:
 
 
 # Options whose keys hold the name of a column.
-_BY_COLUMN = {"tensors": TENSOR_PREFIX, "stubs": STUB_PREFIX}
+_BY_COLUMN = {"tensors": TENSOR_PREFIX, "stubs": STUB_PREFIX, "shapes": SHAPE_PREFIX}
 KEYS: tuple[str, ...] = tuple(
     str(field.alias) for name, field in Options.model_fields.items() if name not in _BY_COLUMN
 )
@@ -249,13 +252,11 @@ def parse_options(raw: Mapping[str, Any], subject: str) -> Options:
         raise ConfigurationError(problems, subject)
     unknown: list[str] = []
     known: dict[str, Any] = {}
-    tensors: dict[str, Any] = {}
-    stubs: dict[str, Any] = {}
+    by_column: dict[str, dict[str, Any]] = {name: {} for name in _BY_COLUMN}
     for key, value in flink_options.translated(raw).items():
-        if key.startswith(TENSOR_PREFIX):
-            tensors[key.removeprefix(TENSOR_PREFIX)] = value
-        elif key.startswith(STUB_PREFIX):
-            stubs[key.removeprefix(STUB_PREFIX)] = value
+        name = next((name for name, prefix in _BY_COLUMN.items() if key.startswith(prefix)), None)
+        if name is not None:
+            by_column[name][key.removeprefix(_BY_COLUMN[name])] = value
         elif key in KEYS:
             known[key] = value
         else:
@@ -265,7 +266,7 @@ def parse_options(raw: Mapping[str, Any], subject: str) -> Options:
         known = _STUB_DEFAULTS | known
     options: Options | None = None
     try:
-        options = Options.model_validate(known | {"tensors": tensors, "stubs": stubs})
+        options = Options.model_validate(known | by_column)
     except ValidationError as error:
         problems.extend(_sentences(error))
         problems.extend(_contradictions_of_rest(known, error))

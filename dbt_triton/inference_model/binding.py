@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from dbt_triton.client.served import ServedModel
 from dbt_triton.errors import ConfigurationError
 from dbt_triton.foreign_text import NAME_LENGTH, shown
-from dbt_triton.inference_model.columns import Binder
+from dbt_triton.inference_model.inputs import InputBinder
 from dbt_triton.inference_model.model import InferenceModel
 from dbt_triton.inference_model.served_schema import served_clauses
 from dbt_triton.tensors import REQUEST_BYTES, TensorSpec
@@ -39,6 +39,7 @@ class Binding:
         version: the version that the server serves under the name.
         fingerprint: of everything that changes an answer.
         correlation_id: the data type by which the model is told the id of a sequence; empty where it is not told.
+        nan_columns: the columns of INPUT, by their places, whose NULL is sent as NaN.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -50,13 +51,14 @@ class Binding:
     version: str
     fingerprint: str
     correlation_id: str = ""
+    nan_columns: frozenset[int] = frozenset()
 
 
 def bind(model: InferenceModel, served: ServedModel) -> Binding:
     """Join a model with what the server serves.
 
     Columns bind to tensors by name, whatever its case; a single input or output binds by position;
-    ``tensor.<column>`` names the tensor.
+    ``tensor.<column>`` names the tensor. Several columns of INPUT are the elements of one tensor, in their order.
 
     Raises:
         ConfigurationError: with every mismatch, declared and served side by side.
@@ -64,11 +66,13 @@ def bind(model: InferenceModel, served: ServedModel) -> Binding:
     options = model.options
     batched = served.batched or options.batch_dim
     problems = [text for found, text in _model_problems(model, served) if found]
-    binder = Binder(model, served, batched=batched, problems=problems)
+    binder = InputBinder(model, served, batched=batched, problems=problems)
+    known = len(problems)
     inputs = binder.inputs(model.inputs)
+    every_column_is_bound = len(problems) == known
     outputs = binder.outputs(model.outputs)
     bound = {spec.name for spec in inputs}
-    if len(inputs) == len(model.inputs):
+    if every_column_is_bound:
         problems += [
             f"input {tensor} of the model is not declared in INPUT"
             for tensor in served.inputs
@@ -82,6 +86,7 @@ def bind(model: InferenceModel, served: ServedModel) -> Binding:
             for spec in (*inputs, *outputs)
             if not spec.datatype.has_json_form
         ]
+        problems += ["null-as is nan, which has no JSON form; use 'binary-data' = 'true'"] * bool(options.null_as)
     # Of one column, its own problem says everything.
     if any(len(columns) > 1 and not specs for columns, specs in ((model.inputs, inputs), (model.outputs, outputs))):
         clauses = served_clauses(model, served)
@@ -98,6 +103,7 @@ def bind(model: InferenceModel, served: ServedModel) -> Binding:
         version=served.version,
         fingerprint=fingerprint(model, served.version),
         correlation_id=served.correlation_id,
+        nan_columns=frozenset(binder.nan_columns),
     )
 
 
@@ -187,6 +193,10 @@ def fingerprint(model: InferenceModel, version: str) -> str:
     if options.cache_scope == "endpoint":
         headers = {name.lower(): value for name, value in options.custom_headers.items()}
         parts |= {"endpoint": options.endpoint, "headers": headers, "token": options.auth_token}
+    if options.null_as is not None:
+        parts["null_as"] = options.null_as
+    if options.shapes:
+        parts["shapes"] = sorted((column.lower(), lengths) for column, lengths in options.shapes.items())
     if options.cache_version is not None:
         parts["cache_version"] = options.cache_version
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:FINGERPRINT_LENGTH]

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from dbt_triton.client.served import ServedModel, ServedTensor, listed
 from dbt_triton.foreign_text import NAME_LENGTH, shown
+from dbt_triton.inference_model.input_columns import named_tensor, only_tensor
 from dbt_triton.inference_model.model import InferenceModel, TypedColumn
 from dbt_triton.tensors import TensorSpec, datatype_of_tensor, fits
 from dbt_triton.tensors.arrays import pad_value
@@ -44,14 +45,8 @@ class Binder:
         self._batched = batched
         self._problems = problems
 
-    def inputs(self, columns: Sequence[TypedColumn]) -> tuple[TensorSpec, ...]:
-        """Bind INPUT; a column that does not fit is left out and said among the problems."""
-        specs = self._bind("INPUT", columns, self._served.inputs)
-        self._refuse_twice("INPUT", specs)
-        return specs
-
     def outputs(self, columns: Sequence[TypedColumn]) -> tuple[TensorSpec, ...]:
-        """Bind OUTPUT, in the same way."""
+        """Bind OUTPUT; a column that does not fit is left out and said among the problems."""
         specs = self._bind("OUTPUT", columns, self._served.outputs)
         if not self._options.classification:
             self._refuse_twice("OUTPUT", specs)
@@ -68,7 +63,7 @@ class Binder:
             alone = len(columns) == 1 or bool(classified)
             tensor = _tensor_of(column, tensors, explicit, alone=alone)
             if tensor is None:
-                bound: TensorSpec | str = _no_tensor(side, column, tensors, explicit)
+                bound: TensorSpec | str = no_tensor(side, column, tensors, explicit)
             elif classified:
                 bound = self._class_column(column, tensor)
             else:
@@ -88,19 +83,32 @@ class Binder:
         ours = explicit in {tensor.name for tensor in sides[side][1]}
         return None if theirs and not ours else explicit
 
-    def _column(self, side: str, column: TypedColumn, tensor: ServedTensor) -> TensorSpec | str:
-        output = side == "OUTPUT"
-        declared = f"{side} column {column.name} is declared {column.sql_type} ({column.datatype.name})"
-        serves = f"the server's {_shown(tensor)}"
-        datatype = datatype_of_tensor(tensor.datatype)
+    def _dims(self, tensor: ServedTensor) -> tuple[int, ...]:
+        """Return the shape of one row."""
+        return tensor.shape[1:] if self._batched else tensor.shape
+
+    @staticmethod
+    def _datatype(tensor: ServedTensor) -> Datatype | None:
+        return datatype_of_tensor(tensor.datatype)
+
+    def _unfit(self, side: str, column: TypedColumn, tensor: ServedTensor, *, element: bool = False) -> str | None:
+        """Say why a tensor cannot hold a column, or one element of it; None where it can."""
+        output, datatype = side == "OUTPUT", self._datatype(tensor)
+        dims = () if element else self._dims(tensor)
         if datatype is None:
-            return f"{declared}, but {serves}, a datatype that this version does not support"
-        dims = tensor.shape[1:] if self._batched else tensor.shape
+            return f"{_declared(side, column, tensor)}, a datatype that this version does not support"
         if not fits(column.type, datatype, output=output):
-            return f"{declared}, but {serves}{_advice(column, datatype, dims, output=output)}"
-        shape = bind_shape(column.type, datatype, dims, output=output)
+            return f"{_declared(side, column, tensor)}{_advice(column, datatype, dims, output=output)}"
+        return None
+
+    def _column(self, side: str, column: TypedColumn, tensor: ServedTensor) -> TensorSpec | str:
+        output, datatype = side == "OUTPUT", self._datatype(tensor)
+        unfit = self._unfit(side, column, tensor)
+        if unfit is not None or datatype is None:
+            return unfit or ""
+        shape = bind_shape(column.type, datatype, self._dims(tensor), output=output)
         if isinstance(shape, str):
-            return f"{declared}, but {serves}: {shape}"
+            return f"{_declared(side, column, tensor)}: {shape.replace('<column>', column.name)}"
         pad = None if output else self._options.pad
         spec = TensorSpec(column.name, tensor.name, datatype, *shape[:1], column.type, shape[1], pad)
         if pad is not None and spec.axes:
@@ -114,8 +122,8 @@ class Binder:
         """Bind a column to its part of the best classes of an output."""
         count = self._options.classification or 0
         name = f"OUTPUT column {column.name}"
-        serves = f"the server's {_shown(tensor)}"
-        dims = tensor.shape[1:] if self._batched else tensor.shape
+        serves = f"the server's {shown_tensor(tensor)}"
+        dims = self._dims(tensor)
         part = PART_OF_KIND.get(column.type.kind)
         declared = f"{name} is declared {column.sql_type}"
         one_or_more = [(), (None,), (1,)] if count == 1 else [(None,), (count,)]
@@ -165,8 +173,15 @@ class Binder:
         ]
 
 
-def _shown(tensor: ServedTensor) -> str:
+def shown_tensor(tensor: ServedTensor) -> str:
+    """Write a tensor as the end of a sentence: ``X is FP32[-1, 3]``."""
     return str(tensor).replace(" ", " is ", 1)
+
+
+def _declared(side: str, column: TypedColumn, tensor: ServedTensor) -> str:
+    """Say what is declared and what is served."""
+    declared = f"{side} column {column.name} is declared {column.sql_type} ({column.datatype.name})"
+    return f"{declared}, but the server's {shown_tensor(tensor)}"
 
 
 def _advice(column: TypedColumn, datatype: Datatype, dims: Sequence[int], *, output: bool) -> str:
@@ -187,16 +202,21 @@ def _tensor_of(
 ) -> ServedTensor | None:
     if explicit is not None:
         return next((tensor for tensor in tensors if tensor.name == explicit), None)
-    exact = [tensor for tensor in tensors if tensor.name == column.name]
-    folded = [tensor for tensor in tensors if tensor.name.lower() == column.name.lower()]
-    if exact or len(folded) == 1:
-        return (exact or folded)[0]
-    required = [tensor for tensor in tensors if not tensor.optional]
-    return required[0] if alone and len(required) == 1 else None
+    named = named_tensor(column, tensors)
+    return named if named is not None or not alone else only_tensor(tensors)
 
 
-def _no_tensor(side: str, column: TypedColumn, tensors: Sequence[ServedTensor], explicit: str | None) -> str:
+def no_tensor(side: str, column: TypedColumn, tensors: Sequence[ServedTensor], explicit: str | None) -> str:
+    """Say that a column has no tensor, with the nearest one or those that it may mean."""
     wanted = explicit or column.name
+    alike = [] if explicit else [tensor for tensor in tensors if tensor.name.lower() == column.name.lower()]
+    if alike:
+        names = [shown(tensor.name, NAME_LENGTH) for tensor in alike]
+        ways = " or ".join(f"'tensor.{column.name}' = '{name}'" for name in names)
+        return (
+            f"{side} column {column.name}: the model has the tensors {' and '.join(names)}, which differ only in case; "
+            f"write {ways}"
+        )
     names = [tensor.name for tensor in tensors]
     near = difflib.get_close_matches(wanted.upper(), [name.upper() for name in names], n=1, cutoff=0.5)
     hint = next(

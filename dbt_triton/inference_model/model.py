@@ -11,7 +11,7 @@ from dbt_triton.errors import ConfigurationError
 from dbt_triton.flink_options import translated
 from dbt_triton.inference_model.served_columns import ServedColumn
 from dbt_triton.option_names import is_like_an_option
-from dbt_triton.options import NAMES, STUB, STUB_PREFIX, TENSOR_PREFIX, Options, parse_options
+from dbt_triton.options import NAMES, SHAPE_PREFIX, STUB, STUB_PREFIX, TENSOR_PREFIX, Options, parse_options
 from dbt_triton.tensors import Datatype, SqlType, datatype_of_sql, parse_sql_type
 
 #: The store's own columns; an OUTPUT of that name would collide with them.
@@ -101,22 +101,8 @@ class InferenceModel:
         except ConfigurationError as error:
             problems += error.problems
         # Of a side that is left out, the columns are not known yet.
-        if definition.outputs and (definition.inputs or served_inputs):
-            columns = {column.name.lower() for column in (*inputs, *outputs)}
-            columns |= {column.name.lower() for column in served_inputs}
-            problems += [
-                f"{key} names no column of INPUT or OUTPUT"
-                for key in raw
-                if key.startswith(TENSOR_PREFIX) and key.removeprefix(TENSOR_PREFIX).lower() not in columns
-            ]
-        produced = {column.name.lower() for column in outputs}
-        problems += [
-            f"{key} names no column of OUTPUT"
-            for key in raw
-            if definition.outputs
-            and key.startswith(STUB_PREFIX)
-            and key.removeprefix(STUB_PREFIX).lower() not in produced
-        ]
+        consumed = (*inputs, *served_inputs) if definition.inputs or served_inputs else None
+        problems += _unknown_columns(raw, consumed, outputs if definition.outputs else None)
         if problems or options is None:
             raise ConfigurationError(problems, subject)
         served = tuple(served_inputs), tuple(served_outputs)
@@ -145,13 +131,40 @@ class InferenceModel:
             return self
         raw = self.raw_options | translated(overrides)
         options = parse_options(raw, subject)
+        problems = _unknown_columns(raw, (*self.inputs, *self.served_inputs), self.outputs)
         if self.from_server and options.batch_dim != self.options.batch_dim:
             sides = " and ".join(self.from_server)
-            raise ConfigurationError(
-                [f"batch-dim decides what {sides} were taken from the server; write it into WITH of {self.name}"],
-                subject,
+            problems.append(
+                f"batch-dim decides what {sides} were taken from the server; write it into WITH of {self.name}"
             )
+        if problems:
+            raise ConfigurationError(problems, subject)
         return replace(self, options=options, raw_options=raw)
+
+
+def _unknown_columns(
+    raw: Mapping[str, Any],
+    inputs: Sequence[TypedColumn | ServedColumn] | None,
+    outputs: Sequence[TypedColumn | ServedColumn] | None,
+) -> list[str]:
+    """Say which options are by column, and name none; None is a side whose columns are not known."""
+    consumed, produced = ({column.name.lower() for column in side or ()} for side in (inputs, outputs))
+    known = {
+        TENSOR_PREFIX: None not in (inputs, outputs),
+        SHAPE_PREFIX: inputs is not None,
+        STUB_PREFIX: outputs is not None,
+    }
+    by_prefix = {
+        TENSOR_PREFIX: (consumed | produced, "INPUT or OUTPUT"),
+        SHAPE_PREFIX: (consumed, "INPUT"),
+        STUB_PREFIX: (produced, "OUTPUT"),
+    }
+    return [
+        f"{key} names no column of {side}"
+        for prefix, (columns, side) in by_prefix.items()
+        for key in raw
+        if known[prefix] and key.startswith(prefix) and key.removeprefix(prefix).lower() not in columns
+    ]
 
 
 def typed_columns(columns: Sequence[Column], side: str, problems: list[str]) -> tuple[TypedColumn, ...]:

@@ -14,6 +14,7 @@ from dbt_triton.ddl.calls import Span
 from dbt_triton.ddl.tokens import Tokens
 from dbt_triton.errors import ConfigurationError, DbtTritonError
 from dbt_triton.inference_model import InferenceModel, model_from_row
+from dbt_triton.inference_model.input_columns import sent_as_nan
 from dbt_triton.inference_model.model import TypedColumn
 from dbt_triton.inference_model.served_columns import GivenColumn
 from dbt_triton.inference_model.served_schema import for_descriptor
@@ -112,6 +113,7 @@ class _Planner:
         refused = None if model.is_stub else refusal(store, self._warehouse)
         if refused is not None:
             self.problems.append(f"{where}: {refused}")
+        nan_values = self._nan_values(chosen, types, model)
         planned = PlannedCall(
             call=call,
             model=model,
@@ -134,7 +136,10 @@ class _Planner:
                 f"{quote(name)} {direction}"
                 for name, direction in self._terms("order-by", model.options.order_by, names, where)
             ),
+            nan_values=nan_values,
         )
+        if model.is_stub:
+            planned = planned.with_nan(nan_values)
         self.calls.append(planned)
         # In its place it sees the CTEs; with them in it, one call behind another would double its text each time.
         self.check_forms[call.span] = planned.check_form(self._statement.operand_query(call, self.check_forms))
@@ -147,6 +152,19 @@ class _Planner:
         found = [value_of(name, types[name], column.type) for name, column in bound if name in types]
         self.problems += [f"{where}: {value}" for value in found if isinstance(value, str)]
         return [value for value in found if not isinstance(value, str)]
+
+    @staticmethod
+    def _nan_values(chosen: Sequence[str], types: Mapping[str, str], model: InferenceModel) -> dict[int, Value]:
+        """Return what is sent of the columns of numbers where their NULL is NaN; the server says for which it is."""
+        if model.options.null_as is None:
+            return {}
+        found = {}
+        for place, (name, column) in enumerate(zip(chosen, model.inputs, strict=False)):
+            sent = sent_as_nan(column.type)
+            value = value_of(name, types[name], column.type, sent=sent) if sent and name in types else None
+            if isinstance(value, Value):
+                found[place] = value
+        return found
 
     def _check_values(self, model: InferenceModel, where: str) -> None:
         """Refuse a default-value or a stub's value that an OUTPUT column cannot hold, before a row needs it."""
@@ -235,7 +253,7 @@ class _Planner:
             declared = ", ".join(column.name for column in model.inputs)
             self.problems.append(
                 f"{where}: DESCRIPTOR has {len(chosen)} columns, but INPUT of {model.name} has "
-                f"{len(model.inputs)} ({declared})"
+                f"{len(model.inputs)} ({declared}){_of_one_array(chosen, model)}"
             )
         return model
 
@@ -253,6 +271,17 @@ class _Planner:
         hint = f"; did you mean {by_name[near[0]]}?" if near else "."
         self.problems.append(f"{where}: the input has no column {column}{hint} It has {', '.join(names)}")
         return column
+
+
+def _of_one_array(chosen: Sequence[str], model: InferenceModel) -> str:
+    """Say what to do about a DESCRIPTOR that names the elements of an array."""
+    if len(model.inputs) != 1 or len(model.inputs[0].type.dims) != 1:
+        return ""
+    column = model.inputs[0]
+    return (
+        f"; give it [{', '.join(chosen)}], as one column of the TABLE operand, or declare a column of INPUT "
+        f"for each in place of {column.name} {column.sql_type}"
+    )
 
 
 def options_of_meta(args: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from dbt_triton.ddl import Call
 from dbt_triton.inference_model import InferenceModel
 from dbt_triton.keys import key_expression, salt_of_session
+from dbt_triton.step.values import Value
 from dbt_triton.warehouse import quote
 
 #: Aliases within the rewritten call; no name of the user's SQL can be seen there.
@@ -32,6 +33,7 @@ class PlannedCall:
         salt_variable: of the session, where the salt of the keys is while the call is carried out.
         sequence_by: the columns whose values are the keys of sequences, as SQL.
         order_by: the order of the rows of a sequence, as SQL.
+        nan_values: by the place of a column of numbers, its value where NULL is NaN; with ``null-as``.
     """
 
     call: Call
@@ -46,6 +48,14 @@ class PlannedCall:
     salt_variable: str
     sequence_by: tuple[str, ...] = ()
     order_by: tuple[str, ...] = ()
+    nan_values: Mapping[int, Value] = field(default_factory=dict)
+
+    def with_nan(self, columns: Collection[int]) -> PlannedCall:
+        """Return the call with NaN in place of NULL in some columns of INPUT, by their places."""
+        chosen = {place: self.nan_values[place] for place in columns}
+        values = [chosen[place].sql if place in chosen else value for place, value in enumerate(self.values)]
+        keys = [chosen[place].key if place in chosen else key for place, key in enumerate(self.key_values)]
+        return replace(self, values=values, key_values=keys)
 
     @property
     def in_order(self) -> bool:

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -112,15 +113,13 @@ class _Run:
             self.replacements[planned.call.span] = stubbed(planned, query)
             self.rows = None
             return
-        source = self._source(number, planned)
-        every, rows, size = _measure(planned, source, self._warehouse)
+        planned, source, (every, rows, size) = self._measured(number, planned)
         self.rows = None if self.rows is None else self.rows + every
         if not rows:
             # Nothing to send: no server is needed (dbt's --empty, an empty table).
             self.replacements[planned.call.span] = planned.check_form(source.rows)
             return
-        self._bindings = self._bindings or preflight(self._plan, self._warehouse)
-        binding = self._bindings[number]
+        binding = self._binding(number)
         store = PredictionStore(planned.store, planned.model, binding.fingerprint)
         self.replacements[planned.call.span] = joined(planned, source, store)
         with self._warehouse.writer() as writer:
@@ -156,6 +155,21 @@ class _Run:
         if known:  # what this run has written has no key twice
             store.check_keys(self._warehouse, self._name)
         self._judge_failures(planned, source, store)
+
+    def _binding(self, number: int) -> Binding:
+        """Ask the servers, at the first time, and return what is served for a call."""
+        self._bindings = self._bindings or preflight(self._plan, self._warehouse)
+        return self._bindings[number]
+
+    def _measured(self, number: int, planned: PlannedCall) -> tuple[PlannedCall, Source, tuple[int, int, int]]:
+        """Find what is to be read, and how much; only what is served tells which NULLs are sent as NaN."""
+        source = self._source(number, planned)
+        measured = _measure(planned, source, self._warehouse)
+        if measured[0] and planned.nan_values:
+            planned = planned.with_nan(self._binding(number).nan_columns)
+            source = replace(source, key=_key(planned, source.hidden))
+            measured = _measure(planned, source, self._warehouse)
+        return planned, source, measured
 
     def _is_unchanged(self, source: Source, store: PredictionStore, comment: str | None) -> bool:
         """Tell whether the table is what would be built; if it is not, note what it will be built of."""
@@ -199,10 +213,7 @@ class _Run:
         drop = f"drop table if exists {table}"
         self.clean_up.append(drop)
         self._drop_at_once.append(drop)
-        if hidden is None:
-            return Source(table, planned.key)
-        # Each row of a sequence is a step of its own, so its place is its key.
-        return Source(table, f"case when {planned.filled} then cast({quote(hidden)} as uhugeint) end", hidden)
+        return Source(table, _key(planned, hidden), hidden)
 
     async def _send(
         self, planned: PlannedCall, binding: Binding, sink: _StoreSink, queries: Sequence[str], rows: int
@@ -247,6 +258,13 @@ class _Run:
         if options.on_error == "null":
             text = f"{failed:,} of {sent:,} rows failed, more than max-error-ratio {options.max_error_ratio}. {text}"
         raise DbtTritonError(text)
+
+
+def _key(planned: PlannedCall, hidden: str | None) -> str:
+    """Return the SQL of a row's key; each row of a sequence is a step of its own, so its place is its key."""
+    if hidden is None:
+        return planned.key
+    return f"case when {planned.filled} then cast({quote(hidden)} as uhugeint) end"
 
 
 def _measure(planned: PlannedCall, source: Source, warehouse: DuckDBWarehouse) -> tuple[int, int, int]:

@@ -14,6 +14,8 @@ from dbt_triton.warehouse import quote
 
 #: What the key of a value begins with that is not sent; no text of a number, a time or JSON does.
 _REFUSED = "dbt-triton refused "
+#: The key of a NULL that is sent.
+_NULL = "dbt-triton null"
 _TEXTS = {"VARCHAR", "JSON", "BLOB", "ENUM"}
 _READ_AS_ARRAYS = {"VARCHAR", "ENUM", "JSON"}
 
@@ -32,17 +34,20 @@ class Value(NamedTuple):
     key: str
 
 
-def value_of(column: str, source: str, declared: SqlType) -> Value | str:
+def value_of(column: str, source: str, declared: SqlType, *, sent: SqlType | None = None) -> Value | str:
     """Return the SQL of a column as a declared type.
 
     Args:
         column: its name.
         source: its own type, as DuckDB describes it.
         declared: the type in INPUT.
+        sent: a type of floating-point numbers that holds the declared one, where NULL is to be NaN.
 
     Returns:
         The value, or a sentence that says why no value of the one type is one of the other.
     """
+    if sent is not None:
+        return _nan_for_null(column, source, declared, sent)
     name, kind = quote(column), parse_source_type(source)
     if declared.dims and not kind.dims and kind.kind in _READ_AS_ARRAYS:
         return _array_in_text(column, kind, declared)
@@ -56,8 +61,40 @@ def value_of(column: str, source: str, declared: SqlType) -> Value | str:
     return _checked(name, kind, declared, conversion)
 
 
+def _nan_for_null(column: str, source: str, declared: SqlType, sent: SqlType) -> Value | str:
+    """Return a value that is NaN where the column, or an element of its array, is NULL. An array of NULL stays NULL.
+
+    Its key tells NULL from every value, NaN too, and is NULL only for such an array.
+    """
+    value = value_of(column, source, declared)
+    if isinstance(value, str):
+        return value
+    name, kind = quote(column), parse_source_type(source)
+    nan, number = f"'nan'::{sent.element.duckdb}", f"cast({value.sql} as {sent.duckdb})"
+    if not declared.dims:
+        return Value(f"case when {name} is null then {nan} else {number} end", f"coalesce({value.key}, '{_NULL}')")
+    array, levels = name, len(declared.dims)
+    if not kind.dims:
+        if kind.kind == "NULL":
+            return value
+        array = f"try_cast({text_of(name)} as VARCHAR{'[]' * levels})"
+    filled = _nan_in(value.sql, array, nan, levels)
+    return Value(f"cast({filled} as {sent.duckdb})", value.key)
+
+
+def _nan_in(value: str, source: str, nan: str, levels: int, depth: int = 0) -> str:
+    """Return the SQL of an array with NaN for the elements that are NULL in the column, and not for those it lost."""
+    if depth == levels:
+        return f"case when {value} is null and {source} is null then {nan} else {value} end"
+    element, place = f"dbt_triton_value_{depth}", f"dbt_triton_place_{depth}"
+    inner = _nan_in(element, f"{source}[{place}]", nan, levels, depth + 1)
+    return f"list_transform({value}, lambda {element}, {place}: {inner})"
+
+
 def _refusal(column: str, source: str, kind: SourceType, declared: SqlType) -> str:
     said = f"the column {column} is {source}, of which no value is a {declared.duckdb}"
+    if declared.dims and not kind.dims and kind.kind not in NESTED:
+        return f"{said}; write an array of several, such as [a, b, c], as a column of the TABLE operand"
     if declared.duckdb in {"VARCHAR", "JSON"} and (kind.dims or kind.kind in NESTED):
         return (
             f"{said}; write cast({column} as {declared.duckdb}) or to_json({column}) as a column of the TABLE operand"

@@ -17,6 +17,7 @@ import orjson
 
 from dbt_triton.errors import AnswerError, InferenceError, RowCountError
 from dbt_triton.foreign_text import NAME_LENGTH, shown, shown_value
+from dbt_triton.tensors.answered_shape import row_shape_of
 from dbt_triton.tensors.spec import TensorSpec
 
 Payload = memoryview | list[Any]
@@ -285,20 +286,13 @@ def _check(spec: TensorSpec, output: dict[str, Any], rows: int, *, batched: bool
     if answered != rows:
         raise RowCountError(f"output {spec.name} has {answered} rows, but {rows} were sent")
     row_shape = shape[1:] if batched else shape
-    if not _fits(row_shape, spec):
+    fitted = row_shape_of(row_shape, spec)
+    if fitted is None:
         one = "" if spec.axes or spec.raw else "one value a row, "
         raise AnswerError(
             f"output {spec.name} has the shape {shown_value(shape)}; expected is {one}as {list(spec.row_shape)}"
         )
-    return tuple(row_shape)
-
-
-def _fits(row_shape: Sequence[int], spec: TensorSpec) -> bool:
-    """Tell whether a row has the shape of its tensor; -1 takes any length on the axes of an array."""
-    return len(row_shape) == len(spec.row_shape) and all(
-        size == max(wanted, 1) or (wanted == -1 and (spec.raw or axis in spec.axes))
-        for axis, (wanted, size) in enumerate(zip(spec.row_shape, row_shape, strict=True))
-    )
+    return fitted
 
 
 def _check_size(spec: TensorSpec, data: memoryview | list[Any], elements: int) -> None:

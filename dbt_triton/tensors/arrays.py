@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dbt_triton.tensors.elements import Unfit
+from dbt_triton.tensors.raw import elements_of_bytes
 from dbt_triton.tensors.spec import TensorSpec
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]
@@ -43,7 +44,7 @@ def unnest(array: pa.Array, spec: TensorSpec) -> Unnested:
         spec: what it is bound to.
     """
     if spec.raw:
-        return _raw(array)
+        return Unnested(*elements_of_bytes(array, spec))
     rows = len(array)
     sizes: list[Integers] = []
     unfit: list[Unfit] = []
@@ -62,15 +63,6 @@ def unnest(array: pa.Array, spec: TensorSpec) -> Unnested:
             unfit.append(Unfit(mask, f"an array holds NULL, or a value that is no {spec.sql.element.duckdb}"))
             return Unnested(array, sizes, unfit)
     return Unnested(array, sizes, unfit)
-
-
-def _raw(array: pa.Array) -> Unnested:
-    """Take bytes as elements, without touching them."""
-    values = array.cast(pa.large_binary())
-    _, offsets, data = values.buffers()
-    starts = np.frombuffer(offsets, dtype=np.int64)[values.offset : values.offset + len(values) + 1]
-    pixels = np.frombuffer(data or b"", dtype=np.uint8)[starts[0] : starts[-1]]
-    return Unnested(pa.array(pixels), [np.diff(starts)], [])
 
 
 def _lengths(array: pa.Array) -> Integers:
@@ -95,10 +87,7 @@ def _inner_sizes(lengths: Integers, row_of: Integers, rows: int, unfit: list[Unf
 def misshapen(sizes: Sequence[Integers], spec: TensorSpec) -> list[Unfit]:
     """Find rows whose lengths are not those of the tensor."""
     if spec.raw:
-        wanted = math.prod(size for size in spec.row_shape if size != -1)
-        free = -1 in spec.row_shape
-        mask = sizes[0] % max(wanted, 1) != 0 if free else sizes[0] != wanted
-        return [Unfit(mask, f"its size in bytes does not make {_shown(spec)}")] if mask.any() else []
+        return []  # their size was looked at
     unfit = []
     for lengths, axis in zip(sizes, spec.axes, strict=True):
         size = spec.row_shape[axis]
@@ -115,8 +104,7 @@ def _shown(spec: TensorSpec) -> str:
 def row_shape(sizes: Sequence[int], spec: TensorSpec) -> tuple[int, ...]:
     """Return the shape of rows whose array levels have these lengths."""
     if spec.raw:
-        fixed = math.prod(size for size in spec.row_shape if size != -1)
-        return tuple(sizes[0] // max(fixed, 1) if size == -1 else size for size in spec.row_shape)
+        return tuple(sizes)
     shape = [max(size, 1) for size in spec.row_shape]
     for axis, size in zip(spec.axes, sizes, strict=True):
         shape[axis] = size

@@ -100,7 +100,7 @@ def fits(sql: SqlType, datatype: Datatype, *, output: bool) -> bool:
     if name == "BYTES":
         return kind in {"VARCHAR", "BLOB", "JSON", "DECIMAL", *_EPOCHS}
     if kind in {"BOOLEAN", "BLOB"}:
-        return name == ("BOOL" if kind == "BOOLEAN" else "UINT8")
+        return kind == "BLOB" or name == "BOOL"  # bytes are the elements of any datatype
     if kind in _EPOCHS:
         return name in _EPOCHS[kind]
     if kind == "DECIMAL":

@@ -16,6 +16,7 @@ from dbt_triton.tensors.arrays import Integers, nest
 from dbt_triton.tensors.bytes_elements import decode_bytes
 from dbt_triton.tensors.classes import decode_classes
 from dbt_triton.tensors.elements import from_tensor, nearest
+from dbt_triton.tensors.raw import bytes_of_elements
 from dbt_triton.tensors.spec import TensorSpec
 
 
@@ -50,11 +51,11 @@ class _Output:
         """Return the column."""
         spec = self._spec
         is_json = list in set(map(type, self._payloads))
+        if spec.raw:
+            return self._raw_bytes()
         elements = self._json_elements() if is_json else self._binary_elements(self._payloads, self._counts)
         if spec.part is not None:
             elements = decode_classes(elements, spec)
-        elif spec.raw:
-            return self._raw_bytes(elements)
         else:
             elements = from_tensor(elements, spec.sql, spec.name)
         if not spec.sql.dims:
@@ -139,10 +140,7 @@ class _Output:
             raise AnswerError(f"output {name} holds a value that is not {datatype.name}: a whole number of more digits")
         return pa.array(numbers, type=datatype.arrow)
 
-    def _raw_bytes(self, pixels: pa.Array) -> pa.Array:
-        """Return each row of a UINT8 output as its bytes."""
-        sizes = np.repeat(self._elements_a_row, self._rows)
-        offsets = np.zeros(len(sizes) + 1, dtype=np.int64)
-        np.cumsum(sizes, out=offsets[1:])
-        data = np.ascontiguousarray(pixels.to_numpy(zero_copy_only=False))
-        return pa.Array.from_buffers(pa.large_binary(), len(sizes), [None, pa.py_buffer(offsets), pa.py_buffer(data)])
+    def _raw_bytes(self) -> pa.Array:
+        """Return each row of an output as the bytes of its elements."""
+        payloads = [self._of_json(data) if isinstance(data, list) else data for data in self._payloads]
+        return bytes_of_elements(payloads, np.repeat(self._elements_a_row, self._rows), self._spec)

@@ -54,11 +54,24 @@ def to_tensor(values: pa.Array, sql: SqlType, datatype: Datatype, *, binary: boo
         if not binary and _may_not_be_utf8(values):
             unfit += _not_utf8(values)
         return values, unfit
-    values = _to_number(values, sql, datatype, unfit)
+    if sql.kind == "BLOB":
+        values = _of_bytes(values, datatype, unfit, binary=binary)
+    else:
+        values = _to_number(values, sql, datatype, unfit)
     if not binary and pa.types.is_floating(values.type) and pc.any(pc.invert(pc.is_finite(values))).as_py():
         mask = ~np.isfinite(values.to_numpy(zero_copy_only=False))
         unfit.append(Unfit(mask, "NaN and Infinity have no JSON form; use 'binary-data' = 'true'"))
     return values, unfit
+
+
+def _of_bytes(values: pa.Array, datatype: Datatype, unfit: list[Unfit], *, binary: bool) -> pa.Array:
+    """Check elements that a BLOB holds in the form of the wire."""
+    if datatype.name != "BOOL":
+        return values
+    mask = values.to_numpy(zero_copy_only=False) > 1
+    if mask.any():
+        unfit.append(Unfit(mask, "a byte of it is neither 0 nor 1, which is no BOOL"))
+    return values if binary else values.cast(pa.bool_())
 
 
 def _to_number(values: pa.Array, sql: SqlType, datatype: Datatype, unfit: list[Unfit]) -> pa.Array:

@@ -15,6 +15,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
+from dbt_triton.tensors.combine import combine
 from dbt_triton.tensors.encode import EncodedColumn
 from dbt_triton.tensors.rows import Refused, Rows, Shape
 from dbt_triton.tensors.spec import TensorSpec
@@ -89,7 +90,7 @@ class RequestFormat:
     """How the requests of one model look: which tensors, which outputs, JSON or binary.
 
     Args:
-        inputs: the tensors to send, in the order of the record batch's columns.
+        inputs: the tensors to send, in the order of the record batch's columns, or with the columns they are made of.
         outputs: the tensors to ask for.
         binary: binary tensor data, or JSON.
         batched: whether the first axis of every tensor is the batch.
@@ -122,12 +123,13 @@ class RequestFormat:
             request_rows: how many rows a request will have.
             in_order: rows keep their order.
         """
-        rows = Rows(columns, self.inputs, binary=self.binary, no_empty=self._classifies)
+        combined = combine(columns, self.inputs, binary=self.binary)
+        rows = Rows(combined.columns, self.inputs, binary=self.binary, no_empty=self._classifies)
         groups = [
-            (group.places, EncodedRows(self, group.columns, group.row_shapes))
+            (combined.original(group.places), EncodedRows(self, group.columns, group.row_shapes))
             for group in rows.groups(request_rows, in_order=in_order)
         ]
-        return Encoded(groups, rows.refused)
+        return Encoded(groups, combined.also_refused(rows.refused))
 
     def answer_bytes(self, rows: int) -> int:
         """Return what the outputs of so many rows take, as far as their shapes say: open axes count as nothing."""

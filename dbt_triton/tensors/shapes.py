@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dbt_triton.tensors.datatypes import Datatype
+from dbt_triton.tensors.datatypes import Datatype, natural_sql_type
 from dbt_triton.tensors.sql_types import SqlType
 
 #: The elements of DuckDB's longest fixed array.
@@ -29,8 +29,8 @@ def bind_shape(
         The shape of one row (-1 where rows may differ) and the axis of each level, or a sentence on what does not fit.
     """
     levels = len(sql.dims)
-    if sql.kind == "BLOB" and datatype.name == "UINT8":
-        return _raw(sql, dims, output=output)
+    if sql.kind == "BLOB" and datatype.numpy is not None:
+        return _raw(sql, datatype, dims, output=output)
     if levels == 0:
         if any(size not in {1, -1} for size in dims):
             return f"one value a row does not fit; declare {example(sql.kind, dims)}"
@@ -56,12 +56,40 @@ def axes_of_levels(dims: Sequence[int], levels: int) -> tuple[int, ...]:
     return tuple(axis for axis in range(len(dims)) if axis not in left_out)
 
 
-def _raw(sql: SqlType, dims: Sequence[int], *, output: bool) -> tuple[tuple[int, ...], tuple[int, ...]] | str:
+def _raw(
+    sql: SqlType, datatype: Datatype, dims: Sequence[int], *, output: bool
+) -> tuple[tuple[int, ...], tuple[int, ...]] | str:
     if sql.dims:
-        return "a BLOB is a tensor of UINT8 by itself; declare BLOB"
+        return f"a BLOB is a tensor of {datatype.name} by itself; declare BLOB"
     if not output and list(dims).count(-1) > 1:
-        return f"the size of a BLOB does not say the lengths of two axes; declare {example('UTINYINT', dims)}"
+        return (
+            "the size of a BLOB does not say the lengths of two axes; write 'shape.<column>', with a length for each "
+            f"axis: a number, or a column of INPUT. Or declare {example(natural_sql_type(datatype.name), dims)}"
+        )
     return tuple(dims), ()
+
+
+def told_lengths(text: Sequence[int | str], dims: Sequence[int]) -> tuple[int | str, ...] | str:
+    """Lay what ``shape.<column>`` says on the axes of a tensor.
+
+    Args:
+        text: a number, -1, or a column of INPUT for each axis.
+        dims: the shape of one row as it is served, -1 for any length.
+
+    Returns:
+        The same with the served length in place of -1, where there is one; or a sentence on what does not fit.
+    """
+    written = ",".join(map(str, text))
+    if len(text) != len(dims):
+        return f"the shape {written} has {len(text)} length(s), for {len(dims)} axes"
+    lengths = []
+    for length, served in zip(text, dims, strict=True):
+        if not isinstance(length, str) and -1 not in {length, served} and length != served:
+            return f"the shape {written} has the length {length} where the server has {served}"
+        lengths.append(served if length == -1 else length)
+    if lengths.count(-1) > 1:
+        return f"the shape {written} leaves two lengths open; write a number, or a column of INPUT"
+    return tuple(lengths)
 
 
 def example(kind: str, dims: Sequence[int]) -> str:

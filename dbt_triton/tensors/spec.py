@@ -17,6 +17,25 @@ ClassPart = Literal["label", "score", "index"]
 
 
 @dataclass(frozen=True)
+class Part:
+    """A column of the record batches that a tensor is made of.
+
+    Args:
+        position: among the columns of INPUT.
+        column: its name.
+        sql: its type as it is declared.
+        sent: its type as it comes: a DOUBLE in place of a number that has no NaN, where a NULL is sent as NaN.
+        elements: how many it gives to each row of the tensor.
+    """
+
+    position: int
+    column: str
+    sql: SqlType
+    sent: SqlType
+    elements: int = 1
+
+
+@dataclass(frozen=True)
 class TensorSpec:
     """One tensor of a model as a column is bound to it.
 
@@ -31,6 +50,10 @@ class TensorSpec:
         pad: what fills rows up to the longest of their request, as text; None for requests of rows of one shape.
         classes: how many classes to ask for (the classification extension); 0 for the tensor itself.
         part: what the column holds of each class.
+        parts: the columns of INPUT that it is made of, in their order; none where the record batches have one column
+            for each tensor.
+        lengths: of the axes of a BLOB: a number, -1 for the one that follows from the size, or a column of INPUT, by
+            its name. None where the size says it all.
     """
 
     column: str
@@ -42,6 +65,8 @@ class TensorSpec:
     pad: str | None = None
     classes: int = 0
     part: ClassPart | None = None
+    parts: tuple[Part, ...] = ()
+    lengths: tuple[int | str, ...] | None = None
 
     @cached_property
     def sql(self) -> SqlType:
@@ -63,5 +88,5 @@ class TensorSpec:
 
     @property
     def raw(self) -> bool:
-        """Whether the column's bytes are the tensor's own: a BLOB as UINT8, such as an image's pixels."""
-        return self.datatype.name == "UINT8" and self.sql.kind == "BLOB"
+        """Whether the column's bytes are the tensor's own: a BLOB as elements of any datatype but BYTES."""
+        return self.datatype.numpy is not None and self.sql.kind == "BLOB"

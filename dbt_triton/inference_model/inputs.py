@@ -1,0 +1,159 @@
+"""Binding INPUT: a column to a tensor, several columns to one, a BLOB with the columns that say its lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from dbt_triton.client.served import ServedModel, ServedTensor, listed
+from dbt_triton.inference_model.columns import Binder, no_tensor, shown_tensor
+from dbt_triton.inference_model.input_columns import InputGroup, combined, groups_of_columns, sent_as_nan
+from dbt_triton.inference_model.model import InferenceModel, TypedColumn
+from dbt_triton.tensors import Datatype, SqlType, TensorSpec
+from dbt_triton.tensors.shapes import told_lengths
+from dbt_triton.tensors.spec import Part
+from dbt_triton.tensors.sql_types import INTEGER_BITS
+
+#: Datatypes that have a NaN.
+_FLOATING = {"FP16", "BF16", "FP32", "FP64"}
+
+
+class InputBinder(Binder):
+    """Binds INPUT, and OUTPUT as a `Binder` does.
+
+    Args:
+        model: the definition.
+        served: what the server says.
+        batched: whether the first axis of every tensor is the batch.
+        problems: takes a sentence on each column that does not fit.
+    """
+
+    def __init__(self, model: InferenceModel, served: ServedModel, *, batched: bool, problems: list[str]) -> None:
+        super().__init__(model, served, batched=batched, problems=problems)
+        #: The columns of INPUT, by their places, whose NULL is sent as NaN.
+        self.nan_columns: set[int] = set()
+        self._shapes = {column.lower(): lengths for column, lengths in model.options.shapes.items()}
+        self._input_columns = {column.name.lower(): column for column in model.inputs}
+        self._positions = {column.name.lower(): position for position, column in enumerate(model.inputs)}
+
+    def inputs(self, columns: Sequence[TypedColumn]) -> tuple[TensorSpec, ...]:
+        """Bind INPUT; a column that does not fit is left out and said among the problems."""
+        known = len(self._problems)
+        lengths = self._length_columns()
+        groups = groups_of_columns(
+            columns,
+            self._served.inputs,
+            dims_of=self._dims,
+            explicit_of=lambda column: self._explicit_tensor("INPUT", column),
+            lengths=lengths,
+        )
+        specs = []
+        for group in groups:
+            bound = self._group(group)
+            if isinstance(bound, str):
+                self._problems.append(bound)
+            else:
+                specs.append(bound)
+        if self._options.null_as is not None and not self.nan_columns and len(self._problems) == known:
+            self._problems.append(
+                f"null-as is {self._options.null_as}, but only floating-point numbers have a NaN, and no column goes "
+                f"into such an input; the model has {listed(self._served.inputs)}"
+            )
+        return tuple(specs)
+
+    def _length_columns(self) -> frozenset[str]:
+        """Return the names, in lower case, of the columns that say lengths."""
+        found = set()
+        for blob, lengths in self._shapes.items():
+            for name in lengths:
+                if not isinstance(name, str):
+                    continue
+                column = self._input_columns.get(name.lower())
+                if column is None or column.type.dims or column.type.kind not in INTEGER_BITS:
+                    self._problems.append(
+                        f"shape.{blob} names {name}, which is no column of INPUT with a whole number; write a number, "
+                        "or declare the column as INT"
+                    )
+                else:
+                    found.add(name.lower())
+        return frozenset(found)
+
+    def _group(self, group: InputGroup) -> TensorSpec | str:
+        """Bind the columns of one tensor."""
+        first, tensor = group.columns[0], group.tensor
+        if tensor is None:
+            return no_tensor("INPUT", first, self._served.inputs, self._explicit_tensor("INPUT", first))
+        if len(group.columns) == 1:
+            told = self._shapes.get(first.name.lower())
+            bound = self._column("INPUT", first, tensor) if told is None else self._shaped(first, tensor, told)
+            return bound if isinstance(bound, str) else self._as_sent(first, bound)
+        parts = []
+        for column in group.columns:
+            part = self._part(column, tensor)
+            if isinstance(part, str):
+                return part
+            parts.append(part)
+        datatype = self._datatype(tensor)
+        assert datatype is not None  # noqa: S101 - a part of another has been told
+        return combined(group, parts, datatype, self._dims(tensor), self._served.inputs)
+
+    def _as_sent(self, column: TypedColumn, spec: TensorSpec) -> TensorSpec:
+        """Say where the column of a tensor stands, and what it comes as."""
+        if spec.parts:
+            return spec
+        sent = self._sent(column, spec.datatype)
+        if sent.dims:
+            return replace(spec, declared=sent, parts=(self._as_part(column, sent, sent),))
+        return replace(spec, parts=(self._as_part(column, column.type, sent),))
+
+    def _as_part(self, column: TypedColumn, sql: SqlType, sent: SqlType, elements: int = 1) -> Part:
+        return Part(self._positions[column.name.lower()], column.name, sql, sent, elements)
+
+    def _sent(self, column: TypedColumn, datatype: Datatype) -> SqlType:
+        """Return the type that a column comes as: with ``null-as`` one that has NaN, for a tensor that has it, too."""
+        sent = sent_as_nan(column.type)
+        if self._options.null_as is None or sent is None or datatype.name not in _FLOATING:
+            return column.type
+        self.nan_columns.add(self._positions[column.name.lower()])
+        return sent
+
+    def _part(self, column: TypedColumn, tensor: ServedTensor) -> Part | str:
+        """Bind a column as some of the elements of a tensor."""
+        name, dims, datatype = f"INPUT column {column.name}", column.type.dims, self._datatype(tensor)
+        unfit = self._unfit("INPUT", column, tensor, element=True)
+        if unfit is not None or datatype is None:
+            return unfit or name
+        if column.type.kind == "BLOB" and datatype.numpy is not None:
+            return f"{name}: a BLOB is the whole of the server's {shown_tensor(tensor)}, and no element of it"
+        if len(dims) > 1 or None in dims:
+            return (
+                f"{name} is declared {column.sql_type}, so that it is not known how many elements of the server's "
+                f"{shown_tensor(tensor)} it is; declare {column.type.element.duckdb}[n]"
+            )
+        return self._as_part(column, column.type, self._sent(column, datatype), (dims[0] or 1) if dims else 1)
+
+    def _shaped(self, column: TypedColumn, tensor: ServedTensor, told: Sequence[int | str]) -> TensorSpec | str:
+        """Bind a BLOB whose lengths are told."""
+        datatype = self._datatype(tensor)
+        if column.type != SqlType("BLOB") or datatype is None or datatype.numpy is None:
+            return (
+                f"shape.{column.name} is for a BLOB that is the elements of a tensor, but INPUT column {column.name} "
+                f"is declared {column.sql_type}, and the server's {shown_tensor(tensor)}"
+            )
+        dims = self._dims(tensor)
+        lengths = told_lengths(told, dims)
+        if isinstance(lengths, str):
+            return f"INPUT column {column.name}, the server's {shown_tensor(tensor)}: {lengths}"
+        row_shape = tuple(
+            served if isinstance(length, str) else length for served, length in zip(dims, lengths, strict=True)
+        )
+        spec = TensorSpec(column.name, tensor.name, datatype, row_shape, column.type)
+        named = list(dict.fromkeys(length.lower() for length in lengths if isinstance(length, str)))
+        if not named or any(name not in self._input_columns for name in named):
+            return spec
+        columns = [column, *(self._input_columns[name] for name in named)]
+        parts = tuple(self._as_part(one, one.type, one.type) for one in columns)
+        names = tuple(
+            self._input_columns[length.lower()].name if isinstance(length, str) else length for length in lengths
+        )
+        return replace(spec, parts=parts, lengths=names)

@@ -1,0 +1,266 @@
+"""Several columns as one tensor, and a BLOB as one, against a real server."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Sequence
+
+import numpy as np
+import pytest
+from support.proxy import RecordingProxy
+from support.session import Session, StepError
+from support.triton import Triton
+
+
+@pytest.fixture
+def session() -> Generator[Session, None, None]:
+    """An empty warehouse."""
+    with Session() as opened:
+        yield opened
+
+
+def _predict(  # noqa: PLR0913, PLR0917 - a model, what it declares, and its input
+    session: Session, url: str, model: str, schema: str, rows: str, columns: Sequence[str], options: dict[str, str]
+) -> list[tuple[object, ...]]:
+    """Build a model and predict for columns of a query; return the OUTPUT columns in the order of ``id``."""
+    session.create_model("m", schema, {"endpoint": url, "model-name": model} | options)
+    session.sql(f"create or replace table given as {rows}")
+    excluded = ", ".join(dict.fromkeys(["id", *(name for name, *_ in session.sql("describe given"))]))
+    select = (
+        f"select * exclude ({excluded}) from ML_PREDICT(TABLE given, MODEL m, DESCRIPTOR({', '.join(columns)})) "
+        "order by id"
+    )
+    return session.build("out", select, ["m"])
+
+
+TABULAR = "INPUT (a FLOAT, b SMALLINT, c DECIMAL(4, 2)) OUTPUT (output__0 FLOAT, missing INT, seen FLOAT[3])"
+FEATURES = (
+    "select * from (values (1, 0.5, 1, 1.25), (2, 1.5, NULL, 2.5), (3, NULL, NULL, NULL), "
+    "(4, 0.5, 40000, 1.25), (5, 'nan'::double, 2, 3)) v(id, a, b, c)"
+)
+
+
+@pytest.mark.parametrize("names", [{}, {f"tensor.{column}": "input__0" for column in "abc"}])
+def test_columns_are_the_elements_of_the_only_input(
+    session: Session, proxy: RecordingProxy, serve: Callable[[str], str], names: dict[str, str]
+) -> None:
+    """Columns of several types are one tensor in the order of INPUT; NULL predicts NULL, and a bad value fails alone.
+
+    The model answers (N,) for dims [1] and (N, 1) for [].
+    """
+    options = {"on-error": "null"} | names
+    found = _predict(session, proxy.url, serve("tabular"), TABULAR, FEATURES, "abc", options)
+    nothing = (None, None, None)
+    assert found[0] == (2.75, 0, (0.5, 1.0, 1.25), None)
+    assert found[1] == found[2] == (*nothing, None)
+    assert found[3] == (*nothing, "not sent: b: its value is no SMALLINT")
+    assert found[4][:2] == (5.0, 1)
+    (exchange,) = proxy.inferences
+    (tensor,) = exchange.request.json["inputs"]
+    assert (tensor["name"], tensor["shape"], tensor["datatype"]) == ("input__0", [2, 3], "FP32")
+
+
+def test_null_as_nan(session: Session, triton: Triton, serve: Callable[[str], str]) -> None:
+    """With null-as, NULL is sent as NaN, in a row of nothing else too, and is another input than a NaN of the table."""
+    options = {"on-error": "null", "null-as": "nan"}
+    model = serve("tabular")
+    found = _predict(session, triton.url, model, TABULAR, FEATURES, "abc", options)
+    assert [row[:2] for row in found] == [(2.75, 0), (4.0, 1), (0.0, 3), (None, None), (5.0, 1)]
+    assert "not sent: b: its value is no SMALLINT" in str(found[3][3])
+    assert session.figures["rows_predicted"] == 4
+    both = "select 1 as id, 1 as a, 2 as b, NULL as c union all select 2, 1, 2, NULL union all select 3, NULL, 2, 'nan'"
+    schema = "INPUT (a FLOAT, b FLOAT, c FLOAT) OUTPUT (missing INT)"
+    assert _predict(session, triton.url, model, schema, both, "abc", options) == [(1, None), (1, None), (2, None)]
+    assert session.figures["rows_predicted"] == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "schema", "x", "expected"),
+    [
+        ("scalar", "INPUT (in_fp64 INT) OUTPUT (out_fp64 DOUBLE)", "7", 7.0),
+        ("scalar", "INPUT (in_fp32 FLOAT) OUTPUT (out_fp32 FLOAT)", "NULL::float", math.nan),
+        ("scalar", "INPUT (in_fp64 INT) OUTPUT (out_fp64 DOUBLE)", "NULL::int", math.nan),
+        ("scalar", "INPUT (in_fp64 INT) OUTPUT (out_fp64 DOUBLE)", "NULL", math.nan),
+        ("scalar", "INPUT (in_fp16 HALF) OUTPUT (out_fp16 FLOAT)", "NULL::varchar", math.nan),
+        ("vector", "INPUT (in_fp32 FLOAT[]) OUTPUT (out_fp32 FLOAT[])", "[1.5, NULL]", [1.5, math.nan]),
+        ("vector", "INPUT (in_fp64 INT[]) OUTPUT (out_fp64 DOUBLE[])", "[1, NULL]", [1.0, math.nan]),
+        ("vector", "INPUT (in_fp32 FLOAT[2]) OUTPUT (out_fp32 FLOAT[2])", "'[NULL, 2]'", (math.nan, 2.0)),
+        ("vector", "INPUT (in_fp32 FLOAT[]) OUTPUT (out_fp32 FLOAT[])", "NULL::float[]", None),
+        (
+            "matrix",
+            "INPUT (in_fp32 FLOAT[][]) OUTPUT (out_fp32 FLOAT[][])",
+            "[[1, NULL], [NULL, 2]]::double[][]",
+            [[1.0, math.nan], [math.nan, 2.0]],
+        ),
+    ],
+)
+def test_null_as_nan_of_one_column(  # noqa: PLR0913, PLR0917 - a case and its parts
+    session: Session, triton: Triton, serve: Callable[[str], str], kind: str, schema: str, x: str, expected: object
+) -> None:
+    """A column by itself, and the elements of arrays, follow null-as; an array that is NULL predicts NULL."""
+    rows = f"select 1 as id, {x} as x"
+    options = {"null-as": "nan"}
+    found = _predict(session, triton.url, serve(f"identity_{kind}"), schema, rows, ["x"], options)[0][0]
+    assert repr(found) == repr(expected)
+
+
+def test_array_with_a_value_that_does_not_fit(session: Session, triton: Triton, serve: Callable[[str], str]) -> None:
+    """With null-as, an element that is none of the declared type is a failed row, and no NaN."""
+    rows = "select 1 as id, ['1', 'x', NULL] as x"
+    schema = "INPUT (in_fp32 FLOAT[]) OUTPUT (out_fp32 FLOAT[])"
+    options = {"null-as": "nan", "on-error": "null"}
+    found = _predict(session, triton.url, serve("identity_vector"), schema, rows, ["x"], options)[0]
+    assert found == (None, "not sent: in_fp32: an array holds NULL, or a value that is no FLOAT")
+
+
+DENSE, IDS = [f"i{number}" for number in range(13)], [f"c{number}" for number in range(26)]
+CRITEO = (
+    f"INPUT ({', '.join(f'{name} FLOAT' for name in DENSE)}, {', '.join(f'{name} INT' for name in IDS)}) "
+    "OUTPUT (score DOUBLE, seen BIGINT[26])"
+)
+
+
+def test_recommender(session: Session, proxy: RecordingProxy, serve: Callable[[str], str]) -> None:
+    """Several tensors are made of several columns each; with null-as a NULL id still predicts NULL."""
+    dense = ", ".join(f"if(r = 3, NULL, r + {number})::float as {name}" for number, name in enumerate(DENSE))
+    ids = ", ".join(f"if(r = 4, NULL, r * {number}) as {name}" for number, name in enumerate(IDS))
+    rows = f"select r as id, {dense}, {ids} from range(6) t(r)"
+    options = {f"tensor.{name}": "dense" for name in DENSE} | {f"tensor.{name}": "ids" for name in IDS}
+    model = serve("recommender")
+    for null_as, nulls in (({}, {3, 4}), ({"null-as": "nan"}, {4})):
+        found = _predict(session, proxy.url, model, CRITEO, rows, [*DENSE, *IDS], options | null_as)
+        for r, (score, seen) in enumerate(found):
+            expected = sum((r + n) * (n + 1) for n in range(13)) + sum(r * n * (n + 1) for n in range(26))
+            if r in nulls:
+                assert (score, seen) == (None, None)
+            else:
+                assert seen == tuple(r * n for n in range(26))
+                assert math.isnan(score) if r == 3 else score == expected  # type: ignore[arg-type]
+    shapes = [{each["name"]: each["shape"] for each in one.request.json["inputs"]} for one in proxy.inferences]
+    assert shapes == [{"dense": [4, 13], "ids": [4, 26]}, {"dense": [5, 13], "ids": [5, 26]}]
+
+
+@pytest.mark.parametrize("binary", ["true", "false"])
+@pytest.mark.parametrize(
+    ("schema", "a", "b", "expected"),
+    [
+        ("INPUT (a STRING, b JSON) OUTPUT (out_string STRING[])", "'é\"'", "'[1]'", ['é"', "[1]"]),
+        ("INPUT (a BOOLEAN, b BOOLEAN) OUTPUT (out_bool BOOLEAN[])", "true", "0", [True, False]),
+        ("INPUT (a INT, b DATE) OUTPUT (out_int32 INT[])", "-7", "date '1970-01-03'", [-7, 2]),
+        ("INPUT (a UBIGINT, b UTINYINT) OUTPUT (out_uint64 UBIGINT[])", "18446744073709551615", "3", [2**64 - 1, 3]),
+        ("INPUT (a FLOAT[2], b FLOAT) OUTPUT (out_fp32 FLOAT[])", "[1, 2]", "3", [1.0, 2.0, 3.0]),
+        ("INPUT (a FLOAT, b DOUBLE[2]) OUTPUT (out_fp64 DOUBLE[])", "0.5", "[1.25, 2]", [0.5, 1.25, 2.0]),
+        ("INPUT (a STRING, b STRING[2]) OUTPUT (out_string STRING[])", "'x'", "['', 'y']", ["x", "", "y"]),
+    ],
+)
+def test_every_datatype_of_several_columns(  # noqa: PLR0913, PLR0917 - a case and its parts
+    session: Session,
+    triton: Triton,
+    serve: Callable[[str], str],
+    schema: str,
+    a: str,
+    b: str,
+    expected: list[object],
+    binary: str,
+) -> None:
+    """Columns are the elements of an axis of any length, in every datatype, arrays of a declared length too."""
+    tensor = schema.split("OUTPUT (out_", 1)[1].split(" ", 1)[0].upper()
+    options = {"tensor.a": f"IN_{tensor}", "tensor.b": f"IN_{tensor}", "binary-data": binary}
+    rows = f"select 1 as id, {a} as a, {b} as b union all select 2, {a}, {b}"
+    found = _predict(session, triton.url, serve("identity_vector"), schema, rows, "ab", options)
+    assert found == [(expected,), (expected,)]
+
+
+def test_batch_in_the_models_own_dims(session: Session, proxy: RecordingProxy, serve: Callable[[str], str]) -> None:
+    """With batch-dim several columns are one tensor, too."""
+    rows = "select r as id, r as a, r + 1 as b, r + 2 as c from range(5) t(r)"
+    schema = "INPUT (a FLOAT, b FLOAT, c FLOAT) OUTPUT (out_fp32 FLOAT[3])"
+    options = {"batch-dim": "true"} | {f"tensor.{column}": "IN_FP32" for column in "abc"}
+    found = _predict(session, proxy.url, serve("identity_unbatched"), schema, rows, "abc", options)
+    assert found == [((r, r + 1.0, r + 2.0),) for r in range(5)]
+    assert [one.request.json["inputs"][0]["shape"] for one in proxy.inferences] == [[5, 3]]
+
+
+def _picture(height: int, width: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    return np.arange(height * width * 3, dtype="<f4").reshape(height, width, 3) + height
+
+
+@pytest.mark.parametrize("binary", ["true", "false"])
+def test_pictures_of_several_sizes(session: Session, triton: Triton, serve: Callable[[str], str], binary: str) -> None:
+    """A BLOB is the elements of a tensor of FP32, its lengths are columns; one that does not fit is a failed row."""
+    sizes = [(2, 3), (4, 1), (2, 3), (3, 2)]
+    pictures = [_picture(*size) for size in sizes]
+    session.sql("create table pictures (id int, image blob, h int, w bigint)")
+    for number, picture in enumerate(pictures):
+        height, width = sizes[number] if number < 3 else (3, 3)
+        session.connection.execute(
+            "insert into pictures values (?, ?, ?, ?)", [number, picture.tobytes(), height, width]
+        )
+    session.sql("insert into pictures values (4, ''::blob, -1, 2), (5, ''::blob, 0, 0)")
+    options = {"shape.image": "h,w,3", "on-error": "null", "binary-data": binary}
+    schema = "INPUT (image BLOB, h INT, w INT) OUTPUT (size BIGINT[3], last FLOAT[3], same BLOB)"
+    found = _predict(
+        session, triton.url, serve("pictures"), schema, "from pictures where id < 5", ["image", "h", "w"], options
+    )
+    for number, (size, last, same, error) in enumerate(found):
+        if number < 3:
+            picture = pictures[number]
+            assert (size, last, same) == (picture.shape, tuple(picture[-1, -1]), picture.tobytes())
+            assert error is None
+        else:
+            assert (size, last, same) == (None, None, None)
+    assert "does not make image FP32[-1, -1, 3] of the lengths h, w, 3, of 4 bytes an element" in str(found[3][3])
+    assert "its length in h does not fit image FP32[-1, -1, 3]" in str(found[4][3])
+
+
+@pytest.mark.parametrize("told", ["2,3,3", "-1,3,3", "2,-1,3", "2,3,-1"])
+def test_lengths_of_an_option(session: Session, triton: Triton, serve: Callable[[str], str], told: str) -> None:
+    """The lengths of a BLOB may be numbers, and one of them follows from the size."""
+    session.sql("create table pictures (id int, image blob)")
+    session.connection.execute("insert into pictures values (1, ?)", [_picture(2, 3).tobytes()])
+    schema, options = "INPUT (image BLOB) OUTPUT (size BIGINT[3])", {"shape.image": told}
+    found = _predict(session, triton.url, serve("pictures"), schema, "from pictures", ["image"], options)
+    assert found == [((2, 3, 3),)]
+
+
+@pytest.mark.parametrize("binary", ["true", "false"])
+@pytest.mark.parametrize(
+    ("datatype", "value"),
+    [
+        ("BOOL", bytes([0, 1, 1, 0, 0, 1])),
+        ("INT8", bytes(range(250, 256))),
+        ("INT16", bytes(range(12))),
+        ("INT64", bytes(range(48))),
+        ("UINT32", bytes(range(232, 256))),
+        ("FP16", bytes(range(12))),
+        ("BF16", bytes(range(244, 256))),
+        ("FP32", bytes(range(24))),
+        ("FP64", np.array([0.5, -0.0, 1.25e3, 7, 1e-3, -2.5], "<f8").tobytes()),
+    ],
+)
+def test_bytes_are_elements_of_every_datatype(  # noqa: PLR0913, PLR0917 - a case and its parts
+    session: Session, triton: Triton, serve: Callable[[str], str], datatype: str, value: bytes, binary: str
+) -> None:
+    """The bytes of a BLOB go and come back as they are, whatever the datatype; FP16 and BF16 have no JSON form."""
+    schema = f"INPUT (in_{datatype} BLOB) OUTPUT (out_{datatype} BLOB)"
+    rows = f"select 1 as id, from_hex('{value.hex()}') as x"
+    arguments = (session, triton.url, serve("identity_fixed"), schema, rows, ["x"], {"binary-data": binary})
+    if binary == "false" and datatype in {"FP16", "BF16"}:
+        with pytest.raises(StepError, match="has no JSON form"):
+            _predict(*arguments)
+    else:
+        assert _predict(*arguments) == [(value,)]
+
+
+def test_what_does_not_count_says_how_many(session: Session, triton: Triton, serve: Callable[[str], str]) -> None:
+    """Columns that are not as many as the elements are told both numbers, and both ways to mend it."""
+    with pytest.raises(StepError) as raised:
+        session.create_model(
+            "m",
+            "INPUT (a FLOAT, b FLOAT) OUTPUT (output__0 FLOAT)",
+            {"endpoint": triton.url, "model-name": serve("tabular")},
+        )
+    assert (
+        "INPUT has 2 columns (a, b) for the server's input__0 FP32[-1, 3], which has 3 elements a row; declare 3 "
+        "columns, in the order of the elements, or one column FLOAT[3] and give it [a, b, …]"
+    ) in str(raised.value)
