@@ -10,11 +10,14 @@ import pyarrow as pa
 
 from dbt_triton.client.served import ServedModel, ServedTensor, listed
 from dbt_triton.foreign_text import NAME_LENGTH, shown
+from dbt_triton.inference_model.by_column import KEPT
+from dbt_triton.inference_model.made_tensors import names_of_made
 from dbt_triton.inference_model.model import InferenceModel, TypedColumn
+from dbt_triton.options import PAD_PREFIX
 from dbt_triton.tensors import TensorSpec, datatype_of_tensor, fits
-from dbt_triton.tensors.arrays import pad_value
 from dbt_triton.tensors.classes import PART_OF_KIND
 from dbt_triton.tensors.datatypes import Datatype, natural_sql_type
+from dbt_triton.tensors.padding import pad_value
 from dbt_triton.tensors.shapes import bind_shape, example
 
 _BYTES = Datatype("BYTES", pa.string(), None)
@@ -41,6 +44,7 @@ class Binder:
         self._outputs = {column.name.lower() for column in model.outputs}
         self._options = model.options
         self._served = served
+        self._made = names_of_made(model.options, served.inputs)
         self._batched = batched
         self._problems = problems
 
@@ -66,7 +70,9 @@ class Binder:
             explicit = self._explicit_tensor(side, column)
             # Of a classified output, the columns are the parts.
             alone = len(columns) == 1 or bool(classified)
-            tensor = _tensor_of(column, tensors, explicit, alone=alone)
+            tensor = _tensor_of(
+                column, tensors, explicit, alone=alone, made=self._made if side == "INPUT" else frozenset()
+            )
             if tensor is None:
                 bound: TensorSpec | str = _no_tensor(side, column, tensors, explicit)
             elif classified:
@@ -101,14 +107,35 @@ class Binder:
         shape = bind_shape(column.type, datatype, dims, output=output)
         if isinstance(shape, str):
             return f"{declared}, but {serves}: {shape}"
-        pad = None if output else self._options.pad
-        spec = TensorSpec(column.name, tensor.name, datatype, *shape[:1], column.type, shape[1], pad)
+        if output:
+            trim, trim_to = self._trim(column)
+            return TensorSpec(
+                column.name, tensor.name, datatype, *shape[:1], column.type, shape[1], trim=trim, trim_to=trim_to
+            )
+        option, pad = self._pad(column)
+        spec = TensorSpec(
+            column.name, tensor.name, datatype, *shape[:1], column.type, shape[1], pad, optional=tensor.optional
+        )
         if pad is not None and spec.axes:
             try:
                 pad_value(spec, column.type.arrow_element)
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-                return f"pad is {pad!r}, which is no {column.type.element.duckdb} ({side} column {column.name})"
+                return f"{option} is {pad!r}, which is no {column.type.element.duckdb} ({side} column {column.name})"
         return spec
+
+    def _pad(self, column: TypedColumn) -> tuple[str, str | None]:
+        """Return what fills a column's rows, and the option that says so."""
+        for name, value in self._options.pads.items():
+            if name.lower() == column.name.lower():
+                return PAD_PREFIX + name, value
+        return "pad", self._options.pad
+
+    def _trim(self, column: TypedColumn) -> tuple[bool, str | None]:
+        """Return whether an output is cut to the lengths of rows, and to those of which column, if it is said."""
+        for name, value in self._options.trims.items():
+            if name.lower() == column.name.lower():
+                return (False, None) if value.lower() == KEPT else (True, value.lower())
+        return self._options.trim, None
 
     def _class_column(self, column: TypedColumn, tensor: ServedTensor) -> TensorSpec | str:
         """Bind a column to its part of the best classes of an output."""
@@ -183,7 +210,12 @@ def _advice(column: TypedColumn, datatype: Datatype, dims: Sequence[int], *, out
 
 
 def _tensor_of(
-    column: TypedColumn, tensors: Sequence[ServedTensor], explicit: str | None, *, alone: bool
+    column: TypedColumn,
+    tensors: Sequence[ServedTensor],
+    explicit: str | None,
+    *,
+    alone: bool,
+    made: frozenset[str],
 ) -> ServedTensor | None:
     if explicit is not None:
         return next((tensor for tensor in tensors if tensor.name == explicit), None)
@@ -191,7 +223,7 @@ def _tensor_of(
     folded = [tensor for tensor in tensors if tensor.name.lower() == column.name.lower()]
     if exact or len(folded) == 1:
         return (exact or folded)[0]
-    required = [tensor for tensor in tensors if not tensor.optional]
+    required = [tensor for tensor in tensors if not tensor.optional and tensor.name not in made]
     return required[0] if alone and len(required) == 1 else None
 
 

@@ -9,8 +9,9 @@ from typing import Any, Self
 from dbt_triton.ddl import Column, ModelDefinition
 from dbt_triton.errors import ConfigurationError
 from dbt_triton.flink_options import translated
+from dbt_triton.inference_model.by_column import column_problems
 from dbt_triton.option_names import is_like_an_option
-from dbt_triton.options import NAMES, STUB, STUB_PREFIX, TENSOR_PREFIX, Options, parse_options
+from dbt_triton.options import NAMES, STUB, Options, parse_options
 from dbt_triton.tensors import Datatype, SqlType, datatype_of_sql, parse_sql_type
 
 #: The store's own columns; an OUTPUT of that name would collide with them.
@@ -76,18 +77,7 @@ class InferenceModel:
             options = parse_options(raw, subject)
         except ConfigurationError as error:
             problems += error.problems
-        columns = {column.name.lower() for column in (*inputs, *outputs)}
-        problems += [
-            f"{key} names no column of INPUT or OUTPUT"
-            for key in raw
-            if key.startswith(TENSOR_PREFIX) and key.removeprefix(TENSOR_PREFIX).lower() not in columns
-        ]
-        produced = {column.name.lower() for column in outputs}
-        problems += [
-            f"{key} names no column of OUTPUT"
-            for key in raw
-            if key.startswith(STUB_PREFIX) and key.removeprefix(STUB_PREFIX).lower() not in produced
-        ]
+        problems += column_problems(raw, inputs, outputs)
         if problems or options is None:
             raise ConfigurationError(problems, subject)
         return cls(definition.name[-1], inputs, outputs, options, raw, definition.comment)

@@ -7,8 +7,9 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -113,13 +114,11 @@ class _Run:
             self.rows = None
             return
         source = self._source(number, planned)
-        every, rows, size = _measure(planned, source, self._warehouse)
-        self.rows = None if self.rows is None else self.rows + every
+        planned, source, rows, size = self._measured(number, planned, source)
         if not rows:
             # Nothing to send: no server is needed (dbt's --empty, an empty table).
             self.replacements[planned.call.span] = planned.check_form(source.rows)
             return
-        self._bindings = self._bindings or preflight(self._plan, self._warehouse)
         binding = self._bindings[number]
         store = PredictionStore(planned.store, planned.model, binding.fingerprint)
         self.replacements[planned.call.span] = joined(planned, source, store)
@@ -157,6 +156,18 @@ class _Run:
             store.check_keys(self._warehouse, self._name)
         self._judge_failures(planned, source, store)
 
+    def _measured(self, number: int, planned: PlannedCall, source: Source) -> tuple[PlannedCall, Source, int, int]:
+        """Count the rows that are sent and their bytes; which inputs may be NULL for that, the server says."""
+        found = _measure(planned, source, self._warehouse)
+        self.rows = None if self.rows is None else self.rows + found.every_row
+        if found.any_filled:
+            self._bindings = self._bindings or preflight(self._plan, self._warehouse)
+            planned = planned.bound_to(self._bindings[number])
+            if planned.optional:
+                source = replace(source, key=_key_of_row(planned, source.hidden))
+                found = _measure(planned, source, self._warehouse)
+        return planned, source, found.filled, found.bytes
+
     def _is_unchanged(self, source: Source, store: PredictionStore, comment: str | None) -> bool:
         """Tell whether the table is what would be built; if it is not, note what it will be built of."""
         if comment is not None and not is_note(comment):
@@ -189,7 +200,7 @@ class _Run:
     def _source(self, number: int, planned: PlannedCall) -> Source:
         """Make the input readable more than once: what is not a plain table goes into a temporary one."""
         if planned.is_table and not planned.in_order:
-            return Source(self._plan.statement.operand_sql(planned.call, {}), planned.key)
+            return Source(self._plan.statement.operand_sql(planned.call, {}), _key_of_row(planned, None))
         query = sampled(planned, self._plan.statement.input_query(planned.call, self.replacements))
         table = quote(f"dbt_triton_input_{number}")
         hidden = unused_name("ml_row", planned.columns) if planned.in_order else None
@@ -199,10 +210,7 @@ class _Run:
         drop = f"drop table if exists {table}"
         self.clean_up.append(drop)
         self._drop_at_once.append(drop)
-        if hidden is None:
-            return Source(table, planned.key)
-        # Each row of a sequence is a step of its own, so its place is its key.
-        return Source(table, f"case when {planned.filled} then cast({quote(hidden)} as uhugeint) end", hidden)
+        return Source(table, _key_of_row(planned, hidden), hidden)
 
     async def _send(
         self, planned: PlannedCall, binding: Binding, sink: _StoreSink, queries: Sequence[str], rows: int
@@ -249,20 +257,38 @@ class _Run:
         raise DbtTritonError(text)
 
 
-def _measure(planned: PlannedCall, source: Source, warehouse: DuckDBWarehouse) -> tuple[int, int, int]:
-    """Count all rows, the rows that have all their values, and the bytes of these, about."""
+def _key_of_row(planned: PlannedCall, hidden: str | None) -> str:
+    """Return the SQL of a row's key; ``hidden`` is the column that has its place in a sequence."""
+    if hidden is None:
+        return planned.key
+    # Each row of a sequence is a step of its own, so its place is its key.
+    return f"case when {planned.filled} then cast({quote(hidden)} as uhugeint) end"
+
+
+class _InputSize(NamedTuple):
+    """The size of an input: all rows, those with any value, those that are sent, and the bytes of these, about."""
+
+    every_row: int
+    any_filled: int
+    filled: int
+    bytes: int
+
+
+def _measure(planned: PlannedCall, source: Source, warehouse: DuckDBWarehouse) -> _InputSize:
     filled = f"filter (where {planned.filled})"
     sizes = [
-        f"sum(octet_length(encode({value}))) {filled}"
+        f"coalesce(sum(octet_length(encode({value}))) {filled}, 0)"
         if column.duckdb_type == "VARCHAR"
-        else f"sum(octet_length({value})) {filled}"
+        else f"coalesce(sum(octet_length({value})) {filled}, 0)"
         for value, column in zip(planned.values, planned.model.inputs, strict=True)
         if column.duckdb_type in {"VARCHAR", "BLOB"}
     ]
     total = " + ".join(sizes) or "0"
-    counted = f"count(*) as every_row, count(*) {filled} as n, coalesce({total}, 0) as size"
-    found = warehouse.rows(f"select {counted} from {source.relation}")
-    return int(found[0]["every_row"]), int(found[0]["n"]), int(found[0]["size"])
+    found = warehouse.rows(
+        f"select count(*) as every_row, count(*) filter (where {planned.any_filled}) as any_filled, "
+        f"count(*) {filled} as filled, {total} as size from {source.relation}"
+    )[0]
+    return _InputSize(*(int(found[name]) for name in ("every_row", "any_filled", "filled", "size")))
 
 
 def _inputs_queries(
@@ -274,7 +300,7 @@ def _inputs_queries(
         return [
             store.pending_query(
                 source.relation,
-                planned.values,
+                planned.sent_values,
                 source.key,
                 salt=planned.salt,
                 anything_known=anything_known,
@@ -283,7 +309,7 @@ def _inputs_queries(
             )
             for part in cut
         ]
-    columns, order = [key_halves(source.key), *planned.values], [f"{quote(str(source.hidden))} {ASCENDING}"]
+    columns, order = [key_halves(source.key), *planned.sent_values], [f"{quote(str(source.hidden))} {ASCENDING}"]
     if planned.sequence_by:
         keys = [f"{key} {ASCENDING}" for key in planned.sequence_by]
         columns.insert(1, f"dense_rank() over (order by {', '.join(keys)})")
@@ -315,4 +341,5 @@ def request_format(planned: PlannedCall, binding: Binding) -> RequestFormat:
         binary=binding.binary,
         batched=binding.batched,
         parameters={} if priority is None else {"priority": priority},
+        made=binding.made,
     )

@@ -17,16 +17,28 @@ from dbt_triton.tensors.bytes_elements import decode_bytes
 from dbt_triton.tensors.classes import decode_classes
 from dbt_triton.tensors.elements import from_tensor, nearest
 from dbt_triton.tensors.spec import TensorSpec
+from dbt_triton.tensors.trim import Cut
 
 
-def decode_outputs(answers: Sequence[Answer], outputs: Sequence[TensorSpec]) -> list[pa.Array]:
+def decode_outputs(
+    answers: Sequence[Answer], outputs: Sequence[TensorSpec], cuts: Sequence[Cut | None] | None = None
+) -> list[pa.Array]:
     """Decode the outputs of several answers, one Arrow array an output, rows in the order of the answers.
+
+    Args:
+        answers: checked answers.
+        outputs: what they hold.
+        cuts: what is kept of each output, where its rows were padded.
 
     Raises:
         AnswerError: the lengths within BYTES data do not add up, or a value is none of its column's type.
     """
     rows = np.fromiter((answer.rows for answer in answers), dtype=np.int64, count=len(answers))
-    return [_Output(answers, rows, position, spec).decoded() for position, spec in enumerate(outputs)]
+    cuts = cuts or [None] * len(outputs)
+    return [
+        _Output(answers, rows, position, spec, cut).decoded()
+        for position, (spec, cut) in enumerate(zip(outputs, cuts, strict=True))
+    ]
 
 
 class _Output:
@@ -37,10 +49,14 @@ class _Output:
         rows: the rows of each.
         position: of the output among all.
         spec: what it is bound to.
+        cut: what is kept of it; None for all.
     """
 
-    def __init__(self, answers: Sequence[Answer], rows: Integers, position: int, spec: TensorSpec) -> None:
+    def __init__(
+        self, answers: Sequence[Answer], rows: Integers, position: int, spec: TensorSpec, cut: Cut | None
+    ) -> None:
         self._answers = answers
+        self._cut = cut
         self._rows = rows
         self._position = position
         self._spec = spec
@@ -51,6 +67,8 @@ class _Output:
         spec = self._spec
         is_json = list in set(map(type, self._payloads))
         elements = self._json_elements() if is_json else self._binary_elements(self._payloads, self._counts)
+        if self._cut is not None:
+            elements = elements.filter(pa.array(self._cut.kept))
         if spec.part is not None:
             elements = decode_classes(elements, spec)
         elif spec.raw:
@@ -59,8 +77,15 @@ class _Output:
             elements = from_tensor(elements, spec.sql, spec.name)
         if not spec.sql.dims:
             return elements
-        lengths = [tuple(shape[axis] for axis in spec.axes) for shape in self._shapes]
-        return nest(elements, spec, list(zip(self._rows.tolist(), lengths, strict=True)))
+        return nest(elements, spec, *self._lengths)
+
+    @property
+    def _lengths(self) -> tuple[Integers, Integers]:
+        """How many rows there are of each shape, and the lengths of their array levels."""
+        if self._cut is not None:
+            shapes = self._cut.shapes
+            return np.ones(len(shapes), dtype=np.int64), shapes[:, self._spec.axes]
+        return self._rows, np.array(self._shapes, dtype=np.int64).reshape(len(self._rows), -1)[:, self._spec.axes]
 
     @cached_property
     def _shapes(self) -> list[tuple[int, ...]]:
@@ -141,7 +166,10 @@ class _Output:
 
     def _raw_bytes(self, pixels: pa.Array) -> pa.Array:
         """Return each row of a UINT8 output as its bytes."""
-        sizes = np.repeat(self._elements_a_row, self._rows)
+        if self._cut is None:
+            sizes = np.repeat(self._elements_a_row, self._rows)
+        else:
+            sizes = np.prod(self._cut.shapes, axis=1, dtype=np.int64)
         offsets = np.zeros(len(sizes) + 1, dtype=np.int64)
         np.cumsum(sizes, out=offsets[1:])
         data = np.ascontiguousarray(pixels.to_numpy(zero_copy_only=False))

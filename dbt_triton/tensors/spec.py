@@ -31,6 +31,9 @@ class TensorSpec:
         pad: what fills rows up to the longest of their request, as text; None for requests of rows of one shape.
         classes: how many classes to ask for (the classification extension); 0 for the tensor itself.
         part: what the column holds of each class.
+        optional: whether an input may be left out of a request.
+        trim: whether an output is cut to the lengths that rows had before they were padded.
+        trim_to: the INPUT column, in lower case, whose length it has, where that is said; None where it is seen.
     """
 
     column: str
@@ -42,6 +45,9 @@ class TensorSpec:
     pad: str | None = None
     classes: int = 0
     part: ClassPart | None = None
+    optional: bool = False
+    trim: bool = False
+    trim_to: str | None = None
 
     @cached_property
     def sql(self) -> SqlType:
@@ -65,3 +71,17 @@ class TensorSpec:
     def raw(self) -> bool:
         """Whether the column's bytes are the tensor's own: a BLOB as UINT8, such as an image's pixels."""
         return self.datatype.name == "UINT8" and self.sql.kind == "BLOB"
+
+    @property
+    def trimmed_axes(self) -> tuple[int, ...]:
+        """The axes of an output that may be cut: those of any length, and a fixed one where its length is said."""
+        if not self.trim or self.part is not None:
+            return ()
+        if self.raw:
+            return tuple(axis for axis, size in enumerate(self.row_shape) if size == -1)
+        levels = zip(self.axes, self.sql.dims, strict=True)
+        return tuple(
+            axis
+            for axis, declared in levels
+            if declared is None and (self.row_shape[axis] == -1 or self.trim_to is not None)
+        )
