@@ -1,4 +1,4 @@
-"""What each token is, and what all tokens that the mask leaves are together; ids that the mask hides are of no effect."""
+"""What each token is, and what all tokens are together that the mask does not hide."""
 
 from __future__ import annotations
 
