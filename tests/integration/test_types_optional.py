@@ -54,7 +54,7 @@ def _build(session: Session, **call: str) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize(
-    "more", [{}, {"batch-size": "1"}, {"preflight": "false"}, {"binary-data": "false"}], ids=lambda more: " ".join(more)
+    "more", [{}, {"batch-size": "1"}, {"preflight": "false"}, {"binary-data": "false"}], ids=" ".join
 )
 def test_null_in_an_optional_input_is_left_out(
     session: Session, triton: Triton, model: str, more: dict[str, str]
@@ -126,7 +126,9 @@ def test_steps_of_a_sequence_may_lack_them(
     if "sequence-id" in sequence:
         options["sequence-start"] = "true"
     session.create_model("m", "INPUT (a INT, b INT) OUTPUT (total INT)", options)
-    session.sql("create or replace table t as select i // 20 as id, i as a, if(i % 3 = 0, null, 1) as b from range(60) s(i)")
+    session.sql(
+        "create or replace table t as select i // 20 as id, i as a, if(i % 3 = 0, null, 1) as b from range(60) s(i)"
+    )
     rows = session.build("out", "from ML_PREDICT(TABLE t, MODEL m, DESCRIPTOR(a, b)) order by a", ["m"])
     totals: dict[object, int] = {}
     for key, a, b, total in rows:
