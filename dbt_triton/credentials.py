@@ -14,7 +14,7 @@ from typing import Any
 from dbt_triton.errors import ConfigurationError
 from dbt_triton.foreign_text import MASK, remember_secrets
 from dbt_triton.header_values import NOT_IN_HEADERS, bare_token
-from dbt_triton.options import Options
+from dbt_triton.options import PREFIXES, SHAPE_PREFIX, Options
 
 __all__ = ["MASK", "SECRET_KEYS", "is_masked", "mask_options", "mask_text", "request_headers"]
 
@@ -30,15 +30,15 @@ def mask_text(value: str) -> str:
 
 def mask_options(options: Options) -> dict[str, Any]:
     """Return all options as a user writes them, defaults too, with every literal secret hidden."""
-    shown = options.model_dump(by_alias=True, exclude={"tensors", "stubs", "shapes"})
+    shown = options.model_dump(by_alias=True, exclude=set(PREFIXES))
     for key in ("batch-size", "binary-data", "max-concurrent-operations", "max-response-bytes"):
         shown[key] = "auto" if shown[key] is None else shown[key]
     if options.auth_token is not None:
         shown["auth-token"] = mask_text(options.auth_token)
     shown["custom-headers"] = {name: mask_text(value) for name, value in options.custom_headers.items()}
-    shown |= {f"tensor.{column}": name for column, name in options.tensors.items()}
-    shown |= {f"shape.{column}": ",".join(map(str, lengths)) for column, lengths in options.shapes.items()}
-    shown |= {f"stub.{column}": values for column, values in options.stubs.items()}
+    for field, prefix in PREFIXES.items():
+        shown |= {prefix + name: value for name, value in getattr(options, field).items()}
+    shown |= {SHAPE_PREFIX + name: ",".join(map(str, lengths)) for name, lengths in options.shapes.items()}
     return {key: value for key, value in shown.items() if value is not None}
 
 

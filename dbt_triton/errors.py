@@ -115,3 +115,7 @@ class AnswerTooLongError(AnswerError):
 
 class RowCountError(AnswerError):
     """An answer with more or fewer rows than were sent: which is whose cannot be told by their number."""
+
+
+class PaddedAxisError(AnswerError):
+    """An answer by which outputs that were cut to the lengths of rows, or would be, are not what they seemed to be."""

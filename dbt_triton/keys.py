@@ -10,7 +10,7 @@ two together takes a few percent of a run; SHA-256 would take half as long again
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 KEY = "ml_key"
@@ -26,17 +26,26 @@ _MAX_PARTS = 32
 KEY_COLUMNS = 2
 
 
-def key_expression(columns: Sequence[str], salt: str | None = None) -> str:
+def key_expression(columns: Sequence[str], salt: str | None = None, optional: Collection[int] = ()) -> str:
     """Return the SQL of the key of a row: an MD5 over a salt and its input values, as a UHUGEINT.
 
     One text is hashed as it is. Several values are joined with their lengths, so that no two rows look alike.
-    A key of NULL means that a value is NULL: such a row is not sent.
+    A key of NULL means that a value is NULL: such a row is not sent. One that may be NULL is a dash then, where the
+    length of a value would begin.
 
     Args:
         columns: SQL expressions of VARCHAR, the keys of the values.
         salt: the SQL of a text that the authors of inputs do not know; None where equal keys do no harm.
+        optional: the places of columns among several without which a row is sent.
     """
-    joined = columns[0] if len(columns) == 1 else " || ".join(f"strlen({text}) || ':' || {text}" for text in columns)
+    with_lengths = [f"strlen({text}) || ':' || {text}" for text in columns]
+    joined = (
+        columns[0]
+        if len(columns) == 1
+        else " || ".join(
+            f"coalesce({text}, '-')" if place in optional else text for place, text in enumerate(with_lengths)
+        )
+    )
     return f"md5_number({joined if salt is None else f'{salt} || {joined}'})"
 
 

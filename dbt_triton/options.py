@@ -20,7 +20,21 @@ from dbt_triton.option_names import is_like_an_option, is_no_secret, nearest
 
 TENSOR_PREFIX = "tensor."
 STUB_PREFIX = "stub."
+PAD_PREFIX = "pad."
+TRIM_PREFIX = "trim."
+MASK_PREFIX = "mask."
+ZEROS_PREFIX = "zeros."
 SHAPE_PREFIX = "shape."
+#: Options whose keys hold the name of a column, or of a tensor, by their field.
+PREFIXES = {
+    "tensors": TENSOR_PREFIX,
+    "stubs": STUB_PREFIX,
+    "pads": PAD_PREFIX,
+    "trims": TRIM_PREFIX,
+    "masks": MASK_PREFIX,
+    "zeros": ZEROS_PREFIX,
+    "shapes": SHAPE_PREFIX,
+}
 #: The provider that asks no server.
 STUB = "stub"
 #: So many unknown keys are told; comparing names costs some time each.
@@ -116,6 +130,7 @@ class Options(BaseModel):
     cache_scope: Annotated[Literal["endpoint", "model"], BeforeValidator(read.lower)] = "endpoint"
     cache_version: Text | None = None
     pad: Annotated[str | None, BeforeValidator(read.scalar_text)] = None
+    trim: Flag = True
     null_as: Annotated[Literal["nan"] | None, BeforeValidator(read.lower)] = None
     batch_dim: Flag = False
     classification: Annotated[int, BeforeValidator(read.integer), Field(ge=1)] | None = None
@@ -127,6 +142,10 @@ class Options(BaseModel):
     tensors: dict[str, Text] = Field(default_factory=dict)
     shapes: dict[str, Annotated[tuple[int | str, ...], BeforeValidator(read.lengths)]] = Field(default_factory=dict)
     stubs: dict[str, Annotated[list[str], BeforeValidator(read.stub_values)]] = Field(default_factory=dict)
+    pads: dict[str, Annotated[str, BeforeValidator(read.scalar_text)]] = Field(default_factory=dict)
+    trims: dict[str, Annotated[Text, BeforeValidator(read.scalar_text)]] = Field(default_factory=dict)
+    masks: dict[str, Text] = Field(default_factory=dict)
+    zeros: dict[str, Text] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _no_contradictions(self) -> Self:
@@ -220,11 +239,7 @@ def _is_uint64(text: str) -> bool:
     return len(text) <= MAX_SEQUENCE_ID_LENGTH and 0 < int(text) <= MAX_UINT64
 
 
-# Options whose keys hold the name of a column.
-_BY_COLUMN = {"tensors": TENSOR_PREFIX, "stubs": STUB_PREFIX, "shapes": SHAPE_PREFIX}
-KEYS: tuple[str, ...] = tuple(
-    str(field.alias) for name, field in Options.model_fields.items() if name not in _BY_COLUMN
-)
+KEYS: tuple[str, ...] = tuple(str(field.alias) for name, field in Options.model_fields.items() if name not in PREFIXES)
 
 
 #: Every name that may stand as an option, whatever it does.
@@ -252,11 +267,11 @@ def parse_options(raw: Mapping[str, Any], subject: str) -> Options:
         raise ConfigurationError(problems, subject)
     unknown: list[str] = []
     known: dict[str, Any] = {}
-    by_column: dict[str, dict[str, Any]] = {name: {} for name in _BY_COLUMN}
+    named: dict[str, dict[str, Any]] = {field: {} for field in PREFIXES}
     for key, value in flink_options.translated(raw).items():
-        name = next((name for name, prefix in _BY_COLUMN.items() if key.startswith(prefix)), None)
-        if name is not None:
-            by_column[name][key.removeprefix(_BY_COLUMN[name])] = value
+        field = next((field for field, prefix in PREFIXES.items() if key.startswith(prefix)), None)
+        if field is not None:
+            named[field][key.removeprefix(PREFIXES[field])] = value
         elif key in KEYS:
             known[key] = value
         else:
@@ -266,7 +281,7 @@ def parse_options(raw: Mapping[str, Any], subject: str) -> Options:
         known = _STUB_DEFAULTS | known
     options: Options | None = None
     try:
-        options = Options.model_validate(known | by_column)
+        options = Options.model_validate(known | named)
     except ValidationError as error:
         problems.extend(_sentences(error))
         problems.extend(_contradictions_of_rest(known, error))
@@ -328,7 +343,7 @@ def _sentences(error: ValidationError) -> list[str]:
     sentences = []
     for item in error.errors(include_url=False):
         key = str(item["loc"][0]) if item["loc"] else ""
-        key = _BY_COLUMN[key] + str(item["loc"][1]) if key in _BY_COLUMN else key
+        key = PREFIXES[key] + str(item["loc"][1]) if key in PREFIXES else key
         text = item["msg"].removeprefix("Value error, ")
         if item["type"] == "missing":
             sentences.append(f"{key} is required")

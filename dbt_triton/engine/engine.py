@@ -34,6 +34,7 @@ from dbt_triton.errors import (
     AnswerTooLongError,
     DbtTritonError,
     InferenceError,
+    PaddedAxisError,
     Reason,
     RowCountError,
 )
@@ -110,7 +111,7 @@ class Engine:
         self._in_flight = 0
         self._ids = itertools.count(1)
         self._input_is_read = False
-        self._results = HandOver(sink, request_format.outputs, self._undecodable)
+        self._results = HandOver(sink, request_format.inputs, request_format.outputs, self._undecodable)
 
     async def run(self, batches: Iterable[pa.RecordBatch]) -> RunStats:
         """Send every row, and hand over every prediction and every failed row.
@@ -244,6 +245,9 @@ class Engine:
         if isinstance(error, RowCountError) and self._client.options.batch_dim:
             fatal = InferenceError(f"{error.message}: {_NOT_THE_BATCH}", reason=error.reason, status=error.status)
             self._end(RunError(fatal, request.request_keys, no_answer_counts=True))
+            return []
+        if isinstance(error, PaddedAxisError):
+            self._end(RunError(error, request.request_keys, no_answer_counts=True))
             return []
         if is_about_rows(error) and not self._marker:
             fatal = None if suspect else self._breaker.failure(error)

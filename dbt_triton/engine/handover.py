@@ -15,6 +15,7 @@ from dbt_triton.engine.outcomes import FailedRows, Sink
 from dbt_triton.engine.source import Request
 from dbt_triton.errors import AnswerError
 from dbt_triton.tensors import Answer, TensorSpec, decode_outputs
+from dbt_triton.tensors.trim import Trimmer
 
 #: A chunk of predictions is handed over at this many rows (a row group of DuckDB, which it then writes only once), at
 #: this many bytes of answers, or after this many seconds.
@@ -42,14 +43,20 @@ class HandOver:
 
     Args:
         sink: takes predictions and failed rows.
+        inputs: the tensors of a request.
         outputs: the tensors of an answer.
         on_undecodable: is told on the event loop of requests whose answers cannot be decoded.
     """
 
     def __init__(
-        self, sink: Sink, outputs: Sequence[TensorSpec], on_undecodable: Callable[[Request, AnswerError], None]
+        self,
+        sink: Sink,
+        inputs: Sequence[TensorSpec],
+        outputs: Sequence[TensorSpec],
+        on_undecodable: Callable[[Request, AnswerError], None],
     ) -> None:
         self._sink = sink
+        self._trimmer = Trimmer(inputs, outputs)
         self._outputs = outputs
         self._on_undecodable = on_undecodable
         self._chunk = _Chunk()
@@ -124,7 +131,7 @@ class HandOver:
         if not chunk.requests:
             return []
         try:
-            outputs = decode_outputs(chunk.answers, self._outputs)
+            outputs = self._decoded(chunk.requests, chunk.answers)
         except AnswerError:
             return self._decode_one_by_one(chunk)
         columns = zip(*(request.request_keys for request in chunk.requests), strict=True)
@@ -135,7 +142,12 @@ class HandOver:
         undecodable = []
         for request, answer in zip(chunk.requests, chunk.answers, strict=True):
             try:
-                self._sink.predictions(request.request_keys, decode_outputs([answer], self._outputs))
+                self._sink.predictions(request.request_keys, self._decoded([request], [answer]))
             except AnswerError as error:
                 undecodable.append((request, error))
         return undecodable
+
+    def _decoded(self, requests: Sequence[Request], answers: Sequence[Answer]) -> list[pa.Array]:
+        """Return the outputs, cut to the lengths that rows had before they were padded."""
+        cuts = self._trimmer.cuts(answers, [request.lengths for request in requests])
+        return decode_outputs(answers, self._outputs, cuts)

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from dbt_triton.options import Options
 from dbt_triton.tensors import REQUEST_BYTES, EncodedRows
+from dbt_triton.tensors.padding import PaddedLengths
 
 #: About so many rows, or bytes, are encoded at once.
 _ENCODED_ROWS = 16_384
@@ -39,6 +40,12 @@ class Request:
     def request_keys(self) -> list[pa.Array]:
         """The key columns of the rows."""
         return [column.slice(self.start, self.rows) for column in self.keys]
+
+    @property
+    def lengths(self) -> PaddedLengths | None:
+        """How long its rows were before they were padded; None where they were not."""
+        lengths = self.encoded.lengths
+        return None if lengths is None else lengths.rows(self.start, self.end)
 
     def halves(self) -> list[Request]:
         """Split it in two."""

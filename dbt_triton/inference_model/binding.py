@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dbt_triton.client.served import ServedModel
 from dbt_triton.errors import ConfigurationError
 from dbt_triton.foreign_text import NAME_LENGTH, shown
 from dbt_triton.inference_model.inputs import InputBinder
+from dbt_triton.inference_model.made_tensors import made_tensors, names_of_made
 from dbt_triton.inference_model.model import InferenceModel
 from dbt_triton.inference_model.served_schema import served_clauses
+from dbt_triton.options import Options
 from dbt_triton.tensors import REQUEST_BYTES, TensorSpec
+from dbt_triton.tensors.made import MadeTensor
 
 #: Hexadecimal digits. It tells the few versions of one model apart, and DuckDB keeps texts up to 12 bytes in place.
 FINGERPRINT_LENGTH = 12
@@ -31,6 +34,7 @@ class Binding:
 
     Args:
         inputs: the tensors to send, in the order of INPUT.
+        made: those that are made of the lengths of a column.
         outputs: the tensors to ask for, in the order of OUTPUT.
         batched: whether tensors have a batch dimension.
         batch_size: rows a request.
@@ -52,6 +56,7 @@ class Binding:
     fingerprint: str
     correlation_id: str = ""
     nan_columns: frozenset[int] = frozenset()
+    made: tuple[MadeTensor, ...] = ()
 
 
 def bind(model: InferenceModel, served: ServedModel) -> Binding:
@@ -71,7 +76,10 @@ def bind(model: InferenceModel, served: ServedModel) -> Binding:
     inputs = binder.inputs(model.inputs)
     every_column_is_bound = len(problems) == known
     outputs = binder.outputs(model.outputs)
-    bound = {spec.name for spec in inputs}
+    made = made_tensors(options, served.inputs, inputs, problems, batched=batched)
+    inputs = _with_sources(inputs, made)
+    tensors = (*inputs, *(one.spec for one in made))
+    bound = {spec.name for spec in inputs} | names_of_made(options, served.inputs)
     if every_column_is_bound:
         problems += [
             f"input {tensor} of the model is not declared in INPUT"
@@ -83,7 +91,7 @@ def bind(model: InferenceModel, served: ServedModel) -> Binding:
         problems += [
             f"{shown(spec.name, NAME_LENGTH)} is {spec.datatype.name}, which has no JSON form, but "
             + ("binary-data is false" if served.binary_data else "the server has no binary tensor data extension")
-            for spec in (*inputs, *outputs)
+            for spec in (*tensors, *outputs)
             if not spec.datatype.has_json_form
         ]
         problems += ["null-as is nan, which has no JSON form; use 'binary-data' = 'true'"] * bool(options.null_as)
@@ -97,14 +105,21 @@ def bind(model: InferenceModel, served: ServedModel) -> Binding:
         inputs=inputs,
         outputs=outputs,
         batched=batched,
-        batch_size=1 if options.in_sequence else options.batch_size or _auto_rows(model, served, inputs, outputs),
+        batch_size=1 if options.in_sequence else options.batch_size or _auto_rows(model, served, tensors, outputs),
         binary=binary,
         shared_batches=served.dynamic_batching,
         version=served.version,
         fingerprint=fingerprint(model, served.version),
         correlation_id=served.correlation_id,
         nan_columns=frozenset(binder.nan_columns),
+        made=made,
     )
+
+
+def _with_sources(inputs: Sequence[TensorSpec], made: Sequence[MadeTensor]) -> tuple[TensorSpec, ...]:
+    """Let no input be left out of which a tensor is made that must be there."""
+    needed = {one.source for one in made if not one.spec.optional}
+    return tuple(replace(spec, optional=spec.optional and place not in needed) for place, spec in enumerate(inputs))
 
 
 def _limit(model: InferenceModel, served: ServedModel) -> int | None:
@@ -199,7 +214,20 @@ def fingerprint(model: InferenceModel, version: str) -> str:
         parts["shapes"] = sorted((column.lower(), lengths) for column, lengths in options.shapes.items())
     if options.cache_version is not None:
         parts["cache_version"] = options.cache_version
+    parts |= _lengths_of_rows(options)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:FINGERPRINT_LENGTH]
+
+
+def _lengths_of_rows(options: Options) -> dict[str, object]:
+    """Return what changes an answer by the lengths of rows; nothing where it is left alone, so that keys stay."""
+    said: dict[str, object] = {
+        field: sorted((name.lower(), value) for name, value in getattr(options, field).items())
+        for field in ("pads", "masks", "zeros")
+    }
+    if options.pad is not None or options.pads:
+        trims = sorted((name.lower(), value.lower()) for name, value in options.trims.items())
+        said["trim"] = [options.trim, trims] if options.trim or trims else None
+    return {name: value for name, value in said.items() if value}
 
 
 def _title(model: InferenceModel, served: ServedModel) -> str:

@@ -10,12 +10,15 @@ import pyarrow as pa
 
 from dbt_triton.client.served import ServedModel, ServedTensor, listed
 from dbt_triton.foreign_text import NAME_LENGTH, shown
+from dbt_triton.inference_model.by_column import KEPT
 from dbt_triton.inference_model.input_columns import named_tensor, only_tensor
+from dbt_triton.inference_model.made_tensors import names_of_made
 from dbt_triton.inference_model.model import InferenceModel, TypedColumn
+from dbt_triton.options import PAD_PREFIX
 from dbt_triton.tensors import TensorSpec, datatype_of_tensor, fits
-from dbt_triton.tensors.arrays import pad_value
 from dbt_triton.tensors.classes import PART_OF_KIND
 from dbt_triton.tensors.datatypes import Datatype, natural_sql_type
+from dbt_triton.tensors.padding import pad_value
 from dbt_triton.tensors.shapes import bind_shape, example
 
 _BYTES = Datatype("BYTES", pa.string(), None)
@@ -42,6 +45,7 @@ class Binder:
         self._outputs = {column.name.lower() for column in model.outputs}
         self._options = model.options
         self._served = served
+        self._made = names_of_made(model.options, served.inputs)
         self._batched = batched
         self._problems = problems
 
@@ -61,7 +65,9 @@ class Binder:
             explicit = self._explicit_tensor(side, column)
             # Of a classified output, the columns are the parts.
             alone = len(columns) == 1 or bool(classified)
-            tensor = _tensor_of(column, tensors, explicit, alone=alone)
+            tensor = _tensor_of(
+                column, tensors, explicit, alone=alone, made=self._made if side == "INPUT" else frozenset()
+            )
             if tensor is None:
                 bound: TensorSpec | str = no_tensor(side, column, tensors, explicit)
             elif classified:
@@ -109,14 +115,35 @@ class Binder:
         shape = bind_shape(column.type, datatype, self._dims(tensor), output=output)
         if isinstance(shape, str):
             return f"{_declared(side, column, tensor)}: {shape.replace('<column>', column.name)}"
-        pad = None if output else self._options.pad
-        spec = TensorSpec(column.name, tensor.name, datatype, *shape[:1], column.type, shape[1], pad)
+        if output:
+            trim, trim_to = self._trim(column)
+            return TensorSpec(
+                column.name, tensor.name, datatype, *shape[:1], column.type, shape[1], trim=trim, trim_to=trim_to
+            )
+        option, pad = self._pad(column)
+        spec = TensorSpec(
+            column.name, tensor.name, datatype, *shape[:1], column.type, shape[1], pad, optional=tensor.optional
+        )
         if pad is not None and spec.axes:
             try:
                 pad_value(spec, column.type.arrow_element)
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-                return f"pad is {pad!r}, which is no {column.type.element.duckdb} ({side} column {column.name})"
+                return f"{option} is {pad!r}, which is no {column.type.element.duckdb} ({side} column {column.name})"
         return spec
+
+    def _pad(self, column: TypedColumn) -> tuple[str, str | None]:
+        """Return what fills a column's rows, and the option that says so."""
+        for name, value in self._options.pads.items():
+            if name.lower() == column.name.lower():
+                return PAD_PREFIX + name, value
+        return "pad", self._options.pad
+
+    def _trim(self, column: TypedColumn) -> tuple[bool, str | None]:
+        """Return whether an output is cut to the lengths of rows, and to those of which column, if it is said."""
+        for name, value in self._options.trims.items():
+            if name.lower() == column.name.lower():
+                return (False, None) if value.lower() == KEPT else (True, value.lower())
+        return self._options.trim, None
 
     def _class_column(self, column: TypedColumn, tensor: ServedTensor) -> TensorSpec | str:
         """Bind a column to its part of the best classes of an output."""
@@ -198,12 +225,17 @@ def _advice(column: TypedColumn, datatype: Datatype, dims: Sequence[int], *, out
 
 
 def _tensor_of(
-    column: TypedColumn, tensors: Sequence[ServedTensor], explicit: str | None, *, alone: bool
+    column: TypedColumn,
+    tensors: Sequence[ServedTensor],
+    explicit: str | None,
+    *,
+    alone: bool,
+    made: frozenset[str],
 ) -> ServedTensor | None:
     if explicit is not None:
         return next((tensor for tensor in tensors if tensor.name == explicit), None)
     named = named_tensor(column, tensors)
-    return named if named is not None or not alone else only_tensor(tensors)
+    return named if named is not None or not alone else only_tensor(tensors, made)
 
 
 def no_tensor(side: str, column: TypedColumn, tensors: Sequence[ServedTensor], explicit: str | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from dbt_triton.client.served import ServedTensor, listed
@@ -37,18 +37,19 @@ def named_tensor(column: TypedColumn, tensors: Sequence[ServedTensor]) -> Served
     return (exact or folded)[0] if exact or len(folded) == 1 else None
 
 
-def only_tensor(tensors: Sequence[ServedTensor]) -> ServedTensor | None:
-    """Return the tensor that is meant where none is named: the one that must be there."""
-    required = [tensor for tensor in tensors if not tensor.optional]
+def only_tensor(tensors: Sequence[ServedTensor], made: Collection[str] = ()) -> ServedTensor | None:
+    """Return the tensor that is meant where none is named: the one that must be there, and is not made."""
+    required = [tensor for tensor in tensors if not tensor.optional and tensor.name not in made]
     return required[0] if len(required) == 1 else None
 
 
-def groups_of_columns(
+def groups_of_columns(  # noqa: PLR0913, PLR0917 - the columns, the tensors, and what is said of them
     columns: Sequence[TypedColumn],
     tensors: Sequence[ServedTensor],
     dims_of: Callable[[ServedTensor], Sequence[int]],
     explicit_of: Callable[[TypedColumn], str | None],
     lengths: frozenset[str],
+    made: Collection[str] = (),
 ) -> list[InputGroup]:
     """Group the columns of INPUT by their tensors, in the order of the first column of each.
 
@@ -61,9 +62,10 @@ def groups_of_columns(
         dims_of: returns the shape of one row of a tensor.
         explicit_of: returns what ``tensor.<column>`` names.
         lengths: names, in lower case, of columns that say lengths; such a column need not be a tensor.
+        made: the names of tensors that need no column.
     """
     by_name = {tensor.name: tensor for tensor in tensors}
-    only = only_tensor(tensors)
+    only = only_tensor(tensors, made)
     found: dict[str, ServedTensor | None] = {}
     left: list[TypedColumn] = []
     for column in columns:

@@ -46,6 +46,7 @@ class InputBinder(Binder):
             dims_of=self._dims,
             explicit_of=lambda column: self._explicit_tensor("INPUT", column),
             lengths=lengths,
+            made=self._made,
         )
         specs = []
         for group in groups:
@@ -102,6 +103,8 @@ class InputBinder(Binder):
         if spec.parts:
             return spec
         sent = self._sent(column, spec.datatype)
+        if self._positions[column.name.lower()] in self.nan_columns:
+            spec = replace(spec, optional=False)  # its NULL is a value
         if sent.dims:
             return replace(spec, declared=sent, parts=(self._as_part(column, sent, sent),))
         return replace(spec, parts=(self._as_part(column, column.type, sent),))
@@ -147,7 +150,7 @@ class InputBinder(Binder):
         row_shape = tuple(
             served if isinstance(length, str) else length for served, length in zip(dims, lengths, strict=True)
         )
-        spec = TensorSpec(column.name, tensor.name, datatype, row_shape, column.type)
+        spec = TensorSpec(column.name, tensor.name, datatype, row_shape, column.type, optional=tensor.optional)
         named = list(dict.fromkeys(length.lower() for length in lengths if isinstance(length, str)))
         if not named or any(name not in self._input_columns for name in named):
             return spec
@@ -156,4 +159,5 @@ class InputBinder(Binder):
         names = tuple(
             self._input_columns[length.lower()].name if isinstance(length, str) else length for length in lengths
         )
-        return replace(spec, parts=parts, lengths=names)
+        # Without its lengths it is not known, so that all of them must be there.
+        return replace(spec, parts=parts, lengths=names, optional=False)

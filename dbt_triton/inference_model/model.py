@@ -9,9 +9,10 @@ from typing import Any, Self
 from dbt_triton.ddl import Column, ModelDefinition
 from dbt_triton.errors import ConfigurationError
 from dbt_triton.flink_options import translated
+from dbt_triton.inference_model.by_column import column_problems
 from dbt_triton.inference_model.served_columns import ServedColumn
 from dbt_triton.option_names import is_like_an_option
-from dbt_triton.options import NAMES, SHAPE_PREFIX, STUB, STUB_PREFIX, TENSOR_PREFIX, Options, parse_options
+from dbt_triton.options import NAMES, STUB, Options, parse_options
 from dbt_triton.tensors import Datatype, SqlType, datatype_of_sql, parse_sql_type
 
 #: The store's own columns; an OUTPUT of that name would collide with them.
@@ -100,9 +101,7 @@ class InferenceModel:
             options = parse_options(raw, subject)
         except ConfigurationError as error:
             problems += error.problems
-        # Of a side that is left out, the columns are not known yet.
-        consumed = (*inputs, *served_inputs) if definition.inputs or served_inputs else None
-        problems += _unknown_columns(raw, consumed, outputs if definition.outputs else None)
+        problems += column_problems(raw, _all_inputs(inputs, served_inputs), outputs)
         if problems or options is None:
             raise ConfigurationError(problems, subject)
         served = tuple(served_inputs), tuple(served_outputs)
@@ -112,6 +111,11 @@ class InferenceModel:
     def is_stub(self) -> bool:
         """Whether no server is asked."""
         return self.options.provider == STUB
+
+    @property
+    def all_inputs(self) -> tuple[TypedColumn, ...]:
+        """The columns that INPUT may have: where it is taken from the server, with the optional ones."""
+        return _all_inputs(self.inputs, self.served_inputs)
 
     @property
     def left_out(self) -> list[str]:
@@ -131,7 +135,7 @@ class InferenceModel:
             return self
         raw = self.raw_options | translated(overrides)
         options = parse_options(raw, subject)
-        problems = _unknown_columns(raw, (*self.inputs, *self.served_inputs), self.outputs)
+        problems = []
         if self.from_server and options.batch_dim != self.options.batch_dim:
             sides = " and ".join(self.from_server)
             problems.append(
@@ -142,29 +146,11 @@ class InferenceModel:
         return replace(self, options=options, raw_options=raw)
 
 
-def _unknown_columns(
-    raw: Mapping[str, Any],
-    inputs: Sequence[TypedColumn | ServedColumn] | None,
-    outputs: Sequence[TypedColumn | ServedColumn] | None,
-) -> list[str]:
-    """Say which options are by column, and name none; None is a side whose columns are not known."""
-    consumed, produced = ({column.name.lower() for column in side or ()} for side in (inputs, outputs))
-    known = {
-        TENSOR_PREFIX: None not in (inputs, outputs),
-        SHAPE_PREFIX: inputs is not None,
-        STUB_PREFIX: outputs is not None,
-    }
-    by_prefix = {
-        TENSOR_PREFIX: (consumed | produced, "INPUT or OUTPUT"),
-        SHAPE_PREFIX: (consumed, "INPUT"),
-        STUB_PREFIX: (produced, "OUTPUT"),
-    }
-    return [
-        f"{key} names no column of {side}"
-        for prefix, (columns, side) in by_prefix.items()
-        for key in raw
-        if known[prefix] and key.startswith(prefix) and key.removeprefix(prefix).lower() not in columns
-    ]
+def _all_inputs(inputs: Sequence[TypedColumn], served: Sequence[ServedColumn]) -> tuple[TypedColumn, ...]:
+    """Return what INPUT may have: where it is taken from the server, the optional inputs, too."""
+    names = {column.name.lower() for column in inputs}
+    others = [column.declared for column in served if column.name.lower() not in names]
+    return (*inputs, *typed_columns(others, "INPUT", []))
 
 
 def typed_columns(columns: Sequence[Column], side: str, problems: list[str]) -> tuple[TypedColumn, ...]:

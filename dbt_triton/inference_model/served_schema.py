@@ -12,6 +12,7 @@ from dbt_triton.client.served import ServedModel, ServedTensor, listed
 from dbt_triton.ddl import Column, ModelDefinition
 from dbt_triton.errors import ConfigurationError
 from dbt_triton.foreign_text import NAME_LENGTH, shown
+from dbt_triton.inference_model.made_tensors import names_of_made
 from dbt_triton.inference_model.model import RESERVED_OUTPUTS, InferenceModel, typed_columns
 from dbt_triton.inference_model.served_columns import GivenColumn, ServedColumn, clause
 from dbt_triton.tensors import datatype_of_tensor
@@ -111,7 +112,8 @@ def _columns(side: str, model: InferenceModel, served: ServedModel, problems: li
     """Return the columns of one side; what cannot be one goes to the problems, but for optional inputs."""
     output = side == "OUTPUT"
     kind = side.lower()
-    tensors = served.outputs if output else served.inputs
+    made = () if output else names_of_made(model.options, served.inputs)
+    tensors = [one for one in (served.outputs if output else served.inputs) if one.name not in made]
     if not tensors:
         problems.append(f"the model has no {kind}")
     if output and model.options.classification:

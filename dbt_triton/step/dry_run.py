@@ -69,8 +69,8 @@ def dry_run(plan: Plan, warehouse: DuckDBWarehouse, *, full_refresh: bool = Fals
         elif _reads_predictions(plan, planned):
             total += DryRun(unknown_calls=1)
         else:
-            sent = planned.with_nan(bindings[number].nan_columns)
-            total += _count(plan, sent, bindings[number], warehouse, full_refresh=full_refresh)
+            bound = planned.bound_to(bindings[number])
+            total += _count(plan, bound, bindings[number], warehouse, full_refresh=full_refresh)
     return {"figures": asdict(total), "message": total.message}
 
 
@@ -86,7 +86,7 @@ def _count(
 ) -> DryRun:
     PredictionStore(planned.store, planned.model, binding.fingerprint).unlock(warehouse, planned.salt_variable)
     query = sampled(planned, plan.statement.input_query(planned.call, {}))
-    values = ", ".join(f"{value} as value_{position}" for position, value in enumerate(planned.values))
+    values = ", ".join(f"{value} as value_{position}" for position, value in enumerate(planned.sent_values))
     warehouse.execute(
         f"create or replace temp table {_INPUT} as select {planned.key} as {KEY}, {values} from ({query})"
     )
@@ -123,7 +123,7 @@ def _known_keys(planned: PlannedCall, binding: Binding, warehouse: DuckDBWarehou
 
 def _measure(planned: PlannedCall, binding: Binding, warehouse: DuckDBWarehouse, known: str) -> tuple[int, int]:
     """Encode what would be sent. Returns the number of requests and their bytes."""
-    values = [f"value_{position}" for position in range(len(planned.values))]
+    values = [f"value_{position}" for position in range(len(planned.sent_values))]
     chosen = ", ".join(values if planned.in_order else [f"any_value({value})" for value in values])
     query = f"select {chosen} from {_INPUT} where {KEY} is not null and {KEY} not in ({known})"
     if not planned.in_order:

@@ -14,6 +14,7 @@ from dbt_triton.ddl.calls import Span
 from dbt_triton.ddl.tokens import Tokens
 from dbt_triton.errors import ConfigurationError, DbtTritonError
 from dbt_triton.inference_model import InferenceModel, model_from_row
+from dbt_triton.inference_model.by_column import column_problems
 from dbt_triton.inference_model.input_columns import sent_as_nan
 from dbt_triton.inference_model.model import TypedColumn
 from dbt_triton.inference_model.served_columns import GivenColumn
@@ -208,7 +209,11 @@ class _Planner:
             )
         overrides = self._runtime_options(call)
         model = model_from_row(rows[0] | {}, self._secrets(node, rows[0], overrides))
-        return model.with_options(overrides, f'inference model "{model.name}" with the options of this call')
+        subject = f'inference model "{model.name}" with the options of this call'
+        unknown = list(column_problems(call.config, model.all_inputs, model.outputs))
+        if unknown:
+            raise ConfigurationError(unknown, subject)
+        return model.with_options(overrides, subject)
 
     def _runtime_options(self, call: Call) -> dict[str, Any]:
         """Return what wins over the row: the endpoint variable, the predicting model's meta, MAP, other variables."""

@@ -6,9 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dbt_triton.ddl import Call
-from dbt_triton.inference_model import InferenceModel
+from dbt_triton.inference_model import Binding, InferenceModel
 from dbt_triton.keys import key_expression, salt_of_session
 from dbt_triton.step.values import Value
+from dbt_triton.tensors.presence import optional_columns
 from dbt_triton.warehouse import quote
 
 #: Aliases within the rewritten call; no name of the user's SQL can be seen there.
@@ -34,6 +35,7 @@ class PlannedCall:
         sequence_by: the columns whose values are the keys of sequences, as SQL.
         order_by: the order of the rows of a sequence, as SQL.
         nan_values: by the place of a column of numbers, its value where NULL is NaN; with ``null-as``.
+        optional: the places of the inputs that a row may lack: NULL there is left out. The server says which.
     """
 
     call: Call
@@ -49,6 +51,11 @@ class PlannedCall:
     sequence_by: tuple[str, ...] = ()
     order_by: tuple[str, ...] = ()
     nan_values: Mapping[int, Value] = field(default_factory=dict)
+    optional: tuple[int, ...] = ()
+
+    def bound_to(self, binding: Binding) -> PlannedCall:
+        """Return the call as what is served wants it: which NULL is sent as NaN, and which is left out."""
+        return replace(self.with_nan(binding.nan_columns), optional=tuple(optional_columns(binding.inputs)))
 
     def with_nan(self, columns: Collection[int]) -> PlannedCall:
         """Return the call with NaN in place of NULL in some columns of INPUT, by their places."""
@@ -64,13 +71,30 @@ class PlannedCall:
 
     @property
     def filled(self) -> str:
-        """The SQL that is true for a row with all its values: one that is sent."""
-        return " and ".join(f"{value} is not null" for value in self.key_values)
+        """The SQL that is true for a row that is sent: one with all the values that it needs, and one at least."""
+        needed = [value for place, value in enumerate(self.key_values) if place not in self.optional]
+        return " and ".join(f"{value} is not null" for value in needed) or self.any_filled
+
+    @property
+    def any_filled(self) -> str:
+        """The SQL that is true for a row with any value at all."""
+        return "(" + " or ".join(f"{value} is not null" for value in self.key_values) + ")"
 
     @property
     def key(self) -> str:
         """The SQL of a row's key."""
-        return key_expression(self.key_values, self.salt)
+        return self.key_with(self.salt)
+
+    def key_with(self, salt: str) -> str:
+        """Return the SQL of a row's key, given that of the salt."""
+        key = key_expression(self.key_values, salt, self.optional)
+        nothing_needed = len(self.optional) == len(self.key_values)
+        return f"case when {self.filled} then {key} end" if nothing_needed else key
+
+    @property
+    def sent_values(self) -> list[str]:
+        """The SQL of what a row's request is made of: the values, and of each optional one whether it is left out."""
+        return [*self.values, *(f"{self.key_values[place]} is null" for place in self.optional)]
 
     @property
     def salt(self) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -113,13 +113,13 @@ class _Run:
             self.replacements[planned.call.span] = stubbed(planned, query)
             self.rows = None
             return
-        planned, source, (every, rows, size) = self._measured(number, planned)
-        self.rows = None if self.rows is None else self.rows + every
+        source = self._source(number, planned)
+        planned, source, rows, size = self._measured(number, planned, source)
         if not rows:
             # Nothing to send: no server is needed (dbt's --empty, an empty table).
             self.replacements[planned.call.span] = planned.check_form(source.rows)
             return
-        binding = self._binding(number)
+        binding = self._bindings[number]
         store = PredictionStore(planned.store, planned.model, binding.fingerprint)
         self.replacements[planned.call.span] = joined(planned, source, store)
         with self._warehouse.writer() as writer:
@@ -156,20 +156,17 @@ class _Run:
             store.check_keys(self._warehouse, self._name)
         self._judge_failures(planned, source, store)
 
-    def _binding(self, number: int) -> Binding:
-        """Ask the servers, at the first time, and return what is served for a call."""
-        self._bindings = self._bindings or preflight(self._plan, self._warehouse)
-        return self._bindings[number]
-
-    def _measured(self, number: int, planned: PlannedCall) -> tuple[PlannedCall, Source, tuple[int, int, int]]:
-        """Find what is to be read, and how much; only what is served tells which NULLs are sent as NaN."""
-        source = self._source(number, planned)
-        measured = _measure(planned, source, self._warehouse)
-        if measured[0] and planned.nan_values:
-            planned = planned.with_nan(self._binding(number).nan_columns)
-            source = replace(source, key=_key(planned, source.hidden))
-            measured = _measure(planned, source, self._warehouse)
-        return planned, source, measured
+    def _measured(self, number: int, planned: PlannedCall, source: Source) -> tuple[PlannedCall, Source, int, int]:
+        """Count the rows that are sent and their bytes; what becomes of NULL there, the server says."""
+        found = _measure(planned, source, self._warehouse)
+        self.rows = None if self.rows is None else self.rows + found.every_row
+        if found.any_filled or (found.every_row and planned.nan_values):
+            self._bindings = self._bindings or preflight(self._plan, self._warehouse)
+            planned = planned.bound_to(self._bindings[number])
+            if planned.optional or planned.nan_values:
+                source = replace(source, key=_key_of_row(planned, source.hidden))
+                found = _measure(planned, source, self._warehouse)
+        return planned, source, found.filled, found.bytes
 
     def _is_unchanged(self, source: Source, store: PredictionStore, comment: str | None) -> bool:
         """Tell whether the table is what would be built; if it is not, note what it will be built of."""
@@ -203,7 +200,7 @@ class _Run:
     def _source(self, number: int, planned: PlannedCall) -> Source:
         """Make the input readable more than once: what is not a plain table goes into a temporary one."""
         if planned.is_table and not planned.in_order:
-            return Source(self._plan.statement.operand_sql(planned.call, {}), planned.key)
+            return Source(self._plan.statement.operand_sql(planned.call, {}), _key_of_row(planned, None))
         query = sampled(planned, self._plan.statement.input_query(planned.call, self.replacements))
         table = quote(f"dbt_triton_input_{number}")
         hidden = unused_name("ml_row", planned.columns) if planned.in_order else None
@@ -213,7 +210,7 @@ class _Run:
         drop = f"drop table if exists {table}"
         self.clean_up.append(drop)
         self._drop_at_once.append(drop)
-        return Source(table, _key(planned, hidden), hidden)
+        return Source(table, _key_of_row(planned, hidden), hidden)
 
     async def _send(
         self, planned: PlannedCall, binding: Binding, sink: _StoreSink, queries: Sequence[str], rows: int
@@ -260,27 +257,38 @@ class _Run:
         raise DbtTritonError(text)
 
 
-def _key(planned: PlannedCall, hidden: str | None) -> str:
-    """Return the SQL of a row's key; each row of a sequence is a step of its own, so its place is its key."""
+def _key_of_row(planned: PlannedCall, hidden: str | None) -> str:
+    """Return the SQL of a row's key; ``hidden`` is the column that has its place in a sequence."""
     if hidden is None:
         return planned.key
+    # Each row of a sequence is a step of its own, so its place is its key.
     return f"case when {planned.filled} then cast({quote(hidden)} as uhugeint) end"
 
 
-def _measure(planned: PlannedCall, source: Source, warehouse: DuckDBWarehouse) -> tuple[int, int, int]:
-    """Count all rows, the rows that have all their values, and the bytes of these, about."""
+class _InputSize(NamedTuple):
+    """The size of an input: all rows, those with any value, those that are sent, and the bytes of these, about."""
+
+    every_row: int
+    any_filled: int
+    filled: int
+    bytes: int
+
+
+def _measure(planned: PlannedCall, source: Source, warehouse: DuckDBWarehouse) -> _InputSize:
     filled = f"filter (where {planned.filled})"
     sizes = [
-        f"sum(octet_length(encode({value}))) {filled}"
+        f"coalesce(sum(octet_length(encode({value}))) {filled}, 0)"
         if column.duckdb_type == "VARCHAR"
-        else f"sum(octet_length({value})) {filled}"
+        else f"coalesce(sum(octet_length({value})) {filled}, 0)"
         for value, column in zip(planned.values, planned.model.inputs, strict=True)
         if column.duckdb_type in {"VARCHAR", "BLOB"}
     ]
     total = " + ".join(sizes) or "0"
-    counted = f"count(*) as every_row, count(*) {filled} as n, coalesce({total}, 0) as size"
-    found = warehouse.rows(f"select {counted} from {source.relation}")
-    return int(found[0]["every_row"]), int(found[0]["n"]), int(found[0]["size"])
+    found = warehouse.rows(
+        f"select count(*) as every_row, count(*) filter (where {planned.any_filled}) as any_filled, "
+        f"count(*) {filled} as filled, {total} as size from {source.relation}"
+    )[0]
+    return _InputSize(*(int(found[name]) for name in ("every_row", "any_filled", "filled", "size")))
 
 
 def _inputs_queries(
@@ -292,7 +300,7 @@ def _inputs_queries(
         return [
             store.pending_query(
                 source.relation,
-                planned.values,
+                planned.sent_values,
                 source.key,
                 salt=planned.salt,
                 anything_known=anything_known,
@@ -301,7 +309,7 @@ def _inputs_queries(
             )
             for part in cut
         ]
-    columns, order = [key_halves(source.key), *planned.values], [f"{quote(str(source.hidden))} {ASCENDING}"]
+    columns, order = [key_halves(source.key), *planned.sent_values], [f"{quote(str(source.hidden))} {ASCENDING}"]
     if planned.sequence_by:
         keys = [f"{key} {ASCENDING}" for key in planned.sequence_by]
         columns.insert(1, f"dense_rank() over (order by {', '.join(keys)})")
@@ -333,4 +341,5 @@ def request_format(planned: PlannedCall, binding: Binding) -> RequestFormat:
         binary=binding.binary,
         batched=binding.batched,
         parameters={} if priority is None else {"priority": priority},
+        made=binding.made,
     )

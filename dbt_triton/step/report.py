@@ -7,7 +7,7 @@ from typing import Any
 
 from dbt_triton.engine import RunError
 from dbt_triton.errors import Reason
-from dbt_triton.keys import KEY, key_expression, key_of_halves, salt_of_store
+from dbt_triton.keys import KEY, key_of_halves, salt_of_store
 from dbt_triton.step.advice import advice_on_status
 from dbt_triton.step.planned_call import PlannedCall, unused_name
 from dbt_triton.step.rewrite import Source
@@ -130,7 +130,7 @@ def _every_row(planned: PlannedCall, store: PredictionStore) -> str:
     is_gone = named is None or named[0] == "temp"
     if named is None or is_gone or planned.in_order or sum(map(len, planned.key_values)) > _SHOWN_KEY:
         return ""
-    key = key_expression(planned.key_values, salt_of_store(store.relation, store.fingerprint))
+    key = planned.key_with(salt_of_store(store.relation, store.fingerprint))
     relation = ".".join(map(quote, named))
     failed = f"select {KEY} from {store.relation} where {ERROR} is not null"
     return f"  Every row: select * from {relation} where {key} in ({failed})\n"

@@ -1,18 +1,16 @@
-"""Rows of arrays: their elements and lengths, rows of one shape put together, shorter rows padded, and the way back.
+"""Rows of arrays: their elements and lengths, rows of one shape put together, and the way back.
 
 Everything is done on the offsets of whole Arrow arrays.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from dbt_triton.tensors.elements import Unfit
 from dbt_triton.tensors.raw import elements_of_bytes
@@ -132,57 +130,14 @@ def groups_of_one_shape(sizes: Sequence[Integers], *, in_order: bool) -> Iterato
     yield from np.split(order, np.flatnonzero(np.diff(shape_of.ravel()[order])) + 1)
 
 
-def groups_to_pad(sizes: Sequence[Integers], rows: int, *, in_order: bool) -> Iterator[Integers]:
-    """Yield the places of the rows of each request, rows of similar lengths together, so that little is padded."""
-    places = np.arange(sum(map(len, sizes[:1])))
-    if not in_order and sizes:
-        places = np.lexsort(list(reversed(sizes)))
-    yield from (places[start : start + rows] for start in range(0, len(places), rows))
-
-
-def padded(unnested: Unnested, spec: TensorSpec) -> tuple[pa.Array, list[int]]:
-    """Fill every row up to the longest, at the end of each array level.
-
-    Returns:
-        The elements, and the length of each array level.
-    """
-    sizes = unnested.sizes
-    longest = [
-        spec.row_shape[axis] if spec.row_shape[axis] != -1 else int(lengths.max(initial=0))
-        for axis, lengths in zip(spec.axes, sizes, strict=True)
-    ]
-    rows = len(sizes[0])
-    in_row = math.prod(longest)
-    counts = np.prod(np.stack(sizes), axis=0)
-    row_of = np.repeat(np.arange(rows), counts)
-    rest = np.arange(len(row_of)) - np.repeat(np.cumsum(counts) - counts, counts)
-    target, stride = row_of * in_row, 1
-    for lengths, size in zip(reversed(sizes), reversed(longest), strict=True):
-        here = lengths[row_of]
-        target = target + rest % here * stride
-        rest, stride = rest // here, stride * size
-    places = np.full(rows * in_row, -1, dtype=np.int64)
-    places[target] = np.arange(len(target))
-    taken = unnested.elements.take(pa.array(places, mask=places < 0))
-    return pc.fill_null(taken, pad_value(spec, unnested.elements.type)), longest
-
-
-def pad_value(spec: TensorSpec, kind: pa.DataType) -> pa.Scalar:
-    """Read ``pad`` as an element.
-
-    Raises:
-        pa.ArrowInvalid: it is none of the column's type.
-    """
-    return pa.scalar(spec.pad, pa.string()).cast(kind)
-
-
-def nest(elements: pa.Array, spec: TensorSpec, parts: Sequence[tuple[int, tuple[int, ...]]]) -> pa.Array:
+def nest(elements: pa.Array, spec: TensorSpec, rows: Integers, sizes: Integers) -> pa.Array:
     """Put the elements of an output into the arrays of its column.
 
     Args:
         elements: those of all rows, in order.
         spec: what the column is bound to.
-        parts: for each answer its rows and the lengths of their array levels.
+        rows: how many rows there are of each shape, one after the other.
+        sizes: the lengths of their array levels; a row a shape.
     """
     dims = spec.sql.dims
     for level in range(len(dims) - 1, -1, -1):
@@ -190,8 +145,8 @@ def nest(elements: pa.Array, spec: TensorSpec, parts: Sequence[tuple[int, tuple[
         if size is not None:
             elements = pa.FixedSizeListArray.from_arrays(elements, size)
             continue
-        counts = [rows * math.prod(sizes[:level]) for rows, sizes in parts]
-        lengths = np.repeat([sizes[level] for _, sizes in parts], counts)
+        counts = rows * np.prod(sizes[:, :level], axis=1, dtype=np.int64)
+        lengths = np.repeat(sizes[:, level], counts)
         offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
         np.cumsum(lengths, out=offsets[1:])
         elements = pa.LargeListArray.from_arrays(pa.array(offsets), elements)

@@ -18,16 +18,28 @@ from dbt_triton.tensors.classes import decode_classes
 from dbt_triton.tensors.elements import from_tensor, nearest
 from dbt_triton.tensors.raw import bytes_of_elements
 from dbt_triton.tensors.spec import TensorSpec
+from dbt_triton.tensors.trim import Cut
 
 
-def decode_outputs(answers: Sequence[Answer], outputs: Sequence[TensorSpec]) -> list[pa.Array]:
+def decode_outputs(
+    answers: Sequence[Answer], outputs: Sequence[TensorSpec], cuts: Sequence[Cut | None] | None = None
+) -> list[pa.Array]:
     """Decode the outputs of several answers, one Arrow array an output, rows in the order of the answers.
+
+    Args:
+        answers: checked answers.
+        outputs: what they hold.
+        cuts: what is kept of each output, where its rows were padded.
 
     Raises:
         AnswerError: the lengths within BYTES data do not add up, or a value is none of its column's type.
     """
     rows = np.fromiter((answer.rows for answer in answers), dtype=np.int64, count=len(answers))
-    return [_Output(answers, rows, position, spec).decoded() for position, spec in enumerate(outputs)]
+    cuts = cuts or [None] * len(outputs)
+    return [
+        _Output(answers, rows, position, spec, cut).decoded()
+        for position, (spec, cut) in enumerate(zip(outputs, cuts, strict=True))
+    ]
 
 
 class _Output:
@@ -38,10 +50,14 @@ class _Output:
         rows: the rows of each.
         position: of the output among all.
         spec: what it is bound to.
+        cut: what is kept of it; None for all.
     """
 
-    def __init__(self, answers: Sequence[Answer], rows: Integers, position: int, spec: TensorSpec) -> None:
+    def __init__(
+        self, answers: Sequence[Answer], rows: Integers, position: int, spec: TensorSpec, cut: Cut | None
+    ) -> None:
         self._answers = answers
+        self._cut = cut
         self._rows = rows
         self._position = position
         self._spec = spec
@@ -54,14 +70,23 @@ class _Output:
         if spec.raw:
             return self._raw_bytes()
         elements = self._json_elements() if is_json else self._binary_elements(self._payloads, self._counts)
+        if self._cut is not None:
+            elements = elements.filter(pa.array(self._cut.kept))
         if spec.part is not None:
             elements = decode_classes(elements, spec)
         else:
             elements = from_tensor(elements, spec.sql, spec.name)
         if not spec.sql.dims:
             return elements
-        lengths = [tuple(shape[axis] for axis in spec.axes) for shape in self._shapes]
-        return nest(elements, spec, list(zip(self._rows.tolist(), lengths, strict=True)))
+        return nest(elements, spec, *self._lengths)
+
+    @property
+    def _lengths(self) -> tuple[Integers, Integers]:
+        """How many rows there are of each shape, and the lengths of their array levels."""
+        if self._cut is not None:
+            shapes = self._cut.shapes
+            return np.ones(len(shapes), dtype=np.int64), shapes[:, self._spec.axes]
+        return self._rows, np.array(self._shapes, dtype=np.int64).reshape(len(self._rows), -1)[:, self._spec.axes]
 
     @cached_property
     def _shapes(self) -> list[tuple[int, ...]]:
@@ -143,4 +168,7 @@ class _Output:
     def _raw_bytes(self) -> pa.Array:
         """Return each row of an output as the bytes of its elements."""
         payloads = [self._of_json(data) if isinstance(data, list) else data for data in self._payloads]
-        return bytes_of_elements(payloads, np.repeat(self._elements_a_row, self._rows), self._spec)
+        if self._cut is None:
+            return bytes_of_elements(payloads, np.repeat(self._elements_a_row, self._rows), self._spec)
+        counts = np.prod(self._cut.shapes, axis=1, dtype=np.int64)
+        return bytes_of_elements(payloads, counts, self._spec, self._cut.kept)

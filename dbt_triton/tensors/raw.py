@@ -96,13 +96,16 @@ def _shown(spec: TensorSpec) -> str:
     return f"{spec.name} {spec.datatype.name}{list(spec.row_shape)}"
 
 
-def bytes_of_elements(payloads: Sequence[memoryview | pa.Array], elements: Integers, spec: TensorSpec) -> pa.Array:
+def bytes_of_elements(
+    payloads: Sequence[memoryview | pa.Array], elements: Integers, spec: TensorSpec, kept: Mask | None = None
+) -> pa.Array:
     """Return each row of an output as the bytes of its elements.
 
     Args:
         payloads: of each answer, binary tensor data, or the elements that JSON gave.
         elements: how many each row has, over all answers.
         spec: the output.
+        kept: which elements of the payloads are kept; None for all.
     """
     assert spec.datatype.numpy is not None  # noqa: S101 - BYTES are no raw output
     kind = np.dtype(spec.datatype.numpy)
@@ -112,6 +115,8 @@ def bytes_of_elements(payloads: Sequence[memoryview | pa.Array], elements: Integ
         else payload
         for payload in payloads
     )
+    if kept is not None:
+        data = np.frombuffer(data, dtype=np.uint8).reshape(-1, kind.itemsize)[kept].tobytes()
     offsets = np.zeros(len(elements) + 1, dtype=np.int64)
     np.cumsum(elements * kind.itemsize, out=offsets[1:])
     return pa.Array.from_buffers(pa.large_binary(), len(elements), [None, pa.py_buffer(offsets), pa.py_buffer(data)])

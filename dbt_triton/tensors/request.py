@@ -15,11 +15,17 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
+from dbt_triton.tensors.arrays import Integers
 from dbt_triton.tensors.combine import combine
 from dbt_triton.tensors.encode import EncodedColumn
+from dbt_triton.tensors.made import MadeTensor
+from dbt_triton.tensors.padding import PaddedLengths
+from dbt_triton.tensors.presence import by_presence, optional_inputs
 from dbt_triton.tensors.rows import Refused, Rows, Shape
 from dbt_triton.tensors.spec import TensorSpec
 
+#: The places of the tensors of a request, among all that a request may have.
+Tensors = tuple[int, ...]
 #: What a number takes as JSON at most, about; a text is counted as so many bytes, too.
 _JSON_BYTES = 32
 #: A request of several rows has at most so many bytes of data: a request is held in memory as a whole.
@@ -28,11 +34,21 @@ REQUEST_BYTES = 64 * 2**20
 
 @dataclass(frozen=True)
 class EncodedRows:
-    """Encoded rows of one shape, from which the bodies of requests are cut."""
+    """Encoded rows of one shape, from which the bodies of requests are cut.
+
+    Args:
+        format: how requests look.
+        columns: the tensors that these rows have.
+        row_shapes: the shape of one row of each.
+        tensors: which tensors they are.
+        lengths: how long the rows were before they were padded; None where they were not.
+    """
 
     format: RequestFormat
     columns: list[EncodedColumn]
     row_shapes: tuple[Shape, ...]
+    tensors: Tensors
+    lengths: PaddedLengths | None = None
 
     def cuts(self, count: int, request_rows: int) -> list[tuple[int, int]]:
         """Return from which row to which (exclusive) each request goes.
@@ -71,8 +87,8 @@ class EncodedRows:
         """
         parts = [column.rows(start, end) for column in self.columns]
         if self.format.binary:
-            return self.format.binary_body(parts, self.row_shapes, end - start, extra)
-        return self.format.json_body(parts, self.row_shapes, end - start, extra), None
+            return self.format.binary_body(parts, self.tensors, self.row_shapes, end - start, extra)
+        return self.format.json_body(parts, self.tensors, self.row_shapes, end - start, extra), None
 
 
 @dataclass(frozen=True)
@@ -92,12 +108,13 @@ class RequestFormat:
     Args:
         inputs: the tensors to send, in the order of the record batch's columns, or with the columns they are made of.
         outputs: the tensors to ask for.
+        made: tensors to send that are made of the lengths of a column.
         binary: binary tensor data, or JSON.
         batched: whether the first axis of every tensor is the batch.
         parameters: the request's ``parameters`` (priority and the like).
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that a request may hold
         self,
         inputs: Sequence[TensorSpec],
         outputs: Sequence[TensorSpec],
@@ -105,12 +122,20 @@ class RequestFormat:
         binary: bool,
         batched: bool,
         parameters: Mapping[str, int | bool | str] | None = None,
+        made: Sequence[MadeTensor] = (),
     ) -> None:
         self.inputs = list(inputs)
         self.outputs = list(outputs)
         self.binary = binary
         self.batched = batched
         self._parameters = dict(parameters or {})
+        self._made = list(made)
+        self._tensors = [*self.inputs, *(one.spec for one in made)]
+        self._optional = optional_inputs(self.inputs)
+        places = [part.position for spec in self.inputs for part in spec.parts]
+        self._columns = max(places, default=len(self.inputs) - 1) + 1
+        #: Whether rows have yet to be padded to lengths by which the axes of outputs are told.
+        self._untold = any(spec.trimmed_axes for spec in self.outputs)
         self._classifies = any(spec.classes for spec in outputs)
         self._json_parts = lru_cache(maxsize=64)(self._make_json_parts)
         self._binary_header = lru_cache(maxsize=64)(self._make_binary_header)
@@ -119,17 +144,55 @@ class RequestFormat:
         """Encode the columns of one record batch.
 
         Args:
-            columns: the inputs; NULL stands for a value that is not one of the declared type.
+            columns: the inputs; NULL stands for a value that is not one of the declared type. Then perhaps, for each
+                of `optional_inputs`, a BOOLEAN column: whether it is left out of the row's request.
             request_rows: how many rows a request will have.
             in_order: rows keep their order.
         """
-        combined = combine(columns, self.inputs, binary=self.binary)
-        rows = Rows(combined.columns, self.inputs, binary=self.binary, no_empty=self._classifies)
-        groups = [
-            (combined.original(group.places), EncodedRows(self, group.columns, group.row_shapes))
-            for group in rows.groups(request_rows, in_order=in_order)
+        combined = combine(columns[: self._columns], self.inputs, binary=self.binary)
+        values = list(combined.columns)
+        flags = [
+            flag if combined.places is None else flag.take(pa.array(combined.places))
+            for flag in columns[self._columns :]
         ]
-        return Encoded(groups, combined.also_refused(rows.refused))
+        left_out = dict(zip(self._optional, flags, strict=False))
+        values += [one.column(values[one.source]) for one in self._made]
+        encoded = Encoded([], list(combined.refused))
+        for alike, present in by_presence(left_out, len(self.inputs), len(values[0]), in_order=in_order):
+            tensors = (*present, *(len(self.inputs) + at for at in self._made_of(present)))
+            chosen = [values[at] for at in tensors]
+            chosen = chosen if alike is None else [column.take(pa.array(alike)) for column in chosen]
+            self._encode(chosen, tensors, combined.original(alike), request_rows, encoded, in_order=in_order)
+        return encoded
+
+    def _made_of(self, present: Tensors) -> list[int]:
+        """Return the tensors that are made of inputs which are there."""
+        return [at for at, one in enumerate(self._made) if one.source in present]
+
+    def _encode(  # noqa: PLR0913 - rows, what they are, and where they go
+        self,
+        columns: Sequence[pa.Array],
+        tensors: Tensors,
+        places: Integers | None,
+        request_rows: int,
+        encoded: Encoded,
+        *,
+        in_order: bool,
+    ) -> None:
+        """Encode rows that have the same tensors."""
+        specs = [self._tensors[at] for at in tensors]
+        rows = Rows(columns, specs, binary=self.binary, no_empty=self._classifies)
+        is_told = False
+        for group in rows.groups(request_rows, in_order=in_order, tell=self._untold):
+            of_batch = group.places if places is None else places if group.places is None else places[group.places]
+            encoded.groups.append(
+                (of_batch, EncodedRows(self, group.columns, group.row_shapes, tensors, group.lengths))
+            )
+            is_told = is_told or (group.lengths is not None and group.lengths.differ)
+        self._untold = self._untold and not is_told
+        encoded.refused.extend(
+            refused if places is None else Refused(places[refused.places], refused.why) for refused in rows.refused
+        )
 
     def answer_bytes(self, rows: int) -> int:
         """Return what the outputs of so many rows take, as far as their shapes say: open axes count as nothing."""
@@ -142,10 +205,15 @@ class RequestFormat:
         return rows * sum(elements)
 
     def binary_body(
-        self, parts: list[memoryview], row_shapes: Sequence[Shape], rows: int, extra: dict[str, Any] | None
+        self,
+        parts: list[memoryview],
+        tensors: Tensors,
+        row_shapes: Sequence[Shape],
+        rows: int,
+        extra: dict[str, Any] | None,
     ) -> tuple[bytes, int]:
         """Return a request's body and the length of its JSON header."""
-        template = self._binary_header(tuple(row_shapes), orjson.dumps(extra) if extra else b"")
+        template = self._binary_header(tensors, tuple(row_shapes), orjson.dumps(extra) if extra else b"")
         numbers: list[int] = []
         for part in parts:
             numbers += [rows, len(part)] if self.batched else [len(part)]
@@ -153,16 +221,21 @@ class RequestFormat:
         return b"".join([header, *parts]), len(header)
 
     def json_body(
-        self, parts: list[memoryview], row_shapes: Sequence[Shape], rows: int, extra: dict[str, Any] | None
+        self,
+        parts: list[memoryview],
+        tensors: Tensors,
+        row_shapes: Sequence[Shape],
+        rows: int,
+        extra: dict[str, Any] | None,
     ) -> bytes:
         """Return a request's body."""
-        fixed = self._json_parts(rows, tuple(row_shapes), orjson.dumps(extra) if extra else b"")
+        fixed = self._json_parts(rows, tensors, tuple(row_shapes), orjson.dumps(extra) if extra else b"")
         pieces: list[bytes | memoryview] = [fixed[0]]
         for part, after in zip(parts, fixed[1:], strict=True):
             pieces += [part[:-1], after]
         return b"".join(pieces)
 
-    def _make_binary_header(self, row_shapes: tuple[Shape, ...], extra: bytes) -> bytes:
+    def _make_binary_header(self, tensors: Tensors, row_shapes: tuple[Shape, ...], extra: bytes) -> bytes:
         """Return the JSON header with ``%d`` for the rows, where there is a batch dimension, and for input bytes."""
         mark = "\u0000number"
         inputs = [
@@ -172,12 +245,12 @@ class RequestFormat:
                 "datatype": spec.datatype.name,
                 "parameters": {"binary_data_size": mark},
             }
-            for spec, row_shape in zip(self.inputs, row_shapes, strict=True)
+            for spec, row_shape in zip((self._tensors[at] for at in tensors), row_shapes, strict=True)
         ]
         text = orjson.dumps(self._header(inputs, orjson.loads(extra) if extra else None))
         return text.replace(b"%", b"%%").replace(orjson.dumps(mark), b"%d")
 
-    def _make_json_parts(self, rows: int, row_shapes: tuple[Shape, ...], extra: bytes) -> list[bytes]:
+    def _make_json_parts(self, rows: int, tensors: Tensors, row_shapes: tuple[Shape, ...], extra: bytes) -> list[bytes]:
         """Return the constant text before, between and after the data of the inputs."""
         mark = "\u0000data"
         inputs = [
@@ -187,7 +260,7 @@ class RequestFormat:
                 "datatype": spec.datatype.name,
                 "data": [mark],
             }
-            for spec, row_shape in zip(self.inputs, row_shapes, strict=True)
+            for spec, row_shape in zip((self._tensors[at] for at in tensors), row_shapes, strict=True)
         ]
         text = orjson.dumps(self._header(inputs, orjson.loads(extra) if extra else None))
         return text.split(orjson.dumps(mark))

@@ -13,14 +13,13 @@ from dbt_triton.tensors.arrays import (
     Integers,
     Unnested,
     groups_of_one_shape,
-    groups_to_pad,
     misshapen,
-    padded,
     row_shape,
     unnest,
 )
 from dbt_triton.tensors.elements import Mask, Unfit, to_tensor
 from dbt_triton.tensors.encode import EncodedColumn, encode_binary, encode_json
+from dbt_triton.tensors.padding import Length, PaddedLengths, groups_to_pad, is_padded, padded
 from dbt_triton.tensors.spec import TensorSpec
 
 Shape = tuple[int, ...]
@@ -38,11 +37,12 @@ class Refused:
 
 @dataclass(frozen=True)
 class Group:
-    """Rows of one shape: their places in the record batch (None for all rows), encoded."""
+    """Rows of one shape: their places in the record batch (None for all rows), encoded; if padded, their lengths."""
 
     places: Integers | None
     columns: list[EncodedColumn]
     row_shapes: tuple[Shape, ...]
+    lengths: PaddedLengths | None = None
 
 
 class Rows:
@@ -73,22 +73,22 @@ class Rows:
     def __len__(self) -> int:
         return len(self._columns[0])
 
-    def groups(self, request_rows: int, *, in_order: bool) -> Iterator[Group]:
+    def groups(self, request_rows: int, *, in_order: bool, tell: bool = False) -> Iterator[Group]:
         """Yield rows that may share requests; none without rows.
 
         Args:
             request_rows: the rows of one request.
             in_order: rows keep their order.
+            tell: rows are padded to more than one length, as `groups_to_pad` says.
         """
         if not len(self):
             return
-        sizes = [lengths for rows in self._unnested for lengths in rows.sizes]
-        pad = any(spec.pad is not None and spec.axes for spec in self._specs)
+        exact, to_pad = self._sizes(pad=False), self._sizes(pad=True)
         places: Integers | None
         for places in (
-            self._cut_by_size(groups_to_pad(sizes, request_rows, in_order=in_order))
-            if pad
-            else groups_of_one_shape(sizes, in_order=in_order)
+            self._cut_by_size(groups_to_pad(exact, to_pad, request_rows, in_order=in_order, tell=tell))
+            if to_pad
+            else groups_of_one_shape(exact, in_order=in_order)
         ):
             if places is None:
                 encoded = [
@@ -99,6 +99,11 @@ class Rows:
                 original = places if self._places is None else self._places[places]
                 yield Group(original, *self._encoded_group(places))
 
+    def _sizes(self, *, pad: bool) -> list[Integers]:
+        """Return the lengths of every array level that is padded, or of those that are not."""
+        columns = zip(self._unnested, self._specs, strict=True)
+        return [lengths for rows, spec in columns if is_padded(spec) == pad for lengths in rows.sizes]
+
     def _cut_by_size(self, groups: Iterable[Integers]) -> Iterator[Integers]:
         """Halve groups that would be too large when padded: one long row makes all others of its group as long."""
         for places in groups:
@@ -108,18 +113,22 @@ class Rows:
             else:
                 yield places
 
-    def _encoded_group(self, places: Integers) -> tuple[list[EncodedColumn], tuple[Shape, ...]]:
+    def _encoded_group(self, places: Integers) -> tuple[list[EncodedColumn], tuple[Shape, ...], PaddedLengths | None]:
         columns, shapes = [], []
+        own: dict[Length, Integers] = {}
+        made: dict[Length, int] = {}
         for column, spec in zip(self._columns, self._specs, strict=True):
             rows = unnest(column.take(pa.array(places)), spec)
-            if spec.pad is not None and spec.axes:
+            if is_padded(spec):
                 elements, longest = padded(rows, spec)
+                own |= {(spec.column, level): lengths for level, lengths in enumerate(rows.sizes)}
+                made |= {(spec.column, level): size for level, size in enumerate(longest)}
                 rows = Unnested(elements, [np.array([size]) for size in longest], [])
             elements, _ = to_tensor(rows.elements, spec.sql, spec.datatype, binary=self._binary)
             encoded, shape = self._encoded(elements, rows, spec)
             columns.append(encoded)
             shapes.append(shape)
-        return columns, tuple(shapes)
+        return columns, tuple(shapes), PaddedLengths(own, made) if own else None
 
     def _encoded(self, elements: pa.Array, rows: Unnested, spec: TensorSpec) -> tuple[EncodedColumn, Shape]:
         shape = row_shape([int(lengths[0]) for lengths in rows.sizes], spec)

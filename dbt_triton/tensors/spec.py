@@ -54,6 +54,9 @@ class TensorSpec:
             for each tensor.
         lengths: of the axes of a BLOB: a number, -1 for the one that follows from the size, or a column of INPUT, by
             its name. None where the size says it all.
+        optional: whether an input may be left out of a request.
+        trim: whether an output is cut to the lengths that rows had before they were padded.
+        trim_to: the INPUT column, in lower case, whose length it has, where that is said; None where it is seen.
     """
 
     column: str
@@ -67,6 +70,9 @@ class TensorSpec:
     part: ClassPart | None = None
     parts: tuple[Part, ...] = ()
     lengths: tuple[int | str, ...] | None = None
+    optional: bool = False
+    trim: bool = False
+    trim_to: str | None = None
 
     @cached_property
     def sql(self) -> SqlType:
@@ -90,3 +96,17 @@ class TensorSpec:
     def raw(self) -> bool:
         """Whether the column's bytes are the tensor's own: a BLOB as elements of any datatype but BYTES."""
         return self.datatype.numpy is not None and self.sql.kind == "BLOB"
+
+    @property
+    def trimmed_axes(self) -> tuple[int, ...]:
+        """The axes of an output that may be cut: those of any length, and a fixed one where its length is said."""
+        if not self.trim or self.part is not None:
+            return ()
+        if self.raw:
+            return tuple(axis for axis, size in enumerate(self.row_shape) if size == -1)
+        levels = zip(self.axes, self.sql.dims, strict=True)
+        return tuple(
+            axis
+            for axis, declared in levels
+            if declared is None and (self.row_shape[axis] == -1 or self.trim_to is not None)
+        )

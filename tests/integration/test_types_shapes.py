@@ -50,7 +50,8 @@ def test_rows_of_one_length_share_requests(
 
 def test_padded_rows_share_requests(session: Session, proxy: RecordingProxy, serve: Callable[[str], str]) -> None:
     """With `pad` the shorter rows of a request are filled up at their end, those of similar lengths together."""
-    rows = _predict(session, proxy.url, serve("identity_vector"), FLOATS, UNEQUAL, pad="-1", batch_size="15")
+    options = {"pad": "-1", "batch_size": "15", "trim": "false"}
+    rows = _predict(session, proxy.url, serve("identity_vector"), FLOATS, UNEQUAL, **options)
     assert sorted(_shapes(proxy)) == [[15, 2], [15, 3]]
     for i, (row,) in enumerate(rows):
         values = [float(i + j) for j in range(1 + i % 3)]
@@ -65,15 +66,18 @@ def test_padding_has_the_type_of_the_column(session: Session, triton: Triton, se
         _predict(session, triton.url, model, FLOATS, UNEQUAL, pad="nothing")
     texts = "select 1 as id, ['a', 'b'] as x union all select 2, ['c']"
     schema = "INPUT (in_string STRING[]) OUTPUT (out_string STRING[])"
-    assert _predict(session, triton.url, model, schema, texts, pad="<none>")[1] == (["c", "<none>"],)
+    found = _predict(session, triton.url, model, schema, texts, pad="<none>", trim="false")
+    assert found[1] == (["c", "<none>"],)
 
 
 def test_matrices_are_padded_on_both_axes(session: Session, triton: Triton, serve: Callable[[str], str]) -> None:
-    """Every array level of a row is filled up to the longest of its request."""
+    """Every array level of a row is filled up to the longest of its request, and cut to its own length again."""
     rows = "select 1 as id, [[1, 2], [3, 4]] as x union all select 2, [[5]] union all select 3, []"
     schema = "INPUT (in_int32 INT[][]) OUTPUT (out_int32 INT[][])"
-    found = _predict(session, triton.url, serve("identity_matrix"), schema, rows, pad="0")
+    model = serve("identity_matrix")
+    found = _predict(session, triton.url, model, schema, rows, pad="0", trim="false")
     assert found == [([[1, 2], [3, 4]],), ([[5, 0], [0, 0]],), ([[0, 0], [0, 0]],)]
+    assert _predict(session, triton.url, model, schema, rows, pad="0") == [([[1, 2], [3, 4]],), ([[5]],), ([],)]
 
 
 def test_batch_in_the_models_own_dims(session: Session, proxy: RecordingProxy, serve: Callable[[str], str]) -> None:

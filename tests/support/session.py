@@ -10,7 +10,7 @@ from typing import Any, Self
 import duckdb
 
 from dbt_triton import __version__
-from dbt_triton.step import build_inference_model, plan, predict
+from dbt_triton.step import build_inference_model, dry_run, plan, predict
 
 
 class StepError(Exception):
@@ -47,13 +47,7 @@ class Session:
 
     def build(self, name: str, select: str, models: list[str]) -> list[tuple[Any, ...]]:
         """Build a predicting model and return its rows; ``select`` names inference models as they are."""
-        args = {
-            "name": name,
-            "alias": name,
-            "sql": select,
-            "store": {"database": None, "schema": "main", "identifier": f"{name}__ml_predictions"},
-            "models": [{"unique_id": f"model.t.{model}", "name": model, "relations": [model]} for model in models],
-        }
+        args = self._arguments(name, select, models)
         self._step(plan, args)
         result = self._step(predict, args)
         self.figures, self.build_sql = result["figures"], result["build_sql"]
@@ -61,6 +55,21 @@ class Session:
         for statement in result["clean_up"]:
             self.sql(statement)
         return self.sql(f"from {name}")
+
+    def dry_run(self, select: str, models: list[str], name: str = "out") -> dict[str, Any]:
+        """Return the figures of a predicting model's dry run."""
+        figures: dict[str, Any] = self._step(dry_run, self._arguments(name, select, models))["figures"]
+        return figures
+
+    @staticmethod
+    def _arguments(name: str, select: str, models: list[str]) -> dict[str, Any]:
+        return {
+            "name": name,
+            "alias": name,
+            "sql": select,
+            "store": {"database": None, "schema": "main", "identifier": f"{name}__ml_predictions"},
+            "models": [{"unique_id": f"model.t.{model}", "name": model, "relations": [model]} for model in models],
+        }
 
     def _step(self, step: Any, args: Mapping[str, Any]) -> dict[str, Any]:
         step(json.dumps({"package_version": __version__} | dict(args)), self.connection)
