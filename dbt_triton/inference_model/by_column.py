@@ -42,17 +42,16 @@ def column_problems(
 
     Args:
         raw: the options as they are written.
-        inputs: the columns of INPUT; none where they are not known yet, and nothing is said of them.
-        outputs: those of OUTPUT, in the same way.
+        inputs: the columns of INPUT.
+        outputs: those of OUTPUT.
     """
     columns = {
         "INPUT": {column.name.lower(): column for column in inputs},
         "OUTPUT": {column.name.lower(): column for column in outputs},
     }
-    unknown = {side for side, known in columns.items() if not known}
     for key, value in raw.items():
         prefix = key[: key.find(".") + 1]
-        if prefix in _SIDES and unknown.isdisjoint(_SIDES[prefix]):
+        if prefix in _SIDES:
             name = key.removeprefix(prefix).lower()
             found = [columns[side][name] for side in _SIDES[prefix] if name in columns[side]]
             if not found:

@@ -101,7 +101,9 @@ class InferenceModel:
             options = parse_options(raw, subject)
         except ConfigurationError as error:
             problems += error.problems
-        problems += column_problems(raw, _all_inputs(inputs, served_inputs), outputs)
+        # Of a side that is left out, the columns are not known yet.
+        if definition.outputs and (definition.inputs or served_inputs):
+            problems += column_problems(raw, _all_inputs(inputs, served_inputs), outputs)
         if problems or options is None:
             raise ConfigurationError(problems, subject)
         served = tuple(served_inputs), tuple(served_outputs)
@@ -135,14 +137,12 @@ class InferenceModel:
             return self
         raw = self.raw_options | translated(overrides)
         options = parse_options(raw, subject)
-        problems = []
         if self.from_server and options.batch_dim != self.options.batch_dim:
             sides = " and ".join(self.from_server)
-            problems.append(
+            problem = (
                 f"batch-dim decides what {sides} were taken from the server; write it into WITH of {self.name}"
             )
-        if problems:
-            raise ConfigurationError(problems, subject)
+            raise ConfigurationError([problem], subject)
         return replace(self, options=options, raw_options=raw)
 
 
