@@ -100,23 +100,7 @@ class InferenceModel:
             options = parse_options(raw, subject)
         except ConfigurationError as error:
             problems += error.problems
-        # Of a side that is left out, the columns are not known yet.
-        if definition.outputs and (definition.inputs or served_inputs):
-            columns = {column.name.lower() for column in (*inputs, *outputs)}
-            columns |= {column.name.lower() for column in served_inputs}
-            problems += [
-                f"{key} names no column of INPUT or OUTPUT"
-                for key in raw
-                if key.startswith(TENSOR_PREFIX) and key.removeprefix(TENSOR_PREFIX).lower() not in columns
-            ]
-        produced = {column.name.lower() for column in outputs}
-        problems += [
-            f"{key} names no column of OUTPUT"
-            for key in raw
-            if definition.outputs
-            and key.startswith(STUB_PREFIX)
-            and key.removeprefix(STUB_PREFIX).lower() not in produced
-        ]
+        problems += _unknown_columns(raw, (*inputs, *served_inputs), outputs)
         if problems or options is None:
             raise ConfigurationError(problems, subject)
         served = tuple(served_inputs), tuple(served_outputs)
@@ -152,6 +136,23 @@ class InferenceModel:
                 subject,
             )
         return replace(self, options=options, raw_options=raw)
+
+
+def _unknown_columns(
+    raw: Mapping[str, Any], inputs: Sequence[TypedColumn | ServedColumn], outputs: Sequence[TypedColumn]
+) -> list[str]:
+    """Say which options are by column, and name none. Of a side that is left out, the columns are not known yet."""
+    consumed, produced = ({column.name.lower() for column in side} for side in (inputs, outputs))
+    by_prefix = {
+        TENSOR_PREFIX: (consumed | produced if consumed and produced else set(), "INPUT or OUTPUT"),
+        STUB_PREFIX: (produced, "OUTPUT"),
+    }
+    return [
+        f"{key} names no column of {side}"
+        for prefix, (columns, side) in by_prefix.items()
+        for key in raw
+        if columns and key.startswith(prefix) and key.removeprefix(prefix).lower() not in columns
+    ]
 
 
 def typed_columns(columns: Sequence[Column], side: str, problems: list[str]) -> tuple[TypedColumn, ...]:
