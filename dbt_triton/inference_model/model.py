@@ -100,7 +100,7 @@ class InferenceModel:
             options = parse_options(raw, subject)
         except ConfigurationError as error:
             problems += error.problems
-        problems += _unknown_columns(raw, (*inputs, *served_inputs), outputs)
+        problems += _unknown_columns(raw, (*definition.inputs, *served_inputs), definition.outputs)
         if problems or options is None:
             raise ConfigurationError(problems, subject)
         served = tuple(served_inputs), tuple(served_outputs)
@@ -139,7 +139,7 @@ class InferenceModel:
 
 
 def _unknown_columns(
-    raw: Mapping[str, Any], inputs: Sequence[TypedColumn | ServedColumn], outputs: Sequence[TypedColumn]
+    raw: Mapping[str, Any], inputs: Sequence[Column | ServedColumn], outputs: Sequence[Column]
 ) -> list[str]:
     """Say which options are by column, and name none. Of a side that is left out, the columns are not known yet."""
     consumed, produced = ({column.name.lower() for column in side} for side in (inputs, outputs))
