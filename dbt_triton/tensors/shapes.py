@@ -47,15 +47,6 @@ def bind_shape(
     return tuple(row_shape), axes
 
 
-def axes_of_levels(dims: Sequence[int], levels: int) -> tuple[int, ...]:
-    """Return the axis of each array level, the outermost first; not as many where the levels do not fit."""
-    surplus = len(dims) - levels
-    ones = [axis for axis, size in enumerate(dims) if size == 1]
-    any_length = [axis for axis, size in enumerate(dims) if size == -1]
-    left_out = set((ones + any_length)[:surplus]) if surplus > 0 else set()
-    return tuple(axis for axis in range(len(dims)) if axis not in left_out)
-
-
 def _raw(sql: SqlType, dims: Sequence[int], *, output: bool) -> tuple[tuple[int, ...], tuple[int, ...]] | str:
     if sql.dims:
         return "a BLOB is a tensor of UINT8 by itself; declare BLOB"
@@ -75,3 +66,12 @@ def array_type(kind: str, levels: Sequence[int]) -> str:
     A level of any length is a list, and so is one that DuckDB has no fixed array for.
     """
     return kind + "".join(f"[{size if 0 < size <= MAX_ARRAY_LENGTH else ''}]" for size in reversed(levels))
+
+
+def axes_of_levels(dims: Sequence[int], levels: int) -> tuple[int, ...]:
+    """Return the axis of each array level, the outermost first; not as many where the levels do not fit."""
+    surplus = len(dims) - levels
+    ones = [axis for axis, size in enumerate(dims) if size == 1]
+    any_length = [axis for axis, size in enumerate(dims) if size == -1]
+    left_out = set((ones + any_length)[:surplus]) if surplus > 0 else set()
+    return tuple(axis for axis in range(len(dims)) if axis not in left_out)
