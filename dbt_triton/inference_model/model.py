@@ -100,7 +100,9 @@ class InferenceModel:
             options = parse_options(raw, subject)
         except ConfigurationError as error:
             problems += error.problems
-        problems += _unknown_columns(raw, (*definition.inputs, *served_inputs), definition.outputs)
+        # Of a side that is left out, the columns are not known yet.
+        if definition.outputs and (definition.inputs or served_inputs):
+            problems += _unknown_columns(raw, _every_input(inputs, served_inputs), outputs)
         if problems or options is None:
             raise ConfigurationError(problems, subject)
         served = tuple(served_inputs), tuple(served_outputs)
@@ -138,20 +140,23 @@ class InferenceModel:
         return replace(self, options=options, raw_options=raw)
 
 
+def _every_input(inputs: Sequence[TypedColumn], served_inputs: Sequence[ServedColumn]) -> tuple[TypedColumn, ...]:
+    """Return the columns of INPUT with those of optional inputs that a call may choose, where INPUT was left out."""
+    optional = [column.declared for column in served_inputs if column.optional]
+    return (*inputs, *typed_columns(optional, "INPUT", []))
+
+
 def _unknown_columns(
-    raw: Mapping[str, Any], inputs: Sequence[Column | ServedColumn], outputs: Sequence[Column]
+    raw: Mapping[str, Any], inputs: Sequence[TypedColumn], outputs: Sequence[TypedColumn]
 ) -> list[str]:
-    """Say which options are by column, and name none. Of a side that is left out, the columns are not known yet."""
+    """Say which options are by column, and name none."""
     consumed, produced = ({column.name.lower() for column in side} for side in (inputs, outputs))
-    by_prefix = {
-        TENSOR_PREFIX: (consumed | produced if consumed and produced else set(), "INPUT or OUTPUT"),
-        STUB_PREFIX: (produced, "OUTPUT"),
-    }
+    by_prefix = {TENSOR_PREFIX: (consumed | produced, "INPUT or OUTPUT"), STUB_PREFIX: (produced, "OUTPUT")}
     return [
         f"{key} names no column of {side}"
         for prefix, (columns, side) in by_prefix.items()
         for key in raw
-        if columns and key.startswith(prefix) and key.removeprefix(prefix).lower() not in columns
+        if key.startswith(prefix) and key.removeprefix(prefix).lower() not in columns
     ]
 
 
