@@ -21,6 +21,12 @@ from dbt_triton.option_names import is_like_an_option, is_no_secret, nearest
 TENSOR_PREFIX = "tensor."
 STUB_PREFIX = "stub."
 SHAPE_PREFIX = "shape."
+#: Options whose keys hold the name of a column, or of a tensor, by their field.
+PREFIXES = {
+    "tensors": TENSOR_PREFIX,
+    "stubs": STUB_PREFIX,
+    "shapes": SHAPE_PREFIX,
+}
 #: The provider that asks no server.
 STUB = "stub"
 #: So many unknown keys are told; comparing names costs some time each.
@@ -220,11 +226,7 @@ def _is_uint64(text: str) -> bool:
     return len(text) <= MAX_SEQUENCE_ID_LENGTH and 0 < int(text) <= MAX_UINT64
 
 
-# Options whose keys hold the name of a column.
-_BY_COLUMN = {"tensors": TENSOR_PREFIX, "stubs": STUB_PREFIX, "shapes": SHAPE_PREFIX}
-KEYS: tuple[str, ...] = tuple(
-    str(field.alias) for name, field in Options.model_fields.items() if name not in _BY_COLUMN
-)
+KEYS: tuple[str, ...] = tuple(str(field.alias) for name, field in Options.model_fields.items() if name not in PREFIXES)
 
 
 #: Every name that may stand as an option, whatever it does.
@@ -252,11 +254,11 @@ def parse_options(raw: Mapping[str, Any], subject: str) -> Options:
         raise ConfigurationError(problems, subject)
     unknown: list[str] = []
     known: dict[str, Any] = {}
-    by_column: dict[str, dict[str, Any]] = {name: {} for name in _BY_COLUMN}
+    named: dict[str, dict[str, Any]] = {field: {} for field in PREFIXES}
     for key, value in flink_options.translated(raw).items():
-        name = next((name for name, prefix in _BY_COLUMN.items() if key.startswith(prefix)), None)
-        if name is not None:
-            by_column[name][key.removeprefix(_BY_COLUMN[name])] = value
+        field = next((field for field, prefix in PREFIXES.items() if key.startswith(prefix)), None)
+        if field is not None:
+            named[field][key.removeprefix(PREFIXES[field])] = value
         elif key in KEYS:
             known[key] = value
         else:
@@ -266,7 +268,7 @@ def parse_options(raw: Mapping[str, Any], subject: str) -> Options:
         known = _STUB_DEFAULTS | known
     options: Options | None = None
     try:
-        options = Options.model_validate(known | by_column)
+        options = Options.model_validate(known | named)
     except ValidationError as error:
         problems.extend(_sentences(error))
         problems.extend(_contradictions_of_rest(known, error))
@@ -328,7 +330,7 @@ def _sentences(error: ValidationError) -> list[str]:
     sentences = []
     for item in error.errors(include_url=False):
         key = str(item["loc"][0]) if item["loc"] else ""
-        key = _BY_COLUMN[key] + str(item["loc"][1]) if key in _BY_COLUMN else key
+        key = PREFIXES[key] + str(item["loc"][1]) if key in PREFIXES else key
         text = item["msg"].removeprefix("Value error, ")
         if item["type"] == "missing":
             sentences.append(f"{key} is required")

@@ -69,8 +69,8 @@ def dry_run(plan: Plan, warehouse: DuckDBWarehouse, *, full_refresh: bool = Fals
         elif _reads_predictions(plan, planned):
             total += DryRun(unknown_calls=1)
         else:
-            sent = planned.with_nan(bindings[number].nan_columns)
-            total += _count(plan, sent, bindings[number], warehouse, full_refresh=full_refresh)
+            bound = planned.bound_to(bindings[number])
+            total += _count(plan, bound, bindings[number], warehouse, full_refresh=full_refresh)
     return {"figures": asdict(total), "message": total.message}
 
 

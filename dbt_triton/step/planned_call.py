@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dbt_triton.ddl import Call
-from dbt_triton.inference_model import InferenceModel
+from dbt_triton.inference_model import Binding, InferenceModel
 from dbt_triton.keys import key_expression, salt_of_session
 from dbt_triton.step.values import Value
 from dbt_triton.warehouse import quote
@@ -26,6 +26,7 @@ class PlannedCall:
         columns: the input's columns.
         values: the DESCRIPTOR columns as SQL, in the types of INPUT; NULL too where a value is none of its type.
         key_values: what the key is made of: NULL only where a column is NULL.
+        given: the SQL that is true where a DESCRIPTOR column is not NULL, for each that must not be.
         output_names: the names of the OUTPUT columns in the result.
         error_name: the name of the column that says why a row failed, with ``on-error`` = ``null``.
         is_table: whether the input is a table that can be read twice.
@@ -41,6 +42,7 @@ class PlannedCall:
     columns: list[str]
     values: list[str]
     key_values: list[str]
+    given: list[str]
     output_names: list[str]
     error_name: str | None
     is_table: bool
@@ -50,12 +52,18 @@ class PlannedCall:
     order_by: tuple[str, ...] = ()
     nan_values: Mapping[int, Value] = field(default_factory=dict)
 
-    def with_nan(self, columns: Collection[int]) -> PlannedCall:
+    def bound_to(self, binding: Binding) -> PlannedCall:
+        """Return the call as it is carried out: only what is served says which NULLs are sent as NaN."""
+        return self.with_nan(binding.nan_columns)
+
+    def with_nan(self, places: Collection[int]) -> PlannedCall:
         """Return the call with NaN in place of NULL in some columns of INPUT, by their places."""
-        chosen = {place: self.nan_values[place] for place in columns}
-        values = [chosen[place].sql if place in chosen else value for place, value in enumerate(self.values)]
-        keys = [chosen[place].key if place in chosen else key for place, key in enumerate(self.key_values)]
-        return replace(self, values=values, key_values=keys)
+        values, keys, given = list(self.values), list(self.key_values), list(self.given)
+        for place in places:
+            values[place], keys[place] = self.nan_values[place]
+            if not self.model.inputs[place].type.dims:  # a NULL array has no length
+                given[place] = "true"
+        return replace(self, values=values, key_values=keys, given=given)
 
     @property
     def in_order(self) -> bool:
@@ -65,12 +73,12 @@ class PlannedCall:
     @property
     def filled(self) -> str:
         """The SQL that is true for a row with all its values: one that is sent."""
-        return " and ".join(f"{value} is not null" for value in self.key_values)
+        return " and ".join(self.given) or "true"
 
     @property
     def key(self) -> str:
         """The SQL of a row's key."""
-        return key_expression(self.key_values, self.salt)
+        return key_expression(self.key_values, self.salt, self.filled)
 
     @property
     def salt(self) -> str:

@@ -166,7 +166,7 @@ class _Run:
         source = self._source(number, planned)
         measured = _measure(planned, source, self._warehouse)
         if measured[0] and planned.nan_values:
-            planned = planned.with_nan(self._binding(number).nan_columns)
+            planned = planned.bound_to(self._binding(number))
             source = replace(source, key=_key(planned, source.hidden))
             measured = _measure(planned, source, self._warehouse)
         return planned, source, measured
