@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dbt_triton.tensors.datatypes import Datatype, natural_sql_type
 from dbt_triton.tensors.sql_types import SqlType
 
+_ELEMENTS = ("a", "b", "c")
+
 
 def bind_shape(
     sql: SqlType, datatype: Datatype, dims: Sequence[int], *, output: bool
@@ -30,7 +32,7 @@ def bind_shape(
         return _raw(sql, datatype, dims, output=output)
     if levels == 0:
         if any(size not in {1, -1} for size in dims):
-            return f"one value a row does not fit; declare {example(sql.kind, dims)}"
+            return f"one value a row does not fit; declare {example(sql.kind, dims)}{'' if output else _given(dims)}"
         return (1,) * len(dims), ()
     surplus = len(dims) - levels
     ones = [axis for axis, size in enumerate(dims) if size == 1]
@@ -46,6 +48,15 @@ def bind_shape(
             return f"an array of {declared} does not fit into an axis of {served}; declare {example(sql.kind, dims)}"
         row_shape[axis] = declared if served == -1 and declared is not None else served
     return tuple(row_shape), axes
+
+
+def _given(dims: Sequence[int]) -> str:
+    """Say how the elements of a list are given."""
+    sizes = [size for size in dims if size != 1]
+    if len(sizes) != 1 or sizes[0] == -1:
+        return ""
+    names = ", ".join(_ELEMENTS[: sizes[0]]) + (", …" if sizes[0] > len(_ELEMENTS) else "")
+    return f" and give it [{names}], or declare {sizes[0]} columns, of one element each"
 
 
 def _raw(
