@@ -37,7 +37,7 @@ def mask_options(options: Options) -> dict[str, Any]:
         shown["auth-token"] = mask_text(options.auth_token)
     shown["custom-headers"] = {name: mask_text(value) for name, value in options.custom_headers.items()}
     shown |= {f"tensor.{column}": name for column, name in options.tensors.items()}
-    shown |= {f"shape.{column}": ",".join(map(str, lengths)) for column, lengths in options.shapes.items()}
+    shown |= {f"shape.{column}": list(lengths) for column, lengths in options.shapes.items()}
     shown |= {f"stub.{column}": values for column, values in options.stubs.items()}
     return {key: value for key, value in shown.items() if value is not None}
 

@@ -124,11 +124,11 @@ class InputBinder(Binder):
         if unfit is not None or datatype is None:
             return unfit or name
         if column.type.kind == "BLOB" and datatype.numpy is not None:
-            return f"{name}: a BLOB is the whole of the server's {shown_tensor(tensor)}, and no element of it"
+            return f"{name}: a BLOB is the whole of the server's {tensor}, and no element of it"
         if len(dims) > 1 or None in dims:
             return (
                 f"{name} is declared {column.sql_type}, so that it is not known how many elements of the server's "
-                f"{shown_tensor(tensor)} it is; declare {column.type.element.duckdb}[n]"
+                f"{tensor} it is; declare {column.type.element.duckdb}[n]"
             )
         return self._as_part(column, column.type, self._sent(column, datatype), (dims[0] or 1) if dims else 1)
 

@@ -64,7 +64,7 @@ def _answered(spec: TensorSpec, shape: list[int], rows: int, *, batched: bool, b
         ("BLOB", (2,), (1, 2, 1), np.arange(2, dtype="<f4").tobytes()),
     ],
 )
-def test_axes_of_length_one(  # noqa: PLR0913, PLR0917 - a case and its parts
+def test_axes_of_length_one(  # noqa: PLR0913 - a case and its parts
     sql: str, dims: tuple[int, ...], answered: tuple[int, ...], one_row: object, *, batched: bool, binary: bool
 ) -> None:
     """Axes of length 1 that are missing, or too many, are read where the elements of the column do not depend on it."""

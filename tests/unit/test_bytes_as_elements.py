@@ -16,8 +16,19 @@ from dbt_triton.tensors import Encoded, RequestFormat, TensorSpec, datatype_of_t
 from dbt_triton.tensors.answer import Answer
 
 WIDTHS = {
-    **{"BOOL": 1, "INT8": 1, "UINT8": 1, "INT16": 2, "UINT16": 2, "FP16": 2, "BF16": 2},
-    **{"INT32": 4, "UINT32": 4, "FP32": 4, "INT64": 8, "UINT64": 8, "FP64": 8},
+    "BOOL": 1,
+    "INT8": 1,
+    "UINT8": 1,
+    "INT16": 2,
+    "UINT16": 2,
+    "FP16": 2,
+    "BF16": 2,
+    "INT32": 4,
+    "UINT32": 4,
+    "FP32": 4,
+    "INT64": 8,
+    "UINT64": 8,
+    "FP64": 8,
 }
 
 
@@ -49,7 +60,7 @@ def test_bytes_are_sent_as_they_are(datatype: str, sizes: list[tuple[int, int]],
     columns = [_blobs(rows), *(pa.array([size[at] for size in sizes], pa.int64()) for at in (0, 1))]
     encoded = _encoded(datatype, (-1, -1, 2), columns, "h,w,2")
     assert encoded.refused == []
-    seen = []
+    seen: list[int] = []
     for places, group in encoded.groups:
         chosen = list(range(len(rows))) if places is None else places.tolist()
         (shape,) = group.row_shapes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -54,7 +55,7 @@ def _sent(binding: Binding, columns: list[pa.Array]) -> list[dict[str, Any]]:
     return tensors
 
 
-def _values(kind: str, rows: int, draw: st.DrawFn) -> pa.Array:
+def _values(kind: str, rows: int, draw: Callable[..., Any]) -> pa.Array:
     """Draw the values of a column, as DuckDB sends them."""
     typed = model(f"INPUT (a {kind}) OUTPUT (y FLOAT)").inputs[0].type
     arrow = typed.arrow_element
@@ -206,15 +207,19 @@ def test_nan_for_null() -> None:
             "a FLOAT, b FLOAT, c FLOAT, d FLOAT, e FLOAT",
             [("input__0", "FP32", (-1, 3))],
             {},
-            "INPUT has 5 columns (a, b, c, … and e) for the server's input__0 FP32[-1, 3], which has 3 elements a row; "
-            "declare 3 columns, in the order of the elements, or one column FLOAT[3] and give it [a, b, c]",
+            (
+                "INPUT has 5 columns (a, b, c, … and e) for the server's input__0 FP32[-1, 3], which has 3 elements a "
+                "row; declare 3 columns, in the order of the elements, or one column FLOAT[3] and give it [a, b, c]"
+            ),
         ),
         (
             "a FLOAT, b FLOAT",
             [("X", "FP32", (-1, 2, 3))],
             {},
-            "INPUT has 2 columns (a, b) for the server's X FP32[-1, 2, 3], whose rows are no list; declare one column "
-            "FLOAT[3][2]",
+            (
+                "INPUT has 2 columns (a, b) for the server's X FP32[-1, 2, 3], whose rows are no list; declare "
+                "one column FLOAT[3][2]"
+            ),
         ),
         (
             "a FLOAT[2], b FLOAT",
@@ -232,28 +237,34 @@ def test_nan_for_null() -> None:
             "a BLOB, b FLOAT",
             [("X", "FP32", (-1, 2))],
             {},
-            "INPUT column a: a BLOB is the whole of the server's X is FP32[-1, 2], and no element of it",
+            "INPUT column a: a BLOB is the whole of the server's X FP32[-1, 2], and no element of it",
         ),
         (
             "a FLOAT, b INT",
             [("X", "FP32", (-1, 2))],
             {},
-            "INPUT column b is declared INT (INT32), but the server's X is FP32[-1, 2]: the tensor cannot hold every "
-            "value exactly; declare FLOAT",
+            (
+                "INPUT column b is declared INT (INT32), but the server's X is FP32[-1, 2]: the tensor cannot hold "
+                "every value exactly; declare FLOAT"
+            ),
         ),
         (
             "x FLOAT",
             [("X", "FP32", (-1, 3))],
             {},
-            "one value a row does not fit; declare FLOAT[3] and give it [a, b, c], or declare 3 columns, of one element "
-            "each",
+            (
+                "one value a row does not fit; declare FLOAT[3] and give it [a, b, c], or declare 3 columns, of one "
+                "element each"
+            ),
         ),
         (
             "image FLOAT",
             [("Image", "FP32", (-1, 1)), ("IMAGE", "FP32", (-1, 1))],
             {},
-            "INPUT column image: the model has the tensors Image and IMAGE, which differ only in case; write "
-            "'tensor.image' = 'Image' or 'tensor.image' = 'IMAGE'",
+            (
+                "INPUT column image: the model has the tensors Image and IMAGE, which differ only in case; write "
+                "'tensor.image' = 'Image' or 'tensor.image' = 'IMAGE'"
+            ),
         ),
         (
             "a INT",
