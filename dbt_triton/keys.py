@@ -22,6 +22,8 @@ _PART_BYTES = 128 * 2**20
 _MAX_PARTS = 32
 
 
+#: So many conditions stand beside one another.
+_IN_A_ROW = 50
 #: How many columns of a record batch are the key.
 KEY_COLUMNS = 2
 
@@ -47,8 +49,16 @@ def _joined(columns: Sequence[str], filled: str | None) -> str:
     One call joins any number of texts at once, where an operator copies what it has with each. It leaves out NULL.
     """
     texts = ", ".join(f"strlen({text}), ':', {text}" for text in columns)
-    filled = filled or " and ".join(f"{text} is not null" for text in columns)
+    filled = filled or all_of([f"{text} is not null" for text in columns])
     return f"concat({texts}) || case when {filled} then '' end"
+
+
+def all_of(conditions: Sequence[str]) -> str:
+    """Return the SQL that is true where all conditions are; in pairs of pairs, since DuckDB bounds how deep SQL is."""
+    if len(conditions) <= _IN_A_ROW:
+        return " and ".join(conditions) or "true"
+    middle = len(conditions) // 2
+    return f"({all_of(conditions[:middle])}) and ({all_of(conditions[middle:])})"
 
 
 def salt_of_session(variable: str) -> str:

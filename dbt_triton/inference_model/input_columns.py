@@ -38,8 +38,8 @@ def named_tensor(column: TypedColumn, tensors: Sequence[ServedTensor]) -> Served
 
 
 def only_tensor(tensors: Sequence[ServedTensor]) -> ServedTensor | None:
-    """Return the tensor that is meant where none is named: the one that must be there."""
-    required = [tensor for tensor in tensors if not tensor.optional]
+    """Return the tensor that is meant where none is named: the one that must be there, or the only one."""
+    required = [tensor for tensor in tensors if not tensor.optional] or tensors
     return required[0] if len(required) == 1 else None
 
 

@@ -50,10 +50,10 @@ class InputBinder(Binder):
         specs = []
         for group in groups:
             bound = self._group(group)
-            if isinstance(bound, str):
-                self._problems.append(bound)
-            else:
+            if isinstance(bound, TensorSpec):
                 specs.append(bound)
+            else:
+                self._problems += [bound] if isinstance(bound, str) else bound
         if self._options.null_as is not None and not self.nan_columns and len(self._problems) == known:
             self._problems.append(
                 f"null-as is {self._options.null_as}, but only floating-point numbers have a NaN, and no column goes "
@@ -78,7 +78,7 @@ class InputBinder(Binder):
                     found.add(name.lower())
         return frozenset(found)
 
-    def _group(self, group: InputGroup) -> TensorSpec | str:
+    def _group(self, group: InputGroup) -> TensorSpec | str | list[str]:
         """Bind the columns of one tensor."""
         first, tensor = group.columns[0], group.tensor
         if tensor is None:
@@ -87,14 +87,10 @@ class InputBinder(Binder):
             told = self._shapes.get(first.name.lower())
             bound = self._column("INPUT", first, tensor) if told is None else self._shaped(first, tensor, told)
             return bound if isinstance(bound, str) else self._as_sent(first, bound)
-        parts = []
-        for column in group.columns:
-            part = self._part(column, tensor)
-            if isinstance(part, str):
-                return part
-            parts.append(part)
-        datatype = self._datatype(tensor)
-        assert datatype is not None  # noqa: S101 - a part of another has been told
+        found = [self._part(column, tensor) for column in group.columns]
+        parts, datatype = [part for part in found if isinstance(part, Part)], self._datatype(tensor)
+        if len(parts) < len(found) or datatype is None:
+            return [part for part in found if isinstance(part, str)]
         return combined(group, parts, datatype, self._dims(tensor), self._served.inputs)
 
     def _as_sent(self, column: TypedColumn, spec: TensorSpec) -> TensorSpec:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from dbt_triton.ddl import Call
 from dbt_triton.inference_model import Binding, InferenceModel
-from dbt_triton.keys import key_expression, salt_of_session
+from dbt_triton.keys import all_of, key_expression, salt_of_session
 from dbt_triton.step.values import Value
 from dbt_triton.warehouse import quote
 
@@ -73,7 +73,7 @@ class PlannedCall:
     @property
     def filled(self) -> str:
         """The SQL that is true for a row with all its values: one that is sent."""
-        return " and ".join(self.given) or "true"
+        return all_of(self.given)
 
     @property
     def key(self) -> str:

@@ -299,6 +299,19 @@ def test_what_does_not_fit_leads_on(
     assert any(said in text for text in found), found
 
 
+def test_every_column_that_does_not_fit_is_told() -> None:
+    """Of several columns for one tensor, each that does not fit is told at once."""
+    definition = model("INPUT (a INT, b FLOAT, c STRING) OUTPUT (y FLOAT)")
+    found = problems(definition, served(_floats(3), [tensor("Y", "FP32")]))
+    assert [text.split(" is declared")[0] for text in found] == ["INPUT column a", "INPUT column c"]
+
+
+def test_the_only_input_may_be_optional() -> None:
+    """Where a model has one input at all, it is meant, whether it may be left out or not."""
+    binding = _bound("a FLOAT, b FLOAT", [tensor("X", "FP32", (-1, 2), optional=True)])
+    assert [spec.name for spec in binding.inputs] == ["X"]
+
+
 def test_typing_error_of_a_name_is_still_told() -> None:
     """A column that is spelt like no tensor is told so where another column has the name of the only tensor."""
     tensors = [tensor("TEXT"), tensor("LANGUAGE", optional=True)]
