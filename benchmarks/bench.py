@@ -18,6 +18,7 @@ import numpy as np
 from harness.chart import draw
 from harness.codec import CodecFigures, measure_bytes, measure_embeddings
 from harness.dbt_build import DbtFigures, DbtProject
+from harness.features import COLUMNS, ROWS, FeatureProject
 from harness.outlasting import MEMORY_LIMIT, NO_LIMIT, Growth, measure_growth, measure_little_new
 from harness.report import markdown_table, number, origin
 from harness.tritonclient_loop import Texts, rows_per_second
@@ -77,6 +78,7 @@ def main() -> int:
                 for rows in CODEC_BATCH_SIZES
             ),
             codec_line(EMBEDDINGS_CODEC, [measure_embeddings() for _ in range(arguments.rounds)]),
+            *feature_lines(Path(folder) / "features", server.url, arguments.rounds, min(arguments.rows, ROWS)),
             *little_new_lines(project, arguments.rounds, Case(64, 32, arguments.rows)),
             *growth_lines(project, sizes, arguments.rounds),
         ]
@@ -163,6 +165,19 @@ def codec_line(what: str, rounds: Sequence[CodecFigures]) -> list[str]:
     ratio_of = statistics.median(figures.ratio for figures in rounds)
     ours = statistics.median(figures.ours for figures in rounds)
     return [what, f"{ours * 1000:.1f} ms", f"{ratio_of:.1f}"]
+
+
+def feature_lines(folder: Path, endpoint: str, rounds: int, rows: int) -> list[list[str]]:
+    """Predict for many columns that are one tensor, beside a loop that stacks them by hand."""
+    project = FeatureProject(folder, endpoint, rows)
+    measured = [project.measure() for _ in range(rounds)]
+    seconds = statistics.median(figures.dbt for figures in measured)
+    ratio_of = statistics.median(figures.ratio for figures in measured)
+    what = (
+        f"{COLUMNS} columns x {rows:,} rows as one tensor, warehouse to warehouse: time over that of a loop of Arrow, "
+        "numpy's column_stack and tritonclient"
+    )
+    return [[what, f"{seconds:.2f} s", f"{ratio_of:.2f}"]]
 
 
 def little_new_lines(project: DbtProject, rounds: int, case: Case) -> list[list[str]]:

@@ -38,7 +38,7 @@ def mask_options(options: Options) -> dict[str, Any]:
     shown["custom-headers"] = {name: mask_text(value) for name, value in options.custom_headers.items()}
     for field, prefix in PREFIXES.items():
         shown |= {prefix + name: value for name, value in getattr(options, field).items()}
-    shown |= {SHAPE_PREFIX + name: ",".join(map(str, lengths)) for name, lengths in options.shapes.items()}
+    shown |= {SHAPE_PREFIX + name: list(lengths) for name, lengths in options.shapes.items()}
     return {key: value for key, value in shown.items() if value is not None}
 
 

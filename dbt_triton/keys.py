@@ -22,11 +22,15 @@ _PART_BYTES = 128 * 2**20
 _MAX_PARTS = 32
 
 
+#: So many conditions stand beside one another.
+_IN_A_ROW = 50
 #: How many columns of a record batch are the key.
 KEY_COLUMNS = 2
 
 
-def key_expression(columns: Sequence[str], salt: str | None = None, optional: Collection[int] = ()) -> str:
+def key_expression(
+    columns: Sequence[str], salt: str | None = None, optional: Collection[int] = (), filled: str | None = None
+) -> str:
     """Return the SQL of the key of a row: an MD5 over a salt and its input values, as a UHUGEINT.
 
     One text is hashed as it is. Several values are joined with their lengths, so that no two rows look alike.
@@ -37,16 +41,32 @@ def key_expression(columns: Sequence[str], salt: str | None = None, optional: Co
         columns: SQL expressions of VARCHAR, the keys of the values.
         salt: the SQL of a text that the authors of inputs do not know; None where equal keys do no harm.
         optional: the places of columns among several without which a row is sent.
+        filled: the SQL that is true for a row that is sent, where there is a cheaper one than looking at the keys.
     """
-    with_lengths = [f"strlen({text}) || ':' || {text}" for text in columns]
-    joined = (
-        columns[0]
-        if len(columns) == 1
-        else " || ".join(
-            f"coalesce({text}, '-')" if place in optional else text for place, text in enumerate(with_lengths)
-        )
-    )
+    joined = columns[0] if len(columns) == 1 else _joined(columns, optional, filled)
     return f"md5_number({joined if salt is None else f'{salt} || {joined}'})"
+
+
+def _joined(columns: Sequence[str], optional: Collection[int], filled: str | None) -> str:
+    """Join texts with their lengths; NULL if one of them is that must not be.
+
+    One call joins any number of texts at once, where an operator copies what it has with each. It leaves out NULL.
+    """
+    texts = ", ".join(
+        f"coalesce(strlen({text}) || ':' || {text}, '-')" if place in optional else f"strlen({text}), ':', {text}"
+        for place, text in enumerate(columns)
+    )
+    needed = [text for place, text in enumerate(columns) if place not in optional]
+    filled = filled or all_of([f"{text} is not null" for text in needed])
+    return f"concat({texts}) || case when {filled} then '' end"
+
+
+def all_of(conditions: Sequence[str]) -> str:
+    """Return the SQL that is true where all conditions are; in pairs of pairs, since DuckDB bounds how deep SQL is."""
+    if len(conditions) <= _IN_A_ROW:
+        return " and ".join(conditions) or "true"
+    middle = len(conditions) // 2
+    return f"({all_of(conditions[:middle])}) and ({all_of(conditions[middle:])})"
 
 
 def salt_of_session(variable: str) -> str:

@@ -177,9 +177,11 @@ def lengths(value: object) -> object:
     found: list[int | str] = []
     for item in items:
         text = plain_text(item).strip()
-        if not text or (re.fullmatch(r"[+-]?[\d.]+", text) and not re.fullmatch(r"-1|[1-9]\d{0,17}", text)):
+        if not text or (re.fullmatch(r"[+-]?[\d.]+", text, re.ASCII) and not re.fullmatch(r"-1|[1-9]\d{0,17}", text)):
             raise ValueError("write a length for each axis, such as '3,224,224' or 'h,w,3'; -1 follows from the size")
-        found.append(int(text) if text == "-1" or text.isdecimal() else text)
+        found.append(int(text) if text == "-1" or (text.isascii() and text.isdecimal()) else text)
+    if not found:
+        raise ValueError("write a length for each axis")
     return tuple(found)
 
 

@@ -236,6 +236,7 @@ class PredictionStore:
         *,
         salt: str,
         anything_known: bool,
+        filled: str | None = None,
         part: Part = WHOLE,
         has_rowid: bool = True,
     ) -> str:
@@ -247,6 +248,7 @@ class PredictionStore:
             key: the SQL of the key.
             salt: the SQL of its salt.
             anything_known: whether the store has rows of this fingerprint.
+            filled: the SQL that is true where the key is not NULL; without it, keys are made twice.
             part: which of the inputs. Finding the distinct ones takes memory for all that are looked at.
             has_rowid: whether the input has DuckDB's own ``rowid``, and no column of that name.
         """
@@ -261,14 +263,17 @@ class PredictionStore:
             )
         columns = ", ".join(f"{value} as value_{position}" for position, value in enumerate(values))
         firsts = ", ".join(f"any_value(value_{position})" for position in range(len(values)))
-        unknown = f" and {self._unknown}"
+        unknown = self._unknown if anything_known else "true"
+        if filled is None:
+            unknown = f"pending.{KEY} is not null and {unknown}"
+        else:
+            within = f"{within} and {filled}"
         if has_rowid and any(column.type.dims for column in self._model.inputs):
-            return _first_rows(source, values, key, within, unknown if anything_known else "")
+            return _first_rows(source, values, key, within, unknown)
         return (
             f"select {key_halves(f'pending.{KEY}')}, {firsts} "
             f"from (select {key} as {KEY}, {columns} from {source} where {within}) as pending "
-            f"where pending.{KEY} is not null{unknown if anything_known else ''} "
-            f"group by pending.{KEY}"
+            f"where {unknown} group by pending.{KEY}"
         )
 
     @property
@@ -298,7 +303,7 @@ def _first_rows(source: str, values: Sequence[str], key: str, within: str, unkno
         f"select {key_halves(f'first_rows.{KEY}')}, {', '.join(values)} from {source} join "
         f"(select pending.{KEY}, min(pending.dbt_triton_row) as dbt_triton_row "
         f"from (select {key} as {KEY}, rowid as dbt_triton_row from {source} where {within}) as pending "
-        f"where pending.{KEY} is not null{unknown} group by pending.{KEY}) as first_rows "
+        f"where {unknown} group by pending.{KEY}) as first_rows "
         "on rowid = first_rows.dbt_triton_row"
     )
 

@@ -38,8 +38,14 @@ def named_tensor(column: TypedColumn, tensors: Sequence[ServedTensor]) -> Served
 
 
 def only_tensor(tensors: Sequence[ServedTensor], made: Collection[str] = ()) -> ServedTensor | None:
-    """Return the tensor that is meant where none is named: the one that must be there, and is not made."""
-    required = [tensor for tensor in tensors if not tensor.optional and tensor.name not in made]
+    """Return the tensor that is meant where none is named: the one that must be there, or the only one.
+
+    Args:
+        tensors: of one side.
+        made: the names of tensors that need no column.
+    """
+    others = [tensor for tensor in tensors if tensor.name not in made]
+    required = [tensor for tensor in others if not tensor.optional] or others
     return required[0] if len(required) == 1 else None
 
 

@@ -51,10 +51,10 @@ class InputBinder(Binder):
         specs = []
         for group in groups:
             bound = self._group(group)
-            if isinstance(bound, str):
-                self._problems.append(bound)
-            else:
+            if isinstance(bound, TensorSpec):
                 specs.append(bound)
+            else:
+                self._problems += [bound] if isinstance(bound, str) else bound
         if self._options.null_as is not None and not self.nan_columns and len(self._problems) == known:
             self._problems.append(
                 f"null-as is {self._options.null_as}, but only floating-point numbers have a NaN, and no column goes "
@@ -79,7 +79,7 @@ class InputBinder(Binder):
                     found.add(name.lower())
         return frozenset(found)
 
-    def _group(self, group: InputGroup) -> TensorSpec | str:
+    def _group(self, group: InputGroup) -> TensorSpec | str | list[str]:
         """Bind the columns of one tensor."""
         first, tensor = group.columns[0], group.tensor
         if tensor is None:
@@ -88,14 +88,10 @@ class InputBinder(Binder):
             told = self._shapes.get(first.name.lower())
             bound = self._column("INPUT", first, tensor) if told is None else self._shaped(first, tensor, told)
             return bound if isinstance(bound, str) else self._as_sent(first, bound)
-        parts = []
-        for column in group.columns:
-            part = self._part(column, tensor)
-            if isinstance(part, str):
-                return part
-            parts.append(part)
-        datatype = self._datatype(tensor)
-        assert datatype is not None  # noqa: S101 - a part of another has been told
+        found = [self._part(column, tensor) for column in group.columns]
+        parts, datatype = [part for part in found if isinstance(part, Part)], self._datatype(tensor)
+        if len(parts) < len(found) or datatype is None:
+            return [part for part in found if isinstance(part, str)]
         return combined(group, parts, datatype, self._dims(tensor), self._served.inputs)
 
     def _as_sent(self, column: TypedColumn, spec: TensorSpec) -> TensorSpec:
@@ -127,11 +123,11 @@ class InputBinder(Binder):
         if unfit is not None or datatype is None:
             return unfit or name
         if column.type.kind == "BLOB" and datatype.numpy is not None:
-            return f"{name}: a BLOB is the whole of the server's {shown_tensor(tensor)}, and no element of it"
+            return f"{name}: a BLOB is the whole of the server's {tensor}, and no element of it"
         if len(dims) > 1 or None in dims:
             return (
                 f"{name} is declared {column.sql_type}, so that it is not known how many elements of the server's "
-                f"{shown_tensor(tensor)} it is; declare {column.type.element.duckdb}[n]"
+                f"{tensor} it is; declare {column.type.element.duckdb}[n]"
             )
         return self._as_part(column, column.type, self._sent(column, datatype), (dims[0] or 1) if dims else 1)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from dbt_triton.ddl import Call
 from dbt_triton.inference_model import Binding, InferenceModel
-from dbt_triton.keys import key_expression, salt_of_session
+from dbt_triton.keys import all_of, key_expression, salt_of_session
 from dbt_triton.step.values import Value
 from dbt_triton.tensors.presence import optional_columns
 from dbt_triton.warehouse import quote
@@ -27,6 +27,7 @@ class PlannedCall:
         columns: the input's columns.
         values: the DESCRIPTOR columns as SQL, in the types of INPUT; NULL too where a value is none of its type.
         key_values: what the key is made of: NULL only where a column is NULL.
+        given: the SQL that is true where a DESCRIPTOR column is not NULL, for each that must not be.
         output_names: the names of the OUTPUT columns in the result.
         error_name: the name of the column that says why a row failed, with ``on-error`` = ``null``.
         is_table: whether the input is a table that can be read twice.
@@ -43,6 +44,7 @@ class PlannedCall:
     columns: list[str]
     values: list[str]
     key_values: list[str]
+    given: list[str]
     output_names: list[str]
     error_name: str | None
     is_table: bool
@@ -57,12 +59,14 @@ class PlannedCall:
         """Return the call as what is served wants it: which NULL is sent as NaN, and which is left out."""
         return replace(self.with_nan(binding.nan_columns), optional=tuple(optional_columns(binding.inputs)))
 
-    def with_nan(self, columns: Collection[int]) -> PlannedCall:
+    def with_nan(self, places: Collection[int]) -> PlannedCall:
         """Return the call with NaN in place of NULL in some columns of INPUT, by their places."""
-        chosen = {place: self.nan_values[place] for place in columns}
-        values = [chosen[place].sql if place in chosen else value for place, value in enumerate(self.values)]
-        keys = [chosen[place].key if place in chosen else key for place, key in enumerate(self.key_values)]
-        return replace(self, values=values, key_values=keys)
+        values, keys, given = list(self.values), list(self.key_values), list(self.given)
+        for place in places:
+            values[place], keys[place] = self.nan_values[place]
+            if not self.model.inputs[place].type.dims:  # a NULL array has no length
+                given[place] = "true"
+        return replace(self, values=values, key_values=keys, given=given)
 
     @property
     def in_order(self) -> bool:
@@ -72,13 +76,13 @@ class PlannedCall:
     @property
     def filled(self) -> str:
         """The SQL that is true for a row that is sent: one with all the values that it needs, and one at least."""
-        needed = [value for place, value in enumerate(self.key_values) if place not in self.optional]
-        return " and ".join(f"{value} is not null" for value in needed) or self.any_filled
+        needed = [given for place, given in enumerate(self.given) if place not in self.optional]
+        return all_of(needed) if needed else self.any_filled
 
     @property
     def any_filled(self) -> str:
         """The SQL that is true for a row with any value at all."""
-        return "(" + " or ".join(f"{value} is not null" for value in self.key_values) + ")"
+        return f"not ({all_of([f'not ({given})' for given in self.given])})"
 
     @property
     def key(self) -> str:
@@ -87,14 +91,12 @@ class PlannedCall:
 
     def key_with(self, salt: str) -> str:
         """Return the SQL of a row's key, given that of the salt."""
-        key = key_expression(self.key_values, salt, self.optional)
-        nothing_needed = len(self.optional) == len(self.key_values)
-        return f"case when {self.filled} then {key} end" if nothing_needed else key
+        return key_expression(self.key_values, salt, self.optional, self.filled)
 
     @property
     def sent_values(self) -> list[str]:
         """The SQL of what a row's request is made of: the values, and of each optional one whether it is left out."""
-        return [*self.values, *(f"{self.key_values[place]} is null" for place in self.optional)]
+        return [*self.values, *(f"not ({self.given[place]})" for place in self.optional)]
 
     @property
     def salt(self) -> str:

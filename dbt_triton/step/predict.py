@@ -304,6 +304,7 @@ def _inputs_queries(
                 source.key,
                 salt=planned.salt,
                 anything_known=anything_known,
+                filled=planned.filled,
                 part=part,
                 has_rowid=has_rowid,
             )

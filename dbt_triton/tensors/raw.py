@@ -37,7 +37,7 @@ def elements_of_bytes(array: pa.Array, spec: TensorSpec) -> tuple[pa.Array, list
     starts = np.frombuffer(offsets, dtype=np.int64)[values.offset : values.offset + len(values) + 1]
     kind = np.dtype(np.uint8 if spec.datatype.name == "BOOL" else spec.datatype.numpy)
     sizes, unfit = _sizes(np.diff(starts), told, spec, kind.itemsize)
-    if any(one.mask.any() for one in unfit):
+    if unfit:
         return pa.array([], pa.uint8()), sizes, unfit
     elements = np.frombuffer(data or b"", dtype=np.uint8)[starts[0] : starts[-1]].view(kind)
     return pa.array(np.require(elements, requirements="A")), sizes, []
@@ -67,7 +67,8 @@ def _sizes(
     is_open = any(one is None for one in lengths)
     wrong = size != (known * opened if is_open else known)
     unfit.append(Unfit(wrong, f"its size in bytes does not make {_wanted(spec, width)}"))
-    return found, [*unfit, *_too_empty(size, found, spec)]
+    unfit += _too_empty(size, found, spec)
+    return found, [one for one in unfit if one.mask.any()]
 
 
 def _too_empty(size: Integers, lengths: Sequence[Integers], spec: TensorSpec) -> list[Unfit]:

@@ -167,7 +167,8 @@ class Rows:
         places = np.arange(len(self)) if self._places is None else self._places
         for spec, found in zip(self._specs, unfit, strict=True):
             for one in found:
-                self.refused.append(Refused(places[one.mask & ~bad], f"not sent: {spec.column}: {one.why}"))
+                if (one.mask & ~bad).any():
+                    self.refused.append(Refused(places[one.mask & ~bad], f"not sent: {spec.column}: {one.why}"))
                 bad |= one.mask
         kept = np.flatnonzero(~bad)
         self._places = places[kept]

@@ -9,6 +9,8 @@ from dbt_triton.tensors.sql_types import SqlType
 
 #: The elements of DuckDB's longest fixed array.
 MAX_ARRAY_LENGTH = 100_000
+#: What elements are called in an error.
+_ELEMENTS = ("a", "b", "c")
 
 
 def bind_shape(
@@ -33,7 +35,7 @@ def bind_shape(
         return _raw(sql, datatype, dims, output=output)
     if levels == 0:
         if any(size not in {1, -1} for size in dims):
-            return f"one value a row does not fit; declare {example(sql.kind, dims)}"
+            return f"one value a row does not fit; declare {example(sql.kind, dims)}{'' if output else _given(dims)}"
         return (1,) * len(dims), ()
     axes = axes_of_levels(dims, levels)
     if len(axes) != levels:
@@ -54,6 +56,15 @@ def axes_of_levels(dims: Sequence[int], levels: int) -> tuple[int, ...]:
     any_length = [axis for axis, size in enumerate(dims) if size == -1]
     left_out = set((ones + any_length)[:surplus]) if surplus > 0 else set()
     return tuple(axis for axis in range(len(dims)) if axis not in left_out)
+
+
+def _given(dims: Sequence[int]) -> str:
+    """Say how the elements of a list are given."""
+    sizes = [size for size in dims if size != 1]
+    if len(sizes) != 1 or sizes[0] == -1:
+        return ""
+    names = ", ".join(_ELEMENTS[: sizes[0]]) + (", …" if sizes[0] > len(_ELEMENTS) else "")
+    return f" and give it [{names}], or declare {sizes[0]} columns, of one element each"
 
 
 def _raw(

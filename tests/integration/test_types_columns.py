@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -171,6 +172,18 @@ def test_every_datatype_of_several_columns(  # noqa: PLR0913, PLR0917 - a case a
     assert found == [(expected,), (expected,)]
 
 
+def test_many_columns(session: Session, triton: Triton, serve: Callable[[str], str]) -> None:
+    """More than a thousand columns are one tensor, as wide tables have them."""
+    names = [f"f{number}" for number in range(1500)]
+    numbers = ", ".join(f"r + {number} as {name}" for number, name in enumerate(names))
+    rows = f"select r as id, {numbers} from range(3) t(r)"
+    schema = f"INPUT ({', '.join(f'{name} FLOAT' for name in names)}) OUTPUT (out_fp32 FLOAT[1500])"
+    options = {f"tensor.{name}": "IN_FP32" for name in names}
+    for more in ({}, {"null-as": "nan"}):
+        found = _predict(session, triton.url, serve("identity_vector"), schema, rows, names, options | more)
+        assert found == [(tuple(float(r + number) for number in range(1500)),) for r in range(3)]
+
+
 def test_batch_in_the_models_own_dims(session: Session, proxy: RecordingProxy, serve: Callable[[str], str]) -> None:
     """With batch-dim several columns are one tensor, too."""
     rows = "select r as id, r as a, r + 1 as b, r + 2 as c from range(5) t(r)"
@@ -181,8 +194,8 @@ def test_batch_in_the_models_own_dims(session: Session, proxy: RecordingProxy, s
     assert [one.request.json["inputs"][0]["shape"] for one in proxy.inferences] == [[5, 3]]
 
 
-def _picture(height: int, width: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    return np.arange(height * width * 3, dtype="<f4").reshape(height, width, 3) + height
+def _picture(height: int, width: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    return np.arange(height * width * 3).reshape(height, width, 3).astype("<f4")
 
 
 @pytest.mark.parametrize("binary", ["true", "false"])

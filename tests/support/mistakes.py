@@ -74,6 +74,7 @@ SERVED = {
     "no OUTPUT of classes": creating("", model_name="{arithmetic}", classification="2"),
     "renamed input": creating("INPUT (prise DOUBLE, quantity BIGINT) OUTPUT (total DOUBLE)", model_name="{arithmetic}"),
     "input that is not declared": creating("INPUT (price DOUBLE) OUTPUT (total DOUBLE)", model_name="{arithmetic}"),
+    "two columns for an input of one element": creating("INPUT (title STRING, review STRING) OUTPUT (shouted STRING)"),
     "tensor option with a typo": creating(**{"tensor.review": "INPUT_TXT"}),
     "tensor option of no column": creating(**{"tensor.reviw": "INPUT_TEXT"}),
     "wrong type": creating("INPUT (review BIGINT) OUTPUT (shouted STRING)"),

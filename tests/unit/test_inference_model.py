@@ -135,9 +135,16 @@ def test_mistaken_tensor_option() -> None:
 
 
 def test_two_columns_for_one_tensor() -> None:
-    """Two columns that lead to one tensor are refused."""
+    """Two columns that lead to a tensor of one element are refused, with both numbers; two of OUTPUT always are."""
     definition = model("INPUT (a STRING, c STRING) OUTPUT (b STRING)", tensor_c="A")
-    assert "INPUT: two columns are bound to the tensor A" in problems(definition, served([tensor("A")]))
+    assert problems(definition, served([tensor("A")])) == [
+        (
+            "INPUT has 2 columns (a, c) for the server's A BYTES[-1, 1], which has 1 element a row; declare one column "
+            "STRING"
+        )
+    ]
+    definition = model("INPUT (a STRING) OUTPUT (b STRING, c STRING)", tensor_c="B")
+    assert "OUTPUT: two columns are bound to the tensor B" in problems(definition, served(outputs=[tensor("B")]))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dbt_triton.credentials import mask_options
 from dbt_triton.errors import ConfigurationError
 from dbt_triton.options import NAMES, Options, parse_options
 
@@ -385,6 +386,39 @@ def test_tensor_options() -> None:
     """'tensor.<column>' names the tensor of a column, whatever characters either has."""
     raw = REQUIRED | {"tensor.input": "INPUT_TEXT", "tensor.my.col": "x"}
     assert parse_options(raw, "m").tensors == {"input": "INPUT_TEXT", "my.col": "x"}
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("h,w,3", ("h", "w", 3)),
+        (" 3 , -1,224", (3, -1, 224)),
+        (["height, of a", "w", 3], ("height, of a", "w", 3)),
+        (16_000, (16_000,)),
+        ("n", ("n",)),
+    ],
+)
+def test_shape_options(written: object, read: tuple[int | str, ...]) -> None:
+    """'shape.<column>' is a length for each axis: numbers, -1, or columns, as a text or as YAML's list."""
+    options = parse_options(REQUIRED | {"shape.image": written}, "m")
+    assert options.shapes == {"image": read}
+    assert parse_options(REQUIRED | {"shape.image": mask_options(options)["shape.image"]}, "m") == options
+
+
+@pytest.mark.parametrize("written", ["", "3,", "0", "-2", "3.5", "1e3,", None, True, [[3]], [None], {"h": 1}, [], ",h"])
+def test_shapes_that_are_none(written: object) -> None:
+    """What is no list of lengths is told how to write one."""
+    with pytest.raises(ConfigurationError, match=r"shape\.image: write a"):
+        parse_options(REQUIRED | {"shape.image": written}, "m")
+
+
+def test_null_as() -> None:
+    """null-as is nan, or left alone."""
+    assert parse().null_as is None
+    assert parse(null_as="NaN").null_as == "nan"
+    for other in ("0", "null", "", -1):
+        with pytest.raises(ConfigurationError, match="null-as: write 'nan'"):
+            parse(null_as=other)
 
 
 @given(

@@ -115,7 +115,7 @@ def test_embeddings_of_several_answers_are_one_array() -> None:
     ("sql", "shape", "data", "why"),
     [
         ("FLOAT[3]", [1, 2], bytes(8), "has the shape [1, 2]; expected is as [3]"),
-        ("FLOAT[3]", [1, 3, 1], bytes(12), "has the shape [1, 3, 1]"),
+        ("FLOAT[3]", [1, 3, 2], bytes(24), "has the shape [1, 3, 2]"),
         ("FLOAT[3]", [1, 3], bytes(8), "has data of size 8, but its shape needs 12"),
     ],
 )

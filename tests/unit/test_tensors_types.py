@@ -6,7 +6,7 @@ import pytest
 
 from dbt_triton.step.values import value_of
 from dbt_triton.tensors import SqlType, datatype_of_tensor, fits, parse_sql_type
-from dbt_triton.tensors.shapes import bind_shape
+from dbt_triton.tensors.shapes import bind_shape, told_lengths
 
 DATATYPES = [
     *("BOOL", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"),
@@ -91,7 +91,7 @@ def test_unknown_type_says_why(written: str, why: str) -> None:
         ("DECIMAL(16,2)", "BYTES", "INT8 INT16 INT32 UINT8 UINT16 UINT32 BYTES"),
         ("DECIMAL(9,0)", "INT32 INT64 FP64 BYTES", "INT8 INT16 UINT8 UINT16 FP64 BYTES"),
         ("STRING", "BYTES", "BYTES"),
-        ("BLOB", "UINT8 BYTES", "UINT8 BYTES"),
+        ("BLOB", " ".join(DATATYPES), " ".join(DATATYPES)),
         ("DATE", "INT32 INT64 BYTES", "INT32 INT64 BYTES"),
         ("TIMESTAMP", "INT64 BYTES", "INT64 BYTES"),
     ],
@@ -123,8 +123,10 @@ def test_type_goes_only_where_it_survives(sql: str, goes_into: str, comes_from: 
         ("FLOAT", "FP32", (3,), "declare FLOAT[3]"),
         ("FLOAT[]", "FP32", (2, 3), "declare FLOAT[3][2]"),
         ("FLOAT[4]", "FP32", (3,), "an array of 4 does not fit into an axis of 3"),
-        ("BLOB", "UINT8", (-1, -1, 3), "does not say the lengths of two axes"),
+        ("BLOB", "FP32", (2, -1, 3), ((2, -1, 3), ())),
+        ("BLOB", "UINT8", (-1, -1, 3), "does not say the lengths of two axes; write 'shape.<column>'"),
         ("BLOB[]", "UINT8", (-1,), "declare BLOB"),
+        ("BLOB[]", "FP32", (-1,), "a BLOB is a tensor of FP32 by itself; declare BLOB"),
     ],
 )
 def test_array_levels_are_axes(sql: str, datatype: str, dims: tuple[int, ...], expected: object) -> None:
@@ -137,6 +139,29 @@ def test_array_levels_are_axes(sql: str, datatype: str, dims: tuple[int, ...], e
         assert expected in bound
     else:
         assert bound == expected
+
+
+@pytest.mark.parametrize(
+    ("told", "dims", "expected"),
+    [
+        (("h", "w", 3), (-1, -1, 3), ("h", "w", 3)),
+        ((3, 224, 224), (-1, -1, -1), (3, 224, 224)),
+        ((-1, 224, -1), (3, -1, -1), (3, 224, -1)),
+        (("n", -1), (4, 5), ("n", 5)),
+        ((), (), ()),
+        ((3, 4), (-1, -1, 3), "has 2 length(s), for 3 axes"),
+        ((3, 4, 5), (-1, -1, 3), "has the length 5 where the server has 3"),
+        ((-1, -1, 3), (-1, -1, 3), "leaves two lengths open"),
+    ],
+)
+def test_told_lengths_are_the_servers(told: tuple[int | str, ...], dims: tuple[int, ...], expected: object) -> None:
+    """Lengths that an option tells are one for each axis, those that the server has, and one follows from the size."""
+    found = told_lengths(told, dims)
+    if isinstance(expected, str):
+        assert isinstance(found, str)
+        assert expected in found
+    else:
+        assert found == expected
 
 
 @pytest.mark.parametrize(
