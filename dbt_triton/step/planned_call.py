@@ -84,7 +84,7 @@ class PlannedCall:
     @property
     def sent_values(self) -> list[str]:
         """The SQL of what a row's request is made of: the values, and of each optional one whether it is left out."""
-        return [*self.values, *(f"{self.key_values[place]} is null" for place in self.optional)]
+        return [*self.values, *(f"({self.key_values[place]}) is null" for place in self.optional)]
 
     @property
     def salt(self) -> str:
