@@ -19,8 +19,8 @@ from dbt_triton.options import (
 if TYPE_CHECKING:
     from dbt_triton.inference_model.model import TypedColumn
 
-#: What keeps an output as it came.
-KEPT = "false"
+#: What keeps an output as it comes, and what cuts it to whatever length it is seen to have.
+KEPT, SEEN = "false", "true"
 # By the prefix of a key: the sides whose columns it may name.
 _SIDES = {
     TENSOR_PREFIX: ("INPUT", "OUTPUT"),
@@ -58,15 +58,11 @@ def column_problems(
                 yield f"{key} names no column of {' or '.join(_SIDES[prefix])}{_near(name, columns, _SIDES[prefix])}"
             elif prefix in _WITH_LENGTHS and not found[0].type.dims and found[0].type.kind not in _WITH_LENGTHS[prefix]:
                 yield f"{key} is for an array, but {found[0].name} is declared {found[0].sql_type}"
-        if (
-            prefix in _NAMING
-            and inputs
-            and isinstance(value, str)
-            and not (prefix == TRIM_PREFIX and value.lower() == KEPT)
-        ):
-            named = columns["INPUT"].get(value.lower())
+        written = str(value).lower()
+        if prefix in _NAMING and not (prefix == TRIM_PREFIX and written in {KEPT, SEEN}):
+            named = columns["INPUT"].get(written)
             if named is None:
-                yield f"what {key} names is no column of INPUT{_near(value, columns, ('INPUT',))}"
+                yield f"what {key} names is no column of INPUT{_near(written, columns, ('INPUT',))}"
             elif not named.type.dims:
                 yield f"{key} needs an array, which has a length, but {named.name} is declared {named.sql_type}"
 

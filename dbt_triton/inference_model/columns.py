@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from dbt_triton.client.served import ServedModel, ServedTensor, listed
 from dbt_triton.foreign_text import NAME_LENGTH, shown
-from dbt_triton.inference_model.by_column import KEPT
+from dbt_triton.inference_model.by_column import KEPT, SEEN
 from dbt_triton.inference_model.input_columns import named_tensor, only_tensor
 from dbt_triton.inference_model.made_tensors import names_of_made
 from dbt_triton.inference_model.model import InferenceModel, TypedColumn
@@ -142,7 +142,8 @@ class Binder:
         """Return whether an output is cut to the lengths of rows, and to those of which column, if it is said."""
         for name, value in self._options.trims.items():
             if name.lower() == column.name.lower():
-                return (False, None) if value.lower() == KEPT else (True, value.lower())
+                said = value.lower()
+                return said != KEPT, None if said in {KEPT, SEEN} else said
         return self._options.trim, None
 
     def _class_column(self, column: TypedColumn, tensor: ServedTensor) -> TensorSpec | str:

@@ -11,7 +11,7 @@ from support.proxy import RecordingProxy
 from support.session import Session
 from support.triton import Triton
 
-from dbt_triton import ml_predict
+from dbt_triton import keys, ml_predict
 
 SCHEMA = "INPUT (a INT, b INT, c STRING) OUTPUT (total INT, seen STRING)"
 #: A and B, C, and what the model makes of them alone.
@@ -153,3 +153,17 @@ def test_nothing_at_all_predicts_null(session: Session, proxy: RecordingProxy, s
     session.sql("delete from t where id < 3")
     session.build("out", "from ML_PREDICT(TABLE t, MODEL m, DESCRIPTOR(a, b)) order by id", ["m"])
     assert proxy.exchanges == []
+
+
+def test_many_inputs_in_parts(session: Session, triton: Triton, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large input, which is read in several parts, has each row once, whatever inputs it lacks."""
+    monkeypatch.setattr(keys, "_PART_BYTES", 2000)
+    session.sql(
+        "create or replace table t as select i as id, i as a, if(i % 3 = 0, null, i) as b, "
+        "if(i % 5 = 0, null, 'é' || i % 7) as c from range(2000) s(i)"
+    )
+    session.create_model("m", SCHEMA, {"endpoint": triton.url, "model-name": model})
+    wrong = "total <> a + coalesce(b, 100) or not ends_with(seen, coalesce(c, ':none'))"
+    session.build("out", "select * from ML_PREDICT(TABLE t, MODEL m, DESCRIPTOR(a, b, c))", ["m"])
+    assert session.sql(f"select count(*), count(*) filter (where {wrong}) from out") == [(2000, 0)]
+    assert session.figures["rows_predicted"] == 2000

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import httpx
 import numpy as np
 import orjson
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from unit.kserve import Kept
 
+from dbt_triton.client import TritonClient
+from dbt_triton.engine import Engine, RunError, handover
 from dbt_triton.errors import PaddedAxisError
+from dbt_triton.options import parse_options
 from dbt_triton.tensors import (
     Answer,
     RequestFormat,
@@ -365,3 +372,57 @@ def test_optional_value_that_is_none_of_its_type_fails_its_row() -> None:
         if places is not None
     }
     assert sent == {(0,): ["A"], (2,): ["A", "B"]}
+
+
+@given(st.lists(IDS, min_size=1, max_size=20), st.integers(1, 9))
+@settings(deadline=None)
+def test_bytes_are_cut_too(rows: list[list[int]], batch_size: int) -> None:
+    """A BLOB of a UINT8 output loses the bytes of padded places, whichever axis they are on."""
+    inputs = [_input("x", "INT[]", (-1,))]
+    raw = TensorSpec("out", "OUT", _kind("UINT8"), (2, -1), _sql("BLOB"), trim=True)
+    form = RequestFormat(inputs, [raw], binary=True, batched=True)
+    columns = [pa.array(rows, pa.list_(pa.int32()))]
+    answers, lengths, places = [], [], []
+    for of_group, group in form.encode(columns, batch_size).groups:
+        assert of_group is not None
+        sent = _tensors(*group.body(0, len(of_group)))["X"]
+        data = np.stack([sent, sent + 100], axis=1).astype(np.uint8)
+        output = {"name": "OUT", "datatype": "UINT8", "shape": list(data.shape)}
+        header = orjson.dumps({"outputs": [output | {"parameters": {"binary_data_size": data.nbytes}}]})
+        answers.append(parse_answer(header + data.tobytes(), len(header), [raw], len(of_group), batched=True))
+        lengths.append(group.lengths)
+        places += of_group.tolist()
+    decoded = decode_outputs(answers, [raw], Trimmer(inputs, [raw]).cuts(answers, lengths))[0].to_pylist()
+    for place, found in zip(places, decoded, strict=True):
+        assert found == bytes(rows[place]) + bytes(number + 100 for number in rows[place])
+
+
+def test_a_contradiction_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run ends, nothing that was handed over before counts, and the error says what to write."""
+    monkeypatch.setattr(handover, "CHUNK_SECONDS", 0)
+    asked = itertools.count()
+
+    async def model(request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(0)
+        (sent,) = orjson.loads(request.content)["inputs"]
+        rows, length = sent["shape"]
+        kept = length if next(asked) < 2 else length - 1
+        data = np.array(sent["data"]).reshape(rows, length)[:, :kept].ravel().tolist()
+        output = {"name": "OUT", "datatype": "INT32", "shape": [rows, kept], "data": data}
+        return httpx.Response(200, content=orjson.dumps({"outputs": [output]}))
+
+    rows_of_lengths = [[1] * length for length in range(2, 10)]
+    table = pa.table({"key": range(len(rows_of_lengths)), "x": pa.array(rows_of_lengths, pa.list_(pa.int32()))})
+    options = {"provider": "triton", "endpoint": "http://nowhere.invalid", "model-name": "m"}
+    parsed = parse_options(options | {"max-concurrent-operations": "1"}, "m")
+    form = RequestFormat([_input("x", "INT[]", (-1,))], [_output("out", "INT[]", (-1,))], binary=False, batched=True)
+    sink = Kept()
+
+    async def run() -> None:
+        async with TritonClient(parsed, transport=httpx.MockTransport(model)) as client:
+            await Engine(client, form, batch_size=2, key_columns=1, sink=sink).run(table.to_batches())
+
+    with pytest.raises(RunError, match=r"write 'trim\.out' = 'false'") as caught:
+        asyncio.run(run())
+    assert caught.value.no_answer_counts
+    assert all(prediction == (rows_of_lengths[key],) for key, prediction in sink.predictions_by_key.items())
