@@ -39,6 +39,9 @@ NOT_NEEDED: dict[str, str] = {
     "task": "INPUT and OUTPUT say what the model does",
 }
 _POOL_PREFIX = "connection-pool-"
+#: Flink takes an option that is a map as one text, or with an option for each of its keys.
+_HEADERS = "custom-headers"
+_HEADER_PREFIX = f"{_HEADERS}."
 #: Options that are called otherwise here.
 RENAMED: dict[str, str] = {
     "max-parallelism": "max-concurrent-operations",
@@ -99,9 +102,14 @@ def translated(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Return options as they are called here: without those that are not needed, and with what they imply.
 
     A ``default-value`` by itself means ``on-error`` = ``null``, as in Flink. Of two names of one option the later wins.
+    ``custom-headers.X-Team`` is a header, where there is no ``custom-headers``.
     """
     options: dict[str, Any] = {}
+    in_one = _HEADERS in raw
     for key, value in raw.items():
+        if key.startswith(_HEADER_PREFIX) and not in_one:
+            options.setdefault(_HEADERS, {})[key.removeprefix(_HEADER_PREFIX)] = value
+            continue
         name = RENAMED.get(_name(key))
         if name is not None:
             seconds = _name(key) in _IN_SECONDS and isinstance(value, str | int) and str(value).strip().isdecimal()

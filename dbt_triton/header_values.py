@@ -74,12 +74,17 @@ def flink_map(text: str) -> dict[str, str] | None:
 
     Returns:
         The map, or None where the text is none.
+
+    Raises:
+        ValueError: a name stands twice.
     """
     pairs: dict[str, str] = {}
     for pair in _split(text, ","):
         name, *rest = _split(_unquoted(pair), ":")
         if not rest or not name.strip():
             return None
+        if _unquoted(name) in pairs:
+            raise ValueError("a header is given twice")
         pairs[_unquoted(name)] = _unquoted(":".join(rest))
     return pairs
 

@@ -209,7 +209,9 @@ def model_version(value: object) -> object:
 def json_value(text: str) -> object:
     """Read JSON. Its errors say where, and nothing of what is there."""
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_object)
+    except _TwiceError:
+        raise ValueError("a key of it is given twice") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"line {error.lineno}, column {error.colno} is no JSON") from None
     except ValueError:
@@ -219,3 +221,14 @@ def json_value(text: str) -> object:
     if is_too_deep(value):
         raise ValueError("it is nested too deeply")
     return value
+
+
+class _TwiceError(ValueError):
+    pass
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Make an object of JSON, in which Python would let the last of two keys win."""
+    if len(dict(pairs)) < len(pairs):
+        raise _TwiceError
+    return dict(pairs)

@@ -58,6 +58,8 @@ _ADVICE = (
 
 
 Milliseconds = Annotated[float, BeforeValidator(read.milliseconds), Field(ge=1, le=86_400_000)]
+#: Flink takes a wait of 0, too.
+Wait = Annotated[float, BeforeValidator(read.milliseconds), Field(ge=0, le=86_400_000)]
 Flag = Annotated[bool, BeforeValidator(read.boolean)]
 Text = Annotated[str, BeforeValidator(read.text_value)]
 Columns = Annotated[tuple[str, ...], BeforeValidator(read.columns)]
@@ -91,8 +93,8 @@ class Options(BaseModel):
     timeout: Milliseconds = 30_000
     connection_timeout: Milliseconds | None = None
     max_retries: Annotated[int, BeforeValidator(read.integer), Field(ge=0, le=100)] = 3
-    retry_initial_backoff: Milliseconds = 100
-    retry_max_backoff: Milliseconds = 30_000
+    retry_initial_backoff: Wait = 100
+    retry_max_backoff: Wait = 30_000
     batch_size: Annotated[
         Annotated[int, Field(ge=1, le=MOST_BATCH_ROWS)] | None, BeforeValidator(read.auto_or_integer)
     ] = None

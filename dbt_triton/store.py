@@ -55,7 +55,7 @@ def refusal(relation: str, warehouse: DuckDBWarehouse) -> str | None:
     try:
         names = [name for name, _ in warehouse.describe(f"select * from {relation}")]
     except WarehouseError:
-        return None
+        return _refused(relation, "it is a view that cannot be read") if warehouse.is_view(relation) else None
     lacking = [name for name in _OURS if name not in names]
     others = [name for name in (*names[: len(_FIRST)], *names[-len(_FAILURE_COLUMNS) :]) if name not in _OURS]
     if lacking:
@@ -66,6 +66,10 @@ def refusal(relation: str, warehouse: DuckDBWarehouse) -> str | None:
         why = "it is a view"
     else:
         return None
+    return _refused(relation, why)
+
+
+def _refused(relation: str, why: str) -> str:
     return (
         f"predictions are kept in {relation}, but what is there is no prediction store: {why}. Rename it, or give the "
         "predicting model another alias"
@@ -95,7 +99,9 @@ class PredictionStore:
 
     def _stored_salt(self, warehouse: DuckDBWarehouse) -> str | None:
         try:
-            found = warehouse.rows(f"select {SALT} as salt from {self.relation} where {self._ours} limit 1")
+            found = warehouse.rows(
+                f"select {SALT} as salt from {self.relation} where {self._ours} and {SALT} is not null limit 1"
+            )
         except WarehouseError:
             return None  # there is no store yet, or one of another shape
         return str(found[0]["salt"]) if found else None

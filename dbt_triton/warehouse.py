@@ -166,6 +166,13 @@ class DuckDBWarehouse:
             return False
         return True
 
+    def is_view(self, relation: str) -> bool:
+        """Tell whether a quoted relation is a view, also one that cannot be read."""
+        parts = ("database_name", "schema_name", "view_name")
+        name = " || ".join(f"""'."' || replace({part}, '"', '""') || '"'""" for part in parts)
+        is_it = f"ends_with(lower({name}), lower({text_literal('.' + relation)}))"
+        return bool(self._fetch(f"select 1 from duckdb_views() where {is_it} limit 1"))
+
     def read(self, *queries: str) -> Generator[pa.RecordBatch, None, None]:
         """Stream queries, one after the other, as record batches; close it before the session is used again."""
         try:

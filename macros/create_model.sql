@@ -46,10 +46,12 @@ WITH ({{ options | join(',\n      ') }})
 
 
 {% macro shown_option(key, value) -%}
-  {%- if key == 'auth-token' and not modules.re.fullmatch('(?i)(bearer\\s+)?\\$\\{\\w+\\}', value | string) -%}
-    {{- return('***') -}}
-  {%- elif key == 'custom-headers' -%}
+  {#- Of a misspelt key, too. -#}
+  {%- set may_be_secret = modules.re.search('(?i)auth|token|bearer|header|secret|passw|api.?key', key) -%}
+  {%- if key == 'custom-headers' -%}
     {{- return('{}') -}}
+  {%- elif may_be_secret and not modules.re.fullmatch('(?i)(bearer\\s+)?\\$\\{\\w+\\}', value | string) -%}
+    {{- return('***') -}}
   {%- endif -%}
   {{- return(dbt_triton.option_text(value)) -}}
 {%- endmacro %}

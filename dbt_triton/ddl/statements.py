@@ -17,6 +17,7 @@ OPERATIONS: dict[str, str] = {
     "DROP TEMPORARY MODEL": f"{_RUN}drop_model --args '{{name: the_model}}'`, and delete the model's file",
     "ALTER MODEL": "change WITH (…), or the name, in the model's file, and run `dbt build`",
 }
+_CREATE_AS = "leave CREATE … AS away: the file's name is the table, and its SELECT the rows"
 #: Statements of which a predicting model holds no more than the SELECT.
 _NOT_PREDICTING = {
     "CREATE MODEL": "CREATE MODEL has a file of its own, with materialized='inference_model'",
@@ -24,6 +25,17 @@ _NOT_PREDICTING = {
     "CREATE TEMPORARY MODEL": "CREATE MODEL has a file of its own, with materialized='inference_model'",
     "INSERT INTO": "leave INSERT INTO away: the file's name is the table, and its SELECT the rows",
     "INSERT OVERWRITE": "leave INSERT OVERWRITE away: the file's name is the table, and its SELECT the rows",
+    **{
+        f"CREATE {words}{kind}": _CREATE_AS
+        for words in ("", "OR REPLACE ", "TEMPORARY ", "TEMP ", "OR REPLACE TEMPORARY ", "OR REPLACE TEMP ")
+        for kind in ("TABLE", "VIEW", "MATERIALIZED")
+    },
+    "EXPLAIN": "EXPLAIN is no model of dbt: `dbt build -s the_model --vars '{dbt_triton_dry_run: true}'` says what "
+    "the model would send",
+    "EXECUTE": "each INSERT INTO of a statement set is a model of its own",
+    "BEGIN STATEMENT SET": "each INSERT INTO of a statement set is a model of its own",
+    "SET": "leave SET away: a session's settings go into config(sql_header=…), and options of ML_PREDICT into MAP[…]",
+    "USE": "leave USE away: ref() and source() say where a relation is",
 }
 
 

@@ -175,7 +175,10 @@ class Tokens:
         while not self.accept_type(TokenType.R_BRACKET):
             if texts:
                 self.expect_type(TokenType.COMMA, ", or ] in MAP")
+            line = self.line
             name = self.expect_type(TokenType.STRING, "a header in single quotes").text
+            if name in texts:
+                raise SqlSyntaxError("a header is given twice", line)
             self.expect_type(TokenType.COMMA, ", after a header")
             texts[name] = self.expect_type(TokenType.STRING, "the value of a header in single quotes").text
         return texts

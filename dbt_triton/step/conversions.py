@@ -249,6 +249,8 @@ def _nearest_half(single: Sql, double: Sql, exact: str = "DOUBLE") -> Conversion
         compared = f"try_cast({near} as {exact})"
         other = f"nextafter({near}, cast(case when {compared} < {number} then 'inf' else '-inf' end as FLOAT))"
         even = f"({near}::DOUBLE / ({other}::DOUBLE - {near}::DOUBLE)) % 2 = 0"
-        return f"case when isfinite({near}) and {compared} <> {number} and {even} then {other} else {near} end"
+        # The largest FLOAT is odd, and its neighbour infinity would be another value.
+        inexact = f"isfinite({near}) and isfinite({other}) and {compared} <> {number}"
+        return f"case when {inexact} and {even} then {other} else {near} end"
 
     return Conversion(sql)

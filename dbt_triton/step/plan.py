@@ -13,6 +13,7 @@ from dbt_triton.ddl import Call, Statement, parse_create_model, parse_ml_predict
 from dbt_triton.ddl.calls import Span
 from dbt_triton.ddl.tokens import Tokens
 from dbt_triton.errors import ConfigurationError, DbtTritonError
+from dbt_triton.flink_options import translated
 from dbt_triton.inference_model import InferenceModel, model_from_row
 from dbt_triton.inference_model.by_column import column_problems
 from dbt_triton.inference_model.input_columns import sent_as_nan
@@ -224,14 +225,15 @@ class _Planner:
     def _secrets(self, node: _Node | None, row: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
         """Return the literal secrets that the row lacks, from dbt's graph once Jinja has passed them."""
         raw = _json_object(row.get("options"))
-        lacking = {key: value for key, value in raw.items() if key not in overrides}
+        overridden = translated(overrides)
+        lacking = {key: value for key, value in raw.items() if key not in overridden}
         if node is None or not is_masked(lacking):
             return {}
         self.needs_secrets.add(node.unique_id)
         passed = (self._args.get("secrets") or {}).get(node.unique_id)
         if passed is None:
             return {}  # the plan sends nothing; a mask is as good as a token here
-        options = passed.get("meta") or parse_create_model(str(passed["sql"])).options
+        options = translated(passed.get("meta") or parse_create_model(str(passed["sql"])).options)
         return {key: options[key] for key in SECRET_KEYS if key in options}
 
     def _node(self, call: Call) -> _Node | None:

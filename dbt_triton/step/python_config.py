@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from dbt_triton.credentials import MASK, SECRET_KEYS, mask_text
 from dbt_triton.errors import ConfigurationError
+from dbt_triton.flink_options import translated
 from dbt_triton.header_values import headers
 from dbt_triton.options import KEYS
 
@@ -31,7 +32,8 @@ def check_config(config: object, name: str) -> None:
     # A misspelt name may be that of a token, and a URL may hold a password.
     if any(key not in KEYS or key in {"endpoint", *SECRET_KEYS} for key in config):
         _hide_sources_of_callers()
-    found = [str(key) for key, value in config.items() if _is_literal_secret(str(key), value)]
+    options = translated({str(key): value for key, value in config.items()})
+    found = [key for key, value in options.items() if _is_literal_secret(key, value)]
     if found:
         raise ConfigurationError(
             [f"{key}: write ${{NAME}}, which is read from the environment, not a literal" for key in found], subject

@@ -1,11 +1,13 @@
 {#-
   Where the prediction store of a model is: beside its table, or in the profile's own schema where the table is in an
-  attached database of another kind (PostgreSQL, SQLite, MySQL), which lacks the types of a store.
+  attached database of another kind (PostgreSQL, SQLite, MySQL), which lacks the types of a store. There it has the table's
+  database and schema in its name, since tables of one name may be in several of them.
 -#}
 {% macro store_place(database, schema, identifier) -%}
   {%- set place = {'database': database, 'schema': schema, 'identifier': identifier ~ '__ml_predictions'} -%}
   {%- if dbt_triton.is_foreign(database) -%}
-    {%- do place.update({'database': target.database, 'schema': target.schema}) -%}
+    {%- set name = [database, schema, place.identifier] | join('__') -%}
+    {%- do place.update({'database': target.database, 'schema': target.schema, 'identifier': name}) -%}
   {%- endif -%}
   {{- return(place) -}}
 {%- endmacro %}

@@ -76,13 +76,15 @@ def test_attached_postgres_is_source_and_sink(triton: Triton, serve: Callable[[s
         project.inference_model("upper", triton.url, upper, cache="persistent")
         project.model("here", _predict("{{ source('pg', 'reviews') }}"))
         project.model("there", _predict("{{ source('pg', 'reviews') }}", ", database='pg', schema='ml'"))
+        # Of one name in two schemas: each has a store of its own.
+        project.model("beside", _predict("{{ source('pg', 'reviews') }}", ", database='pg', schema='dl', alias='there'"))
         before = triton.counters(upper)
         project.build(PYTHONPATH=python_path(folder))
         again = project.build(PYTHONPATH=python_path(folder))
-        assert triton.counters(upper).rows - before.rows == 4
-        assert again.figures("there")["rows_reused"] == 2
-        found = postgres.sql("select id, output from main_ml.there order by id")
-    assert found.splitlines() == ["1|FINE", "2|DULL", "3|"]
+        assert triton.counters(upper).rows - before.rows == 6
+        assert [again.figures(name)["rows_reused"] for name in ("there", "beside")] == [2, 2]
+        found = [postgres.sql(f"select id, output from main_{schema}.there order by id") for schema in ("ml", "dl")]
+    assert [rows.splitlines() for rows in found] == [["1|FINE", "2|DULL", "3|"]] * 2
 
 
 def test_ducklake_is_source_and_sink(triton: Triton, serve: Callable[[str], str], project: DbtProject) -> None:

@@ -103,6 +103,32 @@ def test_a_table_of_somebody_else_is_left_alone(options: dict[str, str], table: 
         assert session.sql(f"from {_STORE}") == before
 
 
+def test_a_broken_view_of_somebody_else_is_told(options: dict[str, str]) -> None:
+    """A view that cannot be read is refused in the same words, not in those of DuckDB."""
+    with Session() as session:
+        session.create_model("m", _UPPER, options)
+        session.sql("create table texts as select 'a' as name")
+        for statement in (
+            "create table gone as select 1 as x",
+            f"create view {_STORE} as from gone",
+            "drop table gone",
+        ):
+            session.sql(statement)
+        with pytest.raises(StepError, match=r"is no prediction store: it is a view that cannot be read\. Rename it"):
+            session.build("predicted", _call("texts", "name"), ["m"])
+
+
+def test_a_salt_that_is_gone(options: dict[str, str]) -> None:
+    """Rows whose salt somebody has taken away are nobody's predictions any more."""
+    with Session() as session:
+        session.create_model("m", _UPPER, options)
+        session.sql("create table texts as select 'a' as name")
+        session.build("predicted", _call("texts", "name"), ["m"])
+        session.sql(f"update {_STORE} set ml_salt = null")
+        assert session.build("predicted", _call("texts", "name"), ["m"]) == [("a", "A")]
+        assert session.figures["requests"] == 1
+
+
 def test_a_table_of_somebody_else_is_not_cleared(project: DbtProject) -> None:
     """clear_predictions drops stores, and no other table that has such a name."""
     project.model("predicted__ml_predictions_2", "{{ config(materialized='table') }} select 1 as id")

@@ -17,6 +17,9 @@ SECRETS = {
     "yaml": ("literal-token-in-yaml", "literal-key-in-yaml"),
     "env": ("token-of-the-environment", "key-of-the-environment"),
     "env_yaml": ("token-of-the-environment", "key-of-the-environment"),
+    # With an option for each header.
+    "map_sql": ("literal-token-in-map-of-sql", "literal-key-in-map-of-sql"),
+    "map_yaml": ("literal-token-in-map-of-yaml", "literal-key-in-map-of-yaml"),
 }
 ENVIRONMENT = {"SHOP_TOKEN": SECRETS["env"][0], "SHOP_KEY": SECRETS["env"][1]}
 
@@ -53,6 +56,14 @@ def runs(
             project.inference_model(
                 case, proxies[case].url, upper, auth_token=token, custom_headers=f'{{"X-Key": "{key}"}}'
             )
+        case, (token, key) = "map_sql", SECRETS["map_sql"]
+        project.inference_model(
+            case,
+            proxies[case].url,
+            upper,
+            auth_token=token,
+            **{"custom-headers.X-Key": key, "custom-headers.X-Run": "1"},
+        )
         definitions = [
             f"""
               - name: {case}
@@ -66,11 +77,15 @@ def runs(
                       endpoint: "{proxies[case].url}/v2/models"
                       model-name: {upper}
                       auth-token: "{token}"
-                      custom-headers: {{X-Key: "{key}"}}"""
-            for case, token, key in (("yaml", *SECRETS["yaml"]), ("env_yaml", "Bearer ${SHOP_TOKEN}", "${SHOP_KEY}"))
+                      {header}"""
+            for case, token, header in (
+                ("yaml", SECRETS["yaml"][0], f'custom-headers: {{X-Key: "{SECRETS["yaml"][1]}"}}'),
+                ("env_yaml", "Bearer ${SHOP_TOKEN}", 'custom-headers: {X-Key: "${SHOP_KEY}"}'),
+                ("map_yaml", SECRETS["map_yaml"][0], f'custom-headers.X-Key: "{SECRETS["map_yaml"][1]}"'),
+            )
         ]
         project.write("models/schema.yml", "models:" + "".join(definitions))
-        for case in ("yaml", "env_yaml"):
+        for case in ("yaml", "env_yaml", "map_yaml"):
             project.model(case, "{{ dbt_triton.create_model() }}")
         build = project.build("--debug", **ENVIRONMENT)
         sent = {case: len(proxy.inferences) for case, proxy in proxies.items()}
@@ -111,7 +126,7 @@ def test_secret_of_yaml_is_not_compiled(runs: Runs) -> None:
     assert compiled
     assert ran
     for file in [*compiled, *ran]:
-        for secret in SECRETS["yaml"]:
+        for secret in (*SECRETS["yaml"], *SECRETS["map_yaml"]):
             assert secret not in file.read_text(), file
 
 

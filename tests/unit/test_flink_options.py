@@ -210,6 +210,32 @@ def test_headers_of_a_map() -> None:
         parse_create_model(text.replace("custom-headers", "timeout"))
 
 
+def test_an_option_for_each_header() -> None:
+    """Flink takes a map as one option a key, too; beside the whole map it is an error, as there are two answers."""
+    options = parse(**{"custom-headers.X-Team": "reviews", "custom-headers.X-Run": 7})
+    assert options.custom_headers == {"X-Team": "reviews", "X-Run": "7"}
+    with pytest.raises(ConfigurationError, match=r"unknown option custom-headers.X-Team"):
+        parse(**{"custom-headers.X-Team": "reviews", "custom-headers": "X-Run:7"})
+    with pytest.raises(ConfigurationError, match="Host is set by dbt-triton itself"):
+        parse(**{"custom-headers.Host": "h"})
+
+
+@pytest.mark.parametrize(
+    "written", ["X-A:SECRET,X-A:2", '{"X-A": "SECRET", "X-A": "2"}', "'X-A':'SECRET',\"X-A\":2", "x-a:SECRET,X-A:2"]
+)
+def test_header_that_is_given_twice(written: str) -> None:
+    """Neither of two values wins without a word."""
+    with pytest.raises(ConfigurationError, match="given twice") as caught:
+        parse(custom_headers=written)
+    assert "SECRET" not in str(caught.value)
+
+
+def test_waits_of_nothing() -> None:
+    """Flink takes a backoff of 0."""
+    options = parse(retry_initial_backoff="0 ms", retry_max_backoff="0s")
+    assert (options.retry_initial_backoff, options.retry_max_backoff) == (0, 0)
+
+
 @pytest.mark.parametrize("token", ["${SECRET:triton-token}", "${}", "Bearer ${A B}", "${1}"])
 def test_placeholders_that_are_none(token: str) -> None:
     """A placeholder of another system is an error, and is not sent as a token."""

@@ -5,6 +5,7 @@ import pytest
 from dbt_triton.ddl import parse_create_model, parse_ml_predict
 from dbt_triton.errors import SqlSyntaxError
 
+SELECT = "SELECT * FROM ML_PREDICT(TABLE t, MODEL m, DESCRIPTOR(a))"
 CREATE = "CREATE MODEL m INPUT (a STRING) OUTPUT (b STRING) WITH ('provider' = 'stub')"
 
 
@@ -37,10 +38,20 @@ def test_statements_that_are_operations(statement: str, operation: str) -> None:
     [
         (CREATE, "has a file of its own"),
         (CREATE.replace("CREATE", "CREATE TEMPORARY"), "has a file of its own"),
-        ("INSERT INTO s SELECT * FROM ML_PREDICT(TABLE t, MODEL m, DESCRIPTOR(a))", "leave INSERT INTO away"),
+        (f"INSERT INTO s {SELECT}", "leave INSERT INTO away"),
+        (f"EXECUTE STATEMENT SET BEGIN INSERT INTO s {SELECT}; END", "each INSERT INTO of a statement set"),
+        (f"BEGIN STATEMENT SET; INSERT INTO s {SELECT}; END", "each INSERT INTO of a statement set"),
+        (f"CREATE VIEW v AS {SELECT}", "leave CREATE … AS away"),
+        (f"CREATE TEMPORARY VIEW v AS {SELECT}", "leave CREATE … AS away"),
+        (f"CREATE OR REPLACE TABLE v AS {SELECT}", "leave CREATE … AS away"),
+        (f"CREATE MATERIALIZED TABLE v AS {SELECT}", "leave CREATE … AS away"),
+        (f"EXPLAIN PLAN FOR {SELECT}", "dbt_triton_dry_run"),
+        (f"EXPLAIN {SELECT}", "dbt_triton_dry_run"),
+        (f"SET 'table.exec.async-ml-predict.timeout' = '10s'; {SELECT}", "leave SET away"),
+        (f"USE CATALOG c; {SELECT}", "leave USE away"),
     ],
 )
 def test_statements_in_a_predicting_model(statement: str, advice: str) -> None:
-    """CREATE MODEL and INSERT INTO in a file of ML_PREDICT say where they belong."""
+    """What stands before the SELECT in Flink says where it belongs."""
     with pytest.raises(SqlSyntaxError, match=advice):
         parse_ml_predict(statement)

@@ -33,7 +33,9 @@ _HALFWAY = st.builds(
     st.integers(-20, 6),
     st.sampled_from([-1, 0, 1]),
 )
-_DOUBLES = st.floats() | st.decimals(-(10**12), 10**12, places=2).map(float) | _HALFWAY
+#: Around the largest FLOAT, whose neighbour is infinity.
+_LARGEST = st.sampled_from([3.4028235e38, -3.4028235e38, 3.4028234663852886e38, 3.4028235677973366e38, 3.4e38])
+_DOUBLES = st.floats() | st.decimals(-(10**12), 10**12, places=2).map(float) | _HALFWAY | _LARGEST
 _DIGITS = st.integers(0, 10**25).map(str) | st.sampled_from(["0", "007", "12345678901234567", "9007199254740992"])
 _NUMBER_TEXTS = st.builds(
     "".join,
