@@ -9,7 +9,6 @@ from math import gcd
 import numpy as np
 import soundfile
 import triton_python_backend_utils as pb_utils
-from scipy.signal import resample_poly
 
 ANY_LENGTH = -1
 
@@ -54,6 +53,8 @@ class TritonPythonModel:
             ) from error
         samples = channels.mean(axis=1)
         if rate != self.rate and len(samples):
+            from scipy.signal import resample_poly  # noqa: PLC0415 - it takes long to load
+
             common = gcd(rate, self.rate)
             samples = resample_poly(samples, self.rate // common, rate // common)
         if self.length != ANY_LENGTH:
