@@ -24,7 +24,9 @@ def test_interface(endpoint: str, name: str) -> None:
     """The statement that one writes for it builds, and each row has its own values; a row of NULLs has none."""
     interface = INTERFACES[name]
     with Session() as session:
-        session.create_model("m", interface.schema, {"endpoint": endpoint, "model-name": name} | dict(interface.options))
+        session.create_model(
+            "m", interface.schema, {"endpoint": endpoint, "model-name": name} | dict(interface.options)
+        )
         # Twice each row, so that rows share requests in any order.
         rows = f"from ({interface.rows}) union all by name select id + 10 as id, * exclude (id) from ({interface.rows})"
         session.sql(f"create table rows as {rows} union all by name select 0 as id")

@@ -227,8 +227,7 @@ INTERFACES = {
             # An ensemble: the text is cut into tokens on the server.
             FormulaModel(
                 "sentence_ensemble",
-                tensors(8, "TEXT BYTES 1", "embedding FP32 4")
-                + 'platform: "ensemble"\nensemble_scheduling { step [ '
+                tensors(8, "TEXT BYTES 1", "embedding FP32 4") + 'platform: "ensemble"\nensemble_scheduling { step [ '
                 '{ model_name: "sentence_tokenizer" model_version: -1 '
                 'input_map { key: "TEXT" value: "TEXT" } '
                 'output_map [ { key: "input_ids" value: "ids" }, { key: "attention_mask" value: "mask" } ] }, '
@@ -464,10 +463,7 @@ INTERFACES = {
             ),
             "INPUT (past_values FLOAT[2][], horizon INT) OUTPUT (mean FLOAT[], quantiles FLOAT[2][3])",
             "select i as id, list_transform(range(i), lambda j: [i, i]) as past, 3 as h from range(1, 4) t(i)",
-            [
-                ([i, i + 1.0, i + 2.0], ((i, i + 1.0), (i + 2.0, i + 3.0), (i + 4.0, i + 5.0)))
-                for i in (1.0, 2.0, 3.0)
-            ],
+            [([i, i + 1.0, i + 2.0], ((i, i + 1.0), (i + 2.0, i + 3.0), (i + 4.0, i + 5.0))) for i in (1.0, 2.0, 3.0)],
         ),
         Interface(
             _model(
