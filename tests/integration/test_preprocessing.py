@@ -1,10 +1,11 @@
-"""The ready models of the example that read image and sound files: what they make, and what becomes of a broken file."""
+"""The ready models of the example that read files: what they make of images and sounds, and of a broken file."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Generator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,7 +89,7 @@ def _picture(array: object, format_: str = "PNG", **options: object) -> bytes:
 HALVES = np.array([[[200, 0, 0]] * 2 + [[0, 0, 100]] * 2] * 2)
 
 
-def _pixels(session: Session, endpoint: str, model: str, files: list[bytes | None]) -> list[np.ndarray]:
+def _pixels(session: Session, endpoint: str, model: str, files: list[bytes | None]) -> list[np.ndarray[Any, Any]]:
     rows = _predict(session, endpoint, model, "FLOAT[][][]", files)
     assert [row[2] for row in rows] == [None] * len(files)
     return [np.array(row[1]) for row in rows]
@@ -165,13 +166,13 @@ def test_broken_image_fails_alone(session: Session, endpoint: str) -> None:
     assert shades == [*range(1, 12), None, None, *range(12, 31), None, None]
 
 
-def _sound(samples: np.ndarray, rate: int, format_: str = "WAV", subtype: str | None = None) -> bytes:
+def _sound(samples: np.ndarray[Any, Any], rate: int, format_: str = "WAV", subtype: str | None = None) -> bytes:
     file = io.BytesIO()
     soundfile.write(file, samples, rate, format=format_, subtype=subtype)
     return file.getvalue()
 
 
-def _tone(rate: int, seconds: float = 0.5) -> np.ndarray:
+def _tone(rate: int, seconds: float = 0.5) -> np.ndarray[Any, Any]:
     return np.asarray(0.5 * np.sin(2 * np.pi * 440 * np.arange(int(rate * seconds)) / rate))
 
 

@@ -1,4 +1,4 @@
-"""What docs/recipes.md leaves out: the formulas of its models, the tables and files that they read, what must come out."""
+"""What docs/recipes.md leaves out: the formulas of its models, what they read, and what must come out."""
 
 from __future__ import annotations
 
@@ -88,8 +88,9 @@ RECIPES = {
         [(1, 10.0, 12.5), (2, None, 4.0), (3, 30.0, 33.0)],
         {"fraud": {"output__0": "np.nansum(input__0 * [1, 0.5, 1, 1], axis=1, keepdims=True)"}},
         {
-            "transactions": "select * from (values (1, 10.0, 1, 2.0, 0), (2, null, 2, 3.0, null), (3, 30.0, 4, 0.5, 0.5)) "
-            "as t(id, amount, hours_since_last, merchant_risk, card_age)"
+            "transactions": "select * from (values "
+            "(1, 10.0, 1, 2.0, 0), (2, null, 2, 3.0, null), (3, 30.0, 4, 0.5, 0.5)) as t("
+            "id, amount, hours_since_last, merchant_risk, card_age)"
         },
         waits_for="several columns to one tensor, null-as",
     ),
@@ -103,7 +104,8 @@ RECIPES = {
             }
         },
         {
-            "customers": "select * from (values (1, 3, 'monthly'), (2, 3, 'yearly'), (3, 40, 'monthly')) t(id, tenure_months, plan)"
+            "customers": "select * from (values (1, 3, 'monthly'), (2, 3, 'yearly'), (3, 40, 'monthly')) "
+            "as t(id, tenure_months, plan)"
         },
         {"churn": "stays\nleaves\n"},
     ),
@@ -168,8 +170,8 @@ RECIPES = {
         [(48.0,), (64.0,)],
         {"camera": {"brightness": "frame.mean((1, 2, 3))[:, None]"}},
         {
-            "frames": "select timestamp '2026-01-01' + i * interval 1 hour as taken_at, repeat(chr(48 + 16 * i::int), 72)::blob "
-            "as frame from range(2) t(i)"
+            "frames": "select timestamp '2026-01-01' + i * interval 1 hour as taken_at, "
+            "repeat(chr(48 + 16 * i::int), 72)::blob as frame from range(2) t(i)"
         },
     ),
     "Raw tensors in a BLOB": Recipe(

@@ -11,8 +11,8 @@ import triton_python_backend_utils as pb_utils
 class TritonPythonModel:
     """Each output is what the parameter of its name evaluates to.
 
-    A formula sees each input under its name, and in the dict ``inputs``, as an array with the batch first, or None where
-    it was left out; numpy as ``np``; and ``call``, which asks another model of the server.
+    A formula sees each input under its name, and in the dict ``inputs``, as an array with the batch first, or None
+    where it was left out; numpy as ``np``; and ``call``, which asks another model of the server.
     """
 
     def initialize(self, args: dict[str, str]) -> None:
