@@ -205,7 +205,7 @@ RECIPES = {
     ),
     "Recommender": Recipe(
         "select user_id, item_id, score from ranked_items order by user_id, score desc",
-        [(1, 12, 24.75), (1, 11, 23.75), (2, 11, 124.75), (2, 10, 123.75)],
+        [(1, 12, 24.75), (1, 11, 23.75), (2, 11, 122.75), (2, 10, 121.75)],
         {
             "ranker": {
                 "score": "user_id + item_id + hour + dense.sum(1, keepdims=True) "
