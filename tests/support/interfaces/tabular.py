@@ -97,4 +97,32 @@ TABULAR = [
         "select i as id, i as x from range(1, 4) t(i)",
         [(i > 1, 10 * i) for i in (1, 2, 3)],
     ),
+    Interface(
+        # Histories of any length, of which one may be empty; ids that are hashes; a time.
+        formula_model(
+            "session_recommender",
+            tensors(16, "item_history UINT64 -1; weights FP16 -1; now INT64 1", "next_items UINT64 2; scores FP32 2"),
+            next_items="item_history.sum(1)[:, None].astype(np.uint64) + np.arange(2, dtype=np.uint64)",
+            scores="weights.sum(1)[:, None] * [[1, 2]] + now % 1000000",
+        ),
+        "INPUT (item_history UBIGINT[], weights FLOAT16[], now TIMESTAMP) "
+        "OUTPUT (next_items UBIGINT[2], scores FLOAT[2])",
+        "select i as id, list_transform(range(i - 1), lambda j: 9223372036854775808::ubigint + j::ubigint)[:1] as h, "
+        "list_transform(range(i), lambda j: 0.5) as w, timestamp '2026-01-01 00:00:00.000007' as n "
+        "from range(1, 4) t(i)",
+        [((2**63 * (i > 1), 2**63 * (i > 1) + 1), (i / 2 + 7, i + 7.0)) for i in (1, 2, 3)],
+    ),
+    Interface(
+        # A batch in the model's own first axis, scalars in and out.
+        formula_model(
+            "onnx_scalars",
+            tensors(0, "age FP32 -1; plan BYTES -1", "label BYTES -1; score FP64 -1"),
+            label="np.array([p + b'!' for p in plan], dtype=object)",
+            score="age * 2",
+        ),
+        "INPUT (age FLOAT, plan STRING) OUTPUT (label STRING, score DOUBLE)",
+        "select i as id, i / 2 as a, 'p' || i as p from range(1, 4) t(i)",
+        [(f"p{i}!", float(i)) for i in (1, 2, 3)],
+        {"batch-dim": "true"},
+    ),
 ]

@@ -130,4 +130,31 @@ TEXT = [
         "select i as id, to_json({'n': i}) as r from range(1, 4) t(i)",
         [(f'{{"echo": {{"n":{i}}}}}',) for i in (1, 2, 3)],
     ),
+    Interface(
+        # Labels of one's own, as many as one likes: two inputs of any length, of which one decides the output's.
+        formula_model(
+            "zero_shot",
+            tensors(
+                8, "text BYTES 1; candidate_labels BYTES -1; multi_label BOOL 1", "labels BYTES -1; scores FP32 -1"
+            ),
+            labels="candidate_labels[:, ::-1]",
+            scores="[[len(label) + (100 if multi[0] else 0) for label in row[::-1]] "
+            "for row, multi in zip(candidate_labels, multi_label)]",
+        ),
+        "INPUT (text STRING, candidate_labels STRING[], multi_label BOOLEAN) OUTPUT (labels STRING[], scores FLOAT[])",
+        "select i as id, 'a text' as text, ['a', 'bb', 'ccc'][:i] as candidates, i = 3 as multi from range(1, 4) t(i)",
+        [(["a", "bb", "ccc"][:i][::-1], [n + 100.0 * (i == 3) for n in range(i, 0, -1)]) for i in (1, 2, 3)],
+    ),
+    Interface(
+        # Quantised, and packed into bytes.
+        formula_model(
+            "int8_embedder",
+            tensors(8, "input_ids INT32 -1", "embedding INT8 3; packed UINT8 2"),
+            embedding="input_ids.sum(1)[:, None] * [[1, -1, 0]]",
+            packed="input_ids.sum(1)[:, None] * [[1, 2]]",
+        ),
+        "INPUT (input_ids INT[]) OUTPUT (embedding TINYINT[3], packed BLOB)",
+        _TOKENS,
+        [((sum(row), -sum(row), 0), bytes([sum(row), 2 * sum(row)])) for row in _TOKEN_ROWS],
+    ),
 ]

@@ -179,4 +179,42 @@ VISION = [
         _PICTURES,
         [((0.0, float(i), 2.0 * i),) for i in (1, 2, 3)],
     ),
+    Interface(
+        # TensorFlow's object detection: channels last, every output a float.
+        formula_model(
+            "ssd_tensorflow",
+            tensors(
+                1,
+                "input_tensor UINT8 -1,-1,3",
+                "num_detections FP32 1; detection_boxes FP32 2,4; detection_classes FP32 2; detection_scores FP32 2",
+            ),
+            num_detections="input_tensor[:, 0, 0, :1]",
+            detection_boxes="input_tensor.shape[1] * np.ones((1, 2, 4))",
+            detection_classes="[[1, 2]]",
+            detection_scores="input_tensor.shape[2] / np.array([[2, 4]])",
+        ),
+        "INPUT (input_tensor UTINYINT[3][][]) "
+        "OUTPUT (num_detections FLOAT, detection_boxes FLOAT[4][2], detection_scores FLOAT[])",
+        "select i as id, list_transform(range(i), lambda r: [[i, 0, 0], [1, 2, 3]]::utinyint[3][]) as x "
+        "from range(1, 4) t(i)",
+        [(float(i), ((float(i),) * 4,) * 2, [1.0, 0.5]) for i in (1, 2, 3)],
+    ),
+    Interface(
+        # A point to look at for each picture, and masks of its size: Segment Anything.
+        formula_model(
+            "promptable_segmentation",
+            tensors(
+                1,
+                "image_embeddings FP32 2,2,2; point_coords FP32 -1,2; point_labels FP32 -1; orig_im_size FP32 2",
+                "masks BOOL 1,-1,-1; iou_predictions FP32 1",
+            ),
+            masks="np.arange(int(orig_im_size.prod())).reshape(1, 1, *orig_im_size[0].astype(int)) % 2 == 0",
+            iou_predictions="image_embeddings.sum((1, 2, 3))[:, None] + point_coords.sum() + point_labels.sum()",
+        ),
+        "INPUT (image_embeddings FLOAT[][][], point_coords FLOAT[2][], point_labels FLOAT[], orig_im_size FLOAT[2]) "
+        "OUTPUT (masks BOOLEAN[][], iou_predictions FLOAT)",
+        "select i as id, [[[i, 0], [0, 0]], [[0, 0], [0, 0]]] as e, list_transform(range(i), lambda j: [1, 2]) as c, "
+        "list_transform(range(i), lambda j: 0.5) as l, [i, 2] as s from range(1, 4) t(i)",
+        [([[True, False]] * i, 4.5 * i) for i in (1, 2, 3)],
+    ),
 ]
