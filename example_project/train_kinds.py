@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -30,8 +31,6 @@ EMBEDDING_SIZE = 128
 # scikit-learn's digits have 17 shades of grey.
 SHADES = 16
 WHITE = 255
-# As in the config.pbtxt of image-preprocessing.
-PIXELS = Preprocessing((3, 32, 32), "CHW", "stretch", fill=114, scale=1 / 255, mean=(0.5,), std=(0.5,))
 # Each key of a telephone sounds one frequency of its row and one of its column.
 DIAL_ROWS = (697, 770, 852, 941)
 DIAL_COLUMNS = (1209, 1336, 1477)
@@ -106,7 +105,7 @@ def _train_digits(project_dir: Path) -> object:
     return SVC(gamma=0.001, C=10).fit(digits.data[~held_out], digits.target[~held_out])
 
 
-def _train_digit_pixels(project_dir: Path) -> object:  # noqa: ARG001 - as the others
+def _train_digit_pixels(project_dir: Path) -> object:
     """Learn handwritten digits from what image-preprocessing makes of their files."""
     from sklearn.datasets import load_digits
     from sklearn.decomposition import PCA
@@ -115,9 +114,18 @@ def _train_digit_pixels(project_dir: Path) -> object:  # noqa: ARG001 - as the o
 
     digits = load_digits()
     learned = np.arange(len(digits.target)) % HOLD_OUT_EVERY != 0
-    pixels = PIXELS([_png(digits.images[number]) for number in np.flatnonzero(learned)])
+    preprocessing = _preprocessing(project_dir / "model_repository" / "image-preprocessing" / "config.pbtxt")
+    pixels = preprocessing([_png(digits.images[number]) for number in np.flatnonzero(learned)])
     classifier = make_pipeline(PCA(40, random_state=0), LogisticRegression(max_iter=1000))
     return classifier.fit(pixels.reshape(len(pixels), -1), digits.target[learned])
+
+
+def _preprocessing(config: Path) -> Preprocessing:
+    """Read what a config.pbtxt of image-preprocessing makes of pictures."""
+    text = config.read_text(encoding="utf-8")
+    dims = re.findall(r"output .*dims: \[([^]]*)\]", text)[0].split(",")
+    parameters = re.findall(r'key: "(\w+)", value: \{ string_value: "([^"]*)" \}', text)
+    return Preprocessing.of_config([int(length) for length in dims], dict(parameters))
 
 
 def _picture(shades: np.ndarray) -> Image.Image:

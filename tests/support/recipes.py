@@ -185,8 +185,9 @@ RECIPES = {
         waits_for="BLOB as the elements of any datatype, shape",
     ),
     "Audio": Recipe(
-        "select recording, transcript from transcribed_calls order by recording",
-        [("high.wav", "16000 samples"), ("low.wav", "8000 samples")],
+        "select recording, a.transcript, b.transcript from transcribed_calls a join transcribed_in_two_calls b "
+        "using (recording) order by recording",
+        [("high.wav", *["16000 samples"] * 2), ("low.wav", *["8000 samples"] * 2)],
         {
             "transcriber": {
                 "TRANSCRIPT": "np.array([[f'{SAMPLES.shape[1]} samples'.encode()]] * len(SAMPLES), dtype=object)"
