@@ -101,6 +101,62 @@ BINDINGS = [
         waits_for=_LENGTHS,
     ),
     Interface(
+        # BERT's three inputs, of which the table has one.
+        formula_model(
+            "bert_padded",
+            tensors(8, "input_ids INT32 -1; attention_mask INT32 -1; token_type_ids INT32 -1", "logits FP32 2"),
+            logits="np.stack([(input_ids * attention_mask).sum(1), token_type_ids.sum(1) + attention_mask.sum(1)], 1)",
+        ),
+        "INPUT (input_ids INT[]) OUTPUT (logits FLOAT[2])",
+        _TOKENS,
+        [((float(sum(row)), float(len(row))),) for row in _TOKEN_ROWS],
+        {"pad": "0", "mask.attention_mask": "input_ids", "zeros.token_type_ids": "input_ids"},
+        waits_for=_LENGTHS,
+    ),
+    Interface(
+        # Pictures of unequal size share a request; the mask says which pixels are a picture's own.
+        formula_model(
+            "detr_padded",
+            tensors(8, "pixel_values FP32 3,-1,-1; pixel_mask INT64 -1,-1", "area INT64 1; segments FP32 -1,-1"),
+            area="pixel_mask.sum((1, 2))[:, None]",
+            segments="pixel_values[:, 0] * pixel_mask",
+        ),
+        "INPUT (pixel_values FLOAT[][][]) OUTPUT (area BIGINT, segments FLOAT[][])",
+        "select i as id, list_transform(range(3), lambda c: list_transform(range(i), lambda r: [i, i])) as x "
+        "from range(1, 4) t(i)",
+        [(2 * i, [[float(i)] * 2] * i) for i in (1, 2, 3)],
+        {"pad": "0", "mask.pixel_mask": "pixel_values"},
+        waits_for=_LENGTHS,
+    ),
+    Interface(
+        # Both sides of an attention are the text's own tokens.
+        formula_model(
+            "attentions_padded",
+            tensors(8, "input_ids INT64 -1", "attentions FP32 2,-1,-1"),
+            attentions="np.stack([input_ids[:, :, None] * input_ids[:, None, :]] * 2, 1)",
+        ),
+        "INPUT (input_ids BIGINT[]) OUTPUT (attentions FLOAT[][][])",
+        _TOKENS,
+        [([[[float(a * b) for b in row] for a in row]] * 2,) for row in _TOKEN_ROWS],
+        {"pad": "0"},
+        waits_for=_LENGTHS,
+    ),
+    Interface(
+        # The question and its passages have lengths of their own, and so have the outputs.
+        formula_model(
+            "zero_shot_padded",
+            tensors(8, "tokens INT64 -1; candidate_labels BYTES -1", "scores FP32 -1; token_weights FP32 -1"),
+            scores="[[len(label) + tokens[n, 0] for label in row] for n, row in enumerate(candidate_labels)]",
+            token_weights="tokens * 2",
+        ),
+        "INPUT (tokens BIGINT[], candidate_labels STRING[]) OUTPUT (scores FLOAT[], token_weights FLOAT[])",
+        "select i as id, list_transform(range(i), lambda j: 11 + j) as ids, ['a', 'bb', 'ccc', 'dddd'][:5 - i] as labels "
+        "from range(1, 4) t(i)",
+        [([12.0, 13.0, 14.0, 15.0][: 5 - len(row)], [2.0 * token for token in row]) for row in _TOKEN_ROWS],
+        {"pad.tokens": "0", "pad.candidate_labels": ""},
+        waits_for=_LENGTHS,
+    ),
+    Interface(
         # What a row has not is left out for this row alone, and the model's own default holds.
         formula_model(
             "two_tower_nulls",
