@@ -220,3 +220,12 @@ def test_broken_sound_fails_alone(session: Session, endpoint: str) -> None:
     assert "AUDIO: 14 bytes are no audio file that can be decoded: " in str(rows[1][2])
     assert rows[2][2] is None  # what is there of a cut recording can be heard
     assert "AUDIO: 0 bytes are no audio file" in str(rows[3][2])
+
+
+def test_endless_sound_is_refused(session: Session, endpoint: str) -> None:
+    """A file of hours, or of a rate that nothing records, is refused before it takes the server's memory."""
+    files: list[bytes | None] = [_sound(_tone(RATE), 1), _sound(_tone(RATE), 2_000_000_000), _sound(_tone(RATE), RATE)]
+    slow, fast, good = _predict(session, endpoint, "any_length", "FLOAT[]", files)
+    assert "AUDIO: 4,000 samples at 1 a second are more than max_seconds = 3,600" in str(slow[2])
+    assert "4,000 samples at 2,000,000,000 a second" in str(fast[2])
+    assert good[2] is None

@@ -126,7 +126,7 @@ BINDINGS = [
         "from range(1, 4) t(i)",
         [(2 * i, [[float(i)] * 2] * i) for i in (1, 2, 3)],
         {"pad": "0", "mask.pixel_mask": "pixel_values"},
-        waits_for=_LENGTHS,
+        waits_for="mask.<tensor> with fewer axes than its column has levels: those that are open",
     ),
     Interface(
         # Both sides of an attention are the text's own tokens.
@@ -147,11 +147,11 @@ BINDINGS = [
             "zero_shot_padded",
             tensors(8, "tokens INT64 -1; candidate_labels BYTES -1", "scores FP32 -1; token_weights FP32 -1"),
             scores="[[len(label) + tokens[n, 0] for label in row] for n, row in enumerate(candidate_labels)]",
-            token_weights="tokens * 2",
+            token_weights="tokens * 2",  # noqa: S106 - tokens of a text
         ),
         "INPUT (tokens BIGINT[], candidate_labels STRING[]) OUTPUT (scores FLOAT[], token_weights FLOAT[])",
-        "select i as id, list_transform(range(i), lambda j: 11 + j) as ids, ['a', 'bb', 'ccc', 'dddd'][:5 - i] as labels "
-        "from range(1, 4) t(i)",
+        "select i as id, list_transform(range(i), lambda j: 11 + j) as ids, "
+        "['a', 'bb', 'ccc', 'dddd'][:5 - i] as labels from range(1, 4) t(i)",
         [([12.0, 13.0, 14.0, 15.0][: 5 - len(row)], [2.0 * token for token in row]) for row in _TOKEN_ROWS],
         {"pad.tokens": "0", "pad.candidate_labels": ""},
         waits_for=_LENGTHS,

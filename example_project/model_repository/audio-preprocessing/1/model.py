@@ -11,6 +11,8 @@ import soundfile
 import triton_python_backend_utils as pb_utils
 
 ANY_LENGTH = -1
+# Beyond every recorder; resampling from more would take the memory of the machine.
+MAX_RATE = 768_000
 
 
 class UnreadableAudioError(ValueError):
@@ -24,7 +26,8 @@ class TritonPythonModel:
         """Read the length of SAMPLES and the rate."""
         config = json.loads(args["model_config"])
         (length,) = config["output"][0]["dims"]
-        self.length, self.rate = int(length), int(config["parameters"]["rate"]["string_value"])
+        parameters = {key: int(value["string_value"]) for key, value in config["parameters"].items()}
+        self.length, self.rate, self.max_seconds = int(length), parameters["rate"], parameters.get("max_seconds", 3600)
         if self.length == ANY_LENGTH and config["max_batch_size"] > 1:
             raise ValueError("files have unequal lengths: write max_batch_size: 1, or a length in dims of the output")
 
@@ -45,7 +48,12 @@ class TritonPythonModel:
     def samples(self, file: bytes) -> np.ndarray:
         """Return the samples of a file, FP32 [samples]."""
         try:
-            channels, rate = soundfile.read(io.BytesIO(file), dtype="float32", always_2d=True)
+            with soundfile.SoundFile(io.BytesIO(file)) as sound:
+                rate = sound.samplerate
+                if rate > MAX_RATE or sound.frames > rate * self.max_seconds:
+                    said = f"{sound.frames:,} samples at {rate:,} a second"
+                    raise UnreadableAudioError(f"{said} are more than max_seconds = {self.max_seconds:,}, or too fast")
+                channels = sound.read(dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
             reason = error.error_string  # its text has an address in memory
             raise UnreadableAudioError(

@@ -112,7 +112,7 @@ def _decoded(file: bytes, mode: str) -> Image.Image:
     except Image.UnidentifiedImageError:
         # Its own text has an address in memory.
         raise UnreadableImageError(f"{len(file):,} bytes are no image file of {' or '.join(FORMATS)}") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # a broken file can raise anything
         raise UnreadableImageError(f"an image file of {len(file):,} bytes cannot be decoded: {error}") from error
     if upright.mode.startswith("I"):  # a PNG of 16 bits, which Pillow's own conversion would cut off at 255
         upright = Image.fromarray((np.asarray(upright) // SIXTEEN_BITS).astype(np.uint8))
