@@ -66,6 +66,18 @@ from (
     from read_digits
 )
 union all
+select 'ensemble', 'digits_by_ensemble', percent || ' % of ' || total || ' held-out images'
+from (
+    select round(100 * avg(cast(predicted_digit = actual_digit as int)), 1) as percent, count(*) as total
+    from digits_by_ensemble
+)
+union all
+select 'sound', 'read_dial_tones', percent || ' % of ' || total || ' recordings'
+from (
+    select round(100 * avg(cast(predicted_key = actual_key as int)), 1) as percent, count(*) as total
+    from read_dial_tones
+)
+union all
 select 'embedding', 'embedded_reviews', count(*) || ' reviews as ' || any_value(typeof(embedding))
 from embedded_reviews
 union all
@@ -125,6 +137,7 @@ def build(endpoint: str) -> int:
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         "DBT_TRITON_DEMO_DB": str(DATABASE),
         "DBT_TRITON_DEMO_IMAGES": str(PROJECT / "images"),
+        "DBT_TRITON_DEMO_SOUNDS": str(PROJECT / "sounds"),
         "TRITON_URL": endpoint,
     }
     arguments = []

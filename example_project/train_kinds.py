@@ -1,4 +1,4 @@
-"""Train the smaller models of the example, one of each kind, and write the images that one of them reads.
+"""Train the smaller models of the example, one of each kind, and write the images and sounds that some of them read.
 
 All of it takes some seconds. As in train.py, rows whose number is a multiple of five are held out.
 """
@@ -8,14 +8,22 @@ All of it takes some seconds. As in train.py, rows whose number is a multiple of
 from __future__ import annotations
 
 import csv
+import io
 import os
+import re
+import sys
 from pathlib import Path
 
 import joblib
 import numpy as np
+import soundfile
 from PIL import Image
 
 PROJECT = Path(__file__).resolve().parent
+# What image-preprocessing does to a picture, so that training sees what serving will.
+sys.path.append(str(PROJECT / "model_repository" / "image-preprocessing" / "1"))
+from images import Preprocessing  # noqa: E402 - its folder is on the path now
+
 HOLD_OUT_EVERY = 5
 WINE_INPUTS = ("alcohol", "malic_acid", "flavanoids", "color_intensity", "proline")
 CULTIVARS = ("barolo", "grignolino", "barbera")
@@ -23,6 +31,13 @@ EMBEDDING_SIZE = 128
 # scikit-learn's digits have 17 shades of grey.
 SHADES = 16
 WHITE = 255
+# Each key of a telephone sounds one frequency of its row and one of its column.
+DIAL_ROWS = (697, 770, 852, 941)
+DIAL_COLUMNS = (1209, 1336, 1477)
+DIAL_KEYS = ("1", "2", "3", "4", "5", "6", "7", "8", "9", "star", "0", "hash")
+# Format, samples a second, channels.
+RECORDINGS = (("wav", 8_000, 1), ("flac", 44_100, 2), ("ogg", 16_000, 1))
+RECORDED_SECONDS = 0.25
 
 
 def prepare(project_dir: Path = PROJECT) -> list[str]:
@@ -31,18 +46,26 @@ def prepare(project_dir: Path = PROJECT) -> list[str]:
         "model_repository/wine-cultivar/1/model.joblib": _train_wine,
         "model_repository/review-embedding/1/model.joblib": _train_embedding,
         "model_repository/digit-image/1/model.joblib": _train_digits,
+        "model_repository/digit-classifier/1/model.joblib": _train_digit_pixels,
     }
     made = []
     for name, make in makers.items():
         artifact = project_dir / name
-        if not artifact.exists() or artifact.stat().st_mtime < Path(__file__).stat().st_mtime:
+        if _is_old(artifact):
             model = make(project_dir)
             # At once or not at all: a server may be loading the file.
             partial = artifact.with_name(f".{artifact.name}.{os.getpid()}")
             joblib.dump(model, partial)
             partial.replace(artifact)
             made.append(artifact.parts[-3])
+    sounds = project_dir / "sounds"
+    if _is_old(sounds):
+        _record_dial_tones(sounds)
     return made
+
+
+def _is_old(made: Path) -> bool:
+    return not made.exists() or made.stat().st_mtime < Path(__file__).stat().st_mtime
 
 
 def _train_wine(project_dir: Path) -> object:
@@ -78,9 +101,55 @@ def _train_digits(project_dir: Path) -> object:
     folder = project_dir / "images"
     folder.mkdir(exist_ok=True)
     for number in np.flatnonzero(held_out):
-        pixels = (digits.images[number] * (WHITE / SHADES)).astype(np.uint8)
-        Image.fromarray(pixels).save(folder / f"digit_{number:04}_{digits.target[number]}.png")
+        _picture(digits.images[number]).save(folder / f"digit_{number:04}_{digits.target[number]}.png")
     return SVC(gamma=0.001, C=10).fit(digits.data[~held_out], digits.target[~held_out])
+
+
+def _train_digit_pixels(project_dir: Path) -> object:
+    """Learn handwritten digits from what image-preprocessing makes of their files."""
+    from sklearn.datasets import load_digits
+    from sklearn.decomposition import PCA
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    digits = load_digits()
+    learned = np.arange(len(digits.target)) % HOLD_OUT_EVERY != 0
+    preprocessing = _preprocessing(project_dir / "model_repository" / "image-preprocessing" / "config.pbtxt")
+    pixels = preprocessing([_png(digits.images[number]) for number in np.flatnonzero(learned)])
+    classifier = make_pipeline(PCA(40, random_state=0), LogisticRegression(max_iter=1000))
+    return classifier.fit(pixels.reshape(len(pixels), -1), digits.target[learned])
+
+
+def _preprocessing(config: Path) -> Preprocessing:
+    """Read what a config.pbtxt of image-preprocessing makes of pictures."""
+    text = config.read_text(encoding="utf-8")
+    dims = re.findall(r"output .*dims: \[([^]]*)\]", text)[0].split(",")
+    parameters = re.findall(r'key: "(\w+)", value: \{ string_value: "([^"]*)" \}', text)
+    return Preprocessing.of_config([int(length) for length in dims], dict(parameters))
+
+
+def _picture(shades: np.ndarray) -> Image.Image:
+    return Image.fromarray((shades * (WHITE / SHADES)).astype(np.uint8))
+
+
+def _png(shades: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    _picture(shades).save(file, "PNG")
+    return file.getvalue()
+
+
+def _record_dial_tones(folder: Path) -> None:
+    """Write what each key of a telephone sounds like, with some noise, in each format."""
+    noise = np.random.default_rng(0)
+    folder.mkdir(exist_ok=True)
+    for number, key in enumerate(DIAL_KEYS):
+        for format_, rate, channels in RECORDINGS:
+            time = np.arange(int(rate * RECORDED_SECONDS)) / rate
+            tones = (DIAL_ROWS[number // 3], DIAL_COLUMNS[number % 3])
+            sound = sum(0.3 * np.sin(2 * np.pi * tone * time) for tone in tones)
+            recorded = sound[:, None] + noise.normal(0, 0.05, (len(time), channels))
+            soundfile.write(folder / f"dial_{key}.{format_}", recorded, rate)
+    folder.touch()
 
 
 def _training_rows(path: Path) -> list[dict[str, str]]:

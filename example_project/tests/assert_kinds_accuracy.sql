@@ -7,3 +7,11 @@ union all
 select 'digit' as kind, avg(cast(predicted_digit = actual_digit as integer)) as accuracy
 from {{ ref('read_digits') }}
 having accuracy < 0.9
+union all
+select 'digit by ensemble' as kind, avg(cast(predicted_digit = actual_digit as integer)) as accuracy
+from {{ ref('digits_by_ensemble') }}
+having accuracy < 0.9
+union all
+select 'dial tone' as kind, avg(cast(predicted_key = actual_key as integer)) as accuracy
+from {{ ref('read_dial_tones') }}
+having accuracy < 0.9

@@ -20,7 +20,10 @@ from dbt_triton.server import TritonServer
 _TIMEOUT_SECONDS = 500
 _MADE = ("dbt_packages", "target", "logs", "*.duckdb*", "__pycache__")
 #: An orchestrator is the same to every kind of model: text is enough, and sooner loaded.
-_OTHER_KINDS = ("kinds", "*kinds*", "assert_state*", "wines.csv", "digit-*", "review-embedding", "running-*", "wine-*")
+_OTHER_KINDS = (
+    *("kinds", "*kinds*", "assert_state*", "assert_ensemble*", "wines.csv", "digit-*", "dial-*", "*-preprocessing"),
+    *("review-embedding", "running-*", "wine-*"),
+)
 _MODELS = {
     "shouting": """
         {{ config(materialized='inference_model') }}
