@@ -95,8 +95,8 @@ def bind(model: InferenceModel, served: ServedModel) -> Binding:
             if not spec.datatype.has_json_form
         ]
         problems += ["null-as is nan, which has no JSON form; use 'binary-data' = 'true'"] * bool(options.null_as)
-    # Of one column, its own problem says everything.
-    if any(len(columns) > 1 and not specs for columns, specs in ((model.inputs, inputs), (model.outputs, outputs))):
+    # Of what is for one tensor, its own problem says everything.
+    if any(binder.wanted[side] > 1 and not specs for side, specs in (("INPUT", inputs), ("OUTPUT", outputs))):
         clauses = served_clauses(model, served)
         problems += [f"what is served is {clauses}"] if 0 < len(clauses) <= _LONGEST_CLAUSES else []
     if problems:

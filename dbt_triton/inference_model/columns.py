@@ -48,6 +48,8 @@ class Binder:
         self._made = names_of_made(model.options, served.inputs)
         self._batched = batched
         self._problems = problems
+        #: How many tensors the columns of each side are meant for.
+        self.wanted = {"INPUT": 0, "OUTPUT": 0}
 
     def outputs(self, columns: Sequence[TypedColumn]) -> tuple[TensorSpec, ...]:
         """Bind OUTPUT; a column that does not fit is left out and said among the problems."""
@@ -61,6 +63,7 @@ class Binder:
     ) -> tuple[TensorSpec, ...]:
         specs = []
         classified = side == "OUTPUT" and self._options.classification
+        self.wanted[side] = len(columns)
         for column in columns:
             explicit = self._explicit_tensor(side, column)
             # Of a classified output, the columns are the parts.

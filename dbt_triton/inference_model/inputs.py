@@ -48,6 +48,7 @@ class InputBinder(Binder):
             lengths=lengths,
             made=self._made,
         )
+        self.wanted["INPUT"] = len(groups)
         specs = []
         for group in groups:
             bound = self._group(group)

@@ -125,8 +125,6 @@ def _without(*outputs: int) -> Callable[[Body, list[str]], Body]:
         _set(1, name="OTHER"),
         _set(0, datatype="INT64"),
         _set(1, datatype="FP32"),
-        _set(0, shape=[1]),
-        _set(0, shape=[1, 1, 1]),
         _set(0, shape=[1, 2]),
         _set(0, shape=[2, 1]),
         _set(0, shape=[0, 1], data=[]),
