@@ -190,6 +190,7 @@ def test_words_of_dbt(project: DbtProject, sql: str, has_package: bool, words: s
 _ROW = "      id = "
 PROVOKED_ELSEWHERE = {
     "the server said",
+    "when",
     "was built",
     "Status 403",
     "no connection to Triton at",
