@@ -139,8 +139,10 @@ class InferenceModel:
         options = parse_options(raw, subject)
         if self.from_server and options.batch_dim != self.options.batch_dim:
             sides = " and ".join(self.from_server)
-            problem = f"batch-dim decides what {sides} were taken from the server; write it into WITH of {self.name}"
-            raise ConfigurationError([problem], subject)
+            raise ConfigurationError(
+                [f"batch-dim decides the schema, and the server said {sides}; write it into WITH of {self.name}"],
+                subject,
+            )
         return replace(self, options=options, raw_options=raw)
 
 

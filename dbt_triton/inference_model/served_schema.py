@@ -139,10 +139,10 @@ def _columns(side: str, model: InferenceModel, served: ServedModel, problems: li
 
 def _names(side: str, tensor: ServedTensor, model: InferenceModel, served: ServedModel) -> list[str]:
     """Return what the column of a tensor is called, or its columns: as ``tensor.<column>`` says, or like the tensor."""
-    other, others = (
-        (model.inputs, served.inputs) if side == "OUTPUT" else (model.outputs, served.outputs)
-    )  # what the other side declares, it also binds
-    theirs = {column.name.lower() for column in other} if tensor.name in {one.name for one in others} else set()
+    sides = {"INPUT": (model.outputs, served.outputs), "OUTPUT": (model.inputs, served.inputs)}
+    declared, others = sides[side]
+    # A column that the other side declares is meant there, if that has a tensor of this name.
+    theirs = {column.name.lower() for column in declared if tensor.name in {one.name for one in others}}
     options = model.options.tensors
     named = [column for column, name in options.items() if name == tensor.name and column.lower() not in theirs]
     return named or [tensor.name]

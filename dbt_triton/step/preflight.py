@@ -76,7 +76,7 @@ async def _bind(planned: PlannedCall) -> Binding:
         if not model.from_server:
             raise
         advice = (
-            f"{' and '.join(model.from_server)} were taken from the server when {model.name} was built; "
+            f"the server said {' and '.join(model.from_server)} when {model.name} was built; "
             "if it serves something else now, build the inference model again"
         )
         raise ConfigurationError([*error.problems, advice], error.subject) from error

@@ -29,6 +29,7 @@ SCHEMAS = {
     "multiplying": ("arithmetic", "INPUT (price DOUBLE, quantity BIGINT) OUTPUT (total DOUBLE)"),
     "forgetful": ("wrong_rows", "INPUT (review STRING) OUTPUT (shouted STRING)"),
     "mistyped": ("wrong_datatype", "INPUT (review STRING) OUTPUT (shouted STRING)"),
+    "as_served": ("arithmetic", ""),
 }
 
 
@@ -188,6 +189,9 @@ def test_words_of_dbt(project: DbtProject, sql: str, has_package: bool, words: s
 #: How a failed row is shown.
 _ROW = "      id = "
 PROVOKED_ELSEWHERE = {
+    "the server said",
+    "when",
+    "was built",
     "Status 403",
     "no connection to Triton at",
     "within",

@@ -252,7 +252,7 @@ def test_another_schema_is_served_later(session: Session, triton: Triton, serve:
         session.build("p", call, ["m"])
     said = str(caught.value)
     assert "INPUT column INPUT_TEXT: the model has no tensor INPUT_TEXT" in said
-    assert "INPUT and OUTPUT were taken from the server when m was built; if it serves something else now, " in said
+    assert "the server said INPUT and OUTPUT when m was built; if it serves something else now, " in said
     assert "build the inference model again" in said
 
 

@@ -159,6 +159,7 @@ CALLED = {
     "no DESCRIPTOR": predicting(f"ML_PREDICT({REVIEWS}, {GOOD})"),
     "misspelt DESCRIPTOR column": calling(descriptor="(reviw)"),
     "too many DESCRIPTOR columns": calling(descriptor="(id, review)"),
+    "DESCRIPTOR without a declared INPUT": calling(model="MODEL {{{{ ref('as_served') }}}}"),
     "DESCRIPTOR column in single quotes": calling(descriptor="('review')"),
     "DESCRIPTOR of an expression": calling(descriptor="(upper(review))"),
     "DESCRIPTOR of a field": calling(descriptor="(review.text)"),

@@ -114,7 +114,7 @@ def test_batch_dim() -> None:
     assert schema(with_served_schema(model(batch_dim="true"), server)) == "INPUT (`X` FLOAT[3]) OUTPUT (`Y` FLOAT)"
     assert schema(with_served_schema(model(), server)) == "INPUT (`X` FLOAT[3][]) OUTPUT (`Y` FLOAT[])"
     taken = with_served_schema(model(), server)
-    with pytest.raises(ConfigurationError, match="batch-dim decides what INPUT and OUTPUT were taken"):
+    with pytest.raises(ConfigurationError, match="batch-dim decides the schema, and the server said INPUT and OUTPUT"):
         taken.with_options({"batch-dim": "true"}, "a call")
 
 
