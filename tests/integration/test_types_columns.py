@@ -12,6 +12,8 @@ from support.proxy import RecordingProxy
 from support.session import Session, StepError
 from support.triton import Triton
 
+from dbt_triton.step import dry_run
+
 
 @pytest.fixture
 def session() -> Generator[Session, None, None]:
@@ -263,6 +265,60 @@ def test_bytes_are_elements_of_every_datatype(  # noqa: PLR0913, PLR0917 - a cas
             _predict(*arguments)
     else:
         assert _predict(*arguments) == [(value,)]
+
+
+def test_null_that_is_sent_is_counted_and_kept(session: Session, triton: Triton, serve: Callable[[str], str]) -> None:
+    """With null-as, a dry run counts what is sent, and a build with a persistent cache sends nothing twice."""
+    options = {"null-as": "nan", "cache": "persistent", "endpoint": triton.url, "model-name": serve("tabular")}
+    session.create_model("m", "INPUT (a FLOAT, b FLOAT, c FLOAT) OUTPUT (missing INT)", options)
+    session.sql("create table given as select i as a, null::int as b, if(i = 2, null, i) as c from range(3) t(i)")
+    select = "select * from ML_PREDICT(TABLE given, MODEL m, DESCRIPTOR(a, b, c))"
+    args = {
+        "name": "out",
+        "alias": "out",
+        "sql": select,
+        "store": {"database": None, "schema": "main", "identifier": "out__ml_predictions"},
+        "models": [{"unique_id": "model.t.m", "name": "m", "relations": ["m"]}],
+    }
+    figures = session._step(dry_run, args)["figures"]
+    assert (figures["rows"], figures["nulls"], figures["to_send"], figures["requests"]) == (3, 0, 3, 1)
+    assert sorted(row[-1] for row in session.build("out", select, ["m"])) == [1, 1, 2]
+    assert session._step(dry_run, args)["figures"]["to_send"] == 0
+    session.sql("insert into given values (null, null, null), (1, null, 1)")
+    assert sorted(row[-1] for row in session.build("out", select, ["m"])) == [1, 1, 1, 2, 3]
+    assert session.figures["rows_predicted"] == 1
+
+
+def test_stub_with_null_as(session: Session) -> None:
+    """The stub predicts for NULL where null-as would send it, and for no other NULL."""
+    session.create_model("m", "INPUT (a FLOAT, t STRING) OUTPUT (y FLOAT)", {"provider": "stub", "null-as": "nan"})
+    select = "select y is null from ML_PREDICT(TABLE given, MODEL m, DESCRIPTOR(a, t)) order by id"
+    session.sql("create table given as from (values (1, null, 'x'), (2, 1.5, null), (3, 1.5, 'x')) v(id, a, t)")
+    assert session.build("out", select, ["m"]) == [(False,), (True,), (False,)]
+
+
+def test_null_as_needs_floating_point(session: Session, triton: Triton, serve: Callable[[str], str]) -> None:
+    """null-as is refused where no column goes into a tensor that has a NaN, in a sequence as elsewhere."""
+    options = {"endpoint": triton.url, "model-name": serve("running_total"), "sequence-by": "k", "order-by": "id"}
+    with pytest.raises(StepError, match="null-as is nan, but only floating-point numbers have a NaN"):
+        session.create_model("m", "INPUT (amount BIGINT) OUTPUT (total BIGINT)", options | {"null-as": "nan"})
+
+
+def test_an_array_is_one_column_of_descriptor(session: Session, triton: Triton, serve: Callable[[str], str]) -> None:
+    """A DESCRIPTOR of the elements of an array, and one of a single number, are told how to give an array."""
+    options = {"endpoint": triton.url, "model-name": serve("tabular")}
+    session.create_model("m", "INPUT (x FLOAT[3]) OUTPUT (missing INT)", options)
+    for descriptor, said in (
+        ("a, b, c", "give it [a, b, c], as one column of the TABLE operand, or declare a column of INPUT for each"),
+        (
+            "a",
+            "of which no value is a FLOAT[3]; write an array of several, such as [a, b, c], as a column of the TABLE",
+        ),
+    ):
+        select = f"select * from ML_PREDICT(TABLE (select 1 as a, 2 as b, 3 as c), MODEL m, DESCRIPTOR({descriptor}))"
+        with pytest.raises(StepError) as raised:
+            session.build("out", select, ["m"])
+        assert said in str(raised.value)
 
 
 def test_what_does_not_count_says_how_many(session: Session, triton: Triton, serve: Callable[[str], str]) -> None:
