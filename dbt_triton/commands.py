@@ -127,6 +127,10 @@ def _checked(project_model: ProjectModel) -> Checked:
         f"{column.name} {column.sql_type} is bound to {shown(spec.name)} {spec.datatype.name}"
         for column, spec in zip((*model.inputs, *model.outputs), (*binding.inputs, *binding.outputs), strict=True)
     ]
+    pairs += [
+        f"{shown(one.spec.name)} {one.spec.datatype.name} is made of the lengths of {one.spec.column}"
+        for one in binding.made
+    ]
     return Checked((*asked[:3], served.shown_version, "ok"), description="\n".join([said, *pairs]))
 
 

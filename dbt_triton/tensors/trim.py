@@ -83,6 +83,7 @@ class Trimmer:
         for (position, axis), may_be in self._may_be.items():
             if (position, axis) not in self._said:
                 self._see(position, axis, may_be, answers, lengths)
+        self._refuse_wrong_names()
         return [self._cut(position, answers, lengths) for position in range(len(self._outputs))]
 
     def _see(
@@ -101,6 +102,16 @@ class Trimmer:
             may_be -= {length for length, made in padded.padded.items() if made != size}
             if not may_be and (position, axis) in self._was_cut:
                 raise PaddedAxisError(self._contradiction(position, size, padded))
+
+    def _refuse_wrong_names(self) -> None:
+        """Refuse an output that is said to have the length of a column, and has it nowhere."""
+        for position, spec in enumerate(self._outputs):
+            found = [bool(may_be) for (output, _), may_be in self._may_be.items() if output == position]
+            if spec.trim_to is not None and found and not any(found):
+                raise PaddedAxisError(
+                    f"output {spec.name} has no axis of the length to which rows of {spec.trim_to} were padded, which "
+                    f"'trim.{spec.column}' names. Write 'trim.{spec.column}' = 'false' to keep it as it comes"
+                )
 
     def _cut(self, position: int, answers: Sequence[Answer], lengths: Sequence[PaddedLengths | None]) -> Cut | None:
         axes = [axis for output, axis in self._may_be if output == position]

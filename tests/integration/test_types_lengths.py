@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Generator
 
 import pytest
+from support.dbt import DbtProject
 from support.proxy import RecordingProxy
 from support.session import Session, StepError
 from support.triton import Triton
@@ -233,3 +235,36 @@ def test_options_that_do_not_fit_are_refused(session: Session, triton: Triton, s
     session.sql("create or replace table t as select 1 as id, [5] as x")
     with pytest.raises(StepError, match=r"pad\.idz names no column of INPUT"):
         session.build("out", "from ML_PREDICT(TABLE t, MODEL m, DESCRIPTOR(x), MAP['pad.idz', '0'])", ["m"])
+
+
+@pytest.mark.slow
+def test_tokens_in_yaml_and_in_python(triton: Triton, serve: Callable[[str], str], project: DbtProject) -> None:
+    """YAML says fillings and masks as SQL does, and a Python model predicts the same."""
+    definition = {
+        "input": {"ids": "BIGINT[]"},
+        "output": {"words": "ARRAY<STRING>", "logits": "FLOAT[2][]"},
+        "provider": "triton",
+        "endpoint": triton.url,
+        "model-name": serve("tokens"),
+        "pad.ids": 1,
+        "mask.attention_mask": "ids",
+        "trim.logits": False,
+    }
+    config = {"materialized": "inference_model", "meta": {"inference_model": definition}}
+    project.write("models/models.yml", json.dumps({"models": [{"name": "tagger", "config": config}]}))
+    project.model("tagger", "{{ dbt_triton.create_model() }}")
+    project.model("texts", "select i as id, range(1, 2 + i) as x from range(3) s(i)")
+    project.model(
+        "tagged",
+        "{{ config(materialized='ml_predict') }}\n"
+        "select * from ML_PREDICT(TABLE {{ ref('texts') }}, MODEL {{ ref('tagger') }}, DESCRIPTOR(x))",
+    )
+    project.write(
+        "models/tagged_in_python.py",
+        "from dbt_triton import ml_predict\n\n\ndef model(dbt, session):\n"
+        "    return ml_predict(dbt, session, dbt.ref('texts'), dbt.ref('tagger'), 'x')\n",
+    )
+    project.build()
+    for name in ("tagged", "tagged_in_python"):
+        rows = project.query(f"select id, words, len(logits) from {name} order by id")
+        assert rows == [(0, ["1"], 1), (1, ["1", "2"], 3), (2, ["1", "2", "3"], 3)]

@@ -247,6 +247,15 @@ def test_fixed_axes_are_cut_only_where_it_is_said() -> None:
     assert _predict(_echo, said, columns, 2) == [([1],), ([2, 3],)]
 
 
+def test_a_wrong_name_is_an_error() -> None:
+    """An output none of whose axes has the length of the column that is named for it is not kept without a word."""
+    columns = [pa.array([[[1]], [[2, 3], [4, 5], [6, 7]]], pa.list_(pa.list_(pa.int32())))]
+    inputs = [_input("x", "INT[][]", (-1, -1))]
+    form = RequestFormat(inputs, [_output("out", "INT[]", (-1,), trim_to="x")], binary=True, batched=True)
+    with pytest.raises(PaddedAxisError, match="has no axis of the length to which rows of x were padded"):
+        _predict(lambda tensors: {"OUT": np.zeros((len(tensors["X"]), 7))}, form, columns, 2)
+
+
 def test_a_contradiction_is_an_error() -> None:
     """An output that was cut, and then has another length than the padded rows, is an error that says what to write."""
     lengths = [1, 2, 3, 1, 2, 3]
