@@ -19,7 +19,7 @@ def _macros(target: str = "prod", **variables: Any) -> Macros:
     ("written", "is_dry_run"),
     [(True, True), ("true", True), (" TRUE ", True), (False, False), ("false", False), ("False", False), ("", False)],
 )
-def test_dry_run(written: object, is_dry_run: bool) -> None:  # noqa: FBT001 - a parameter of the test
+def test_dry_run(written: object, is_dry_run: bool) -> None:
     """A text counts as what it says: "false", as `env_var` gives it, does not keep a build from building."""
     assert _macros(dry_run=written).is_dry_run() == is_dry_run
     assert not _macros().is_dry_run()
@@ -43,7 +43,7 @@ def test_dry_run_that_is_neither(written: object) -> None:
         ([], "prod", False),
     ],
 )
-def test_stub_targets(written: object, target: str, is_stub: bool) -> None:  # noqa: FBT001 - as above
+def test_stub_targets(written: object, target: str, is_stub: bool) -> None:
     """A target is a stub where its whole name is written; a text is one name."""
     options = _macros(target, stub_targets=written).option_variables()
     assert options == ({"provider": "stub"} if is_stub else {})
