@@ -29,11 +29,13 @@ def check_config(config: object, name: str) -> None:
     if not isinstance(config, Mapping):
         _hide_sources_of_callers()
         raise ConfigurationError(['write options and their values, such as {"batch-size": 64}'], subject)
+    if not all(isinstance(key, str) for key in config):
+        _hide_sources_of_callers()
+        raise ConfigurationError(["the name of an option is a text"], subject)
     # A misspelt name may be that of a token, and a URL may hold a password.
     if any(key not in KEYS or key in {"endpoint", *SECRET_KEYS} for key in config):
         _hide_sources_of_callers()
-    options = translated({str(key): value for key, value in config.items()})
-    found = [key for key, value in options.items() if _is_literal_secret(key, value)]
+    found = [key for key, value in translated(config).items() if _is_literal_secret(key, value)]
     if found:
         raise ConfigurationError(
             [f"{key}: write ${{NAME}}, which is read from the environment, not a literal" for key in found], subject

@@ -21,24 +21,6 @@
 {%- endmacro %}
 
 
-{#- The options that project variables set for every model, whatever else says otherwise. -#}
-{% macro option_variables() -%}
-  {%- set found = {} -%}
-  {%- if var('dbt_triton_provider', none) -%}
-    {%- do found.update({'provider': var('dbt_triton_provider')}) -%}
-  {%- elif target.name in var('dbt_triton_stub_targets', []) -%}
-    {%- do found.update({'provider': 'stub'}) -%}
-  {%- endif -%}
-  {%- set sample = var('dbt_triton_sample', none) -%}
-  {#- One number, or one for each target. -#}
-  {%- set sample = sample.get(target.name) if sample is mapping else sample -%}
-  {%- if sample is not none -%}
-    {%- do found.update({'sample': sample}) -%}
-  {%- endif -%}
-  {{- return(found) -}}
-{%- endmacro %}
-
-
 {#-
   The Python of a step. The arguments stand on a line of their own, as JSON within a string: dbt-duckdb prints source
   lines with a traceback, and quoted identifiers would break plain interpolation.

@@ -13,7 +13,7 @@
     {%- do adapter.get_incremental_strategy_macro(context, strategy) -%}
   {%- endif -%}
   {%- do dbt_triton.warn_of_is_incremental() -%}
-  {%- set dry_run = var('dbt_triton_dry_run', false) -%}
+  {%- set dry_run = dbt_triton.is_dry_run() -%}
   {%- set args = dbt_triton.step_arguments() -%}
   {%- do args.update({
     'meta': config.get('meta', {}).get('ml_predict'),

@@ -44,6 +44,8 @@ def sources(monkeypatch: pytest.MonkeyPatch) -> None:
         {"auth-token": "${TOKEN}", "batch-size": "many", "custom-headers": {"X Y": SECRET}},
         f"auth-token={SECRET}",
         [("auth-token", SECRET)],
+        {1: SECRET},
+        {"custom-headers.X-Key": SECRET},
     ],
 )
 def test_error_shows_no_secret(config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,6 +94,16 @@ def test_literal_is_refused(key: str) -> None:
     )
     with pytest.raises(ConfigurationError, match=f"^{re.escape(expected)}$"):
         check_config({"batch-size": 64, key: value}, "p")
+
+
+@pytest.mark.parametrize("table", [None, 5, [1], (1,), {"x": [1]}, b"select 1", True])
+def test_what_is_no_table(table: object) -> None:
+    """A value that DuckDB could not read as a table is told before anything is asked of the session."""
+    dbt = SimpleNamespace(this=SimpleNamespace(identifier="p"))
+    with pytest.raises(
+        ConfigurationError, match=rf"(?s)table of ml_predict.*not a value of type {type(table).__name__}: pass"
+    ):
+        python_model.ml_predict(dbt, None, table, None, "x")
 
 
 def test_lines_of_other_models_stay() -> None:
