@@ -152,6 +152,30 @@ def test_shipped_config(session: Session, endpoint: str) -> None:
     assert (pixels.min(), pixels.max()) == (-1.0, 1.0)
 
 
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (
+            _image_model("misspelt", "3,2,2", resise="crop"),
+            r"unknown parameters \['resise'\]; known are \['fill', 'layout'",
+        ),
+        (_image_model("four_channels", "4,2,2"), "write the lengths of CHW, with C 1 or 3"),
+        (_image_model("rows_first", "2,2,3"), "write the lengths of CHW, with C 1 or 3"),
+        (
+            _image_model("two_means", "3,2,2", mean="1, 2"),
+            "mean has 2 numbers for 3 channels; write one, or one for each",
+        ),
+        (_image_model("fitted", "3,2,2", resize="fit"), "resize is fit; write stretch, crop or letterbox"),
+        (_audio_model("unequal", "-1", batch=8), "write max_batch_size: 1, or a length in dims of the output"),
+    ],
+    ids=lambda value: value.name if isinstance(value, FormulaModel) else "",
+)
+def test_wrong_config_is_told_at_load(triton: Triton, model: FormulaModel, said: str) -> None:
+    """A parameter that nobody knows, or that does not fit the dims, keeps the model from loading, and says so."""
+    with pytest.raises(AssertionError, match=said), serving_formulas(triton, [model]):
+        pass
+
+
 def test_broken_image_fails_alone(session: Session, endpoint: str) -> None:
     """Files that cannot be decoded are failed rows that say why; every neighbour of the same request is right."""
     good = [_picture(np.full((2, 4, 3), shade)) for shade in range(1, 31)]

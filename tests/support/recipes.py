@@ -241,6 +241,13 @@ RECIPES = {
             "as t(shop, day, sold)"
         },
     ),
+    "Any model, without its schema": Recipe(
+        "select id, price, lowest, highest from priced_houses order by id",
+        [(1, 52.0, 51.0, 53.0), (2, 103.0, 102.0, 104.0)],
+        {"house-prices": {"price": "area + rooms", "range": "area + rooms + [[-1, 1]]"}},
+        {"houses": "select * from (values (1, 50.0, 2), (2, 100.0, 3)) as t(id, area, rooms)"},
+        waits_for="CREATE MODEL without INPUT and OUTPUT",
+    ),
 }
 
 
