@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dbt_triton.errors import ConfigurationError, DbtTritonError, InferenceError, Reason
 from dbt_triton.foreign_text import harmless, shown
@@ -21,6 +22,9 @@ from dbt_triton.project import (
     local_entry,
     models_called,
 )
+
+if TYPE_CHECKING:
+    from dbt_triton.inference_model import Binding, InferenceModel
 
 _REFUSALS = (401, 403, 407)
 _HEADINGS = ("model", "endpoint", "model-name", "version", "status")
@@ -123,15 +127,25 @@ def _checked(project_model: ProjectModel) -> Checked:
         said = description(model, served)
         return Checked((*asked[:3], served.shown_version, "does not fit"), _problems(error), said)
     said = description(model, served)
-    pairs = [
-        f"{column.name} {column.sql_type} is bound to {shown(spec.name)} {spec.datatype.name}"
-        for column, spec in zip((*model.inputs, *model.outputs), (*binding.inputs, *binding.outputs), strict=True)
-    ]
-    pairs += [
-        f"{shown(one.spec.name)} {one.spec.datatype.name} is made of the lengths of {one.spec.column}"
-        for one in binding.made
-    ]
-    return Checked((*asked[:3], served.shown_version, "ok"), description="\n".join([said, *pairs]))
+    return Checked((*asked[:3], served.shown_version, "ok"), description="\n".join([said, *_bound(model, binding)]))
+
+
+def _bound(model: InferenceModel, binding: Binding) -> Iterator[str]:
+    """Say which column is which tensor, or a part of it."""
+    for place, spec in enumerate(binding.inputs):
+        tensor = f"{shown(spec.name)} {spec.datatype.name}"
+        several = len(spec.parts) > 1
+        for number, part in enumerate(spec.parts):
+            column = model.inputs[part.position]
+            is_length = spec.lengths is not None and number > 0
+            how = "says a length of" if is_length else "is a part of" if several and not spec.lengths else "is bound to"
+            yield f"{column.name} {column.sql_type} {how} {tensor}"
+        if not spec.parts:
+            yield f"{model.inputs[place].name} {model.inputs[place].sql_type} is bound to {tensor}"
+    for column, spec in zip(model.outputs, binding.outputs, strict=True):
+        yield f"{column.name} {column.sql_type} is bound to {shown(spec.name)} {spec.datatype.name}"
+    for one in binding.made:
+        yield f"{shown(one.spec.name)} {one.spec.datatype.name} is made of the lengths of {one.spec.column}"
 
 
 def _status(error: DbtTritonError) -> str:

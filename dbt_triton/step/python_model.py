@@ -60,8 +60,10 @@ def ml_predict(  # noqa: PLR0913 - dbt's two, and the four arguments of ML_PREDI
     if table is None or isinstance(table, bool | int | float | bytes | list | tuple | Mapping):
         raise ConfigurationError(
             [
-                f"a table is wanted, not a value of type {type(table).__name__}: pass dbt.ref(…), a data frame, "
-                "an Arrow table, or a SELECT as a text"
+                (
+                    f"a table is wanted, not a value of type {type(table).__name__}: pass dbt.ref(…), a data frame, "
+                    "an Arrow table, or a SELECT as a text"
+                )
             ],
             "table of ml_predict",
         )
