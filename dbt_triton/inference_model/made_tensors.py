@@ -56,11 +56,12 @@ def made_tensors(
                 problems.append(f"{key}: {column} is one of several columns of a tensor, whose length is fixed")
             if source is None:
                 continue  # the column itself does not fit, and that is said
-            spec = _spec(tensor, specs[source], batched=batched)
+            levels = _levels(_dims(tensor, batched=batched), specs[source])
+            spec = _spec(tensor, specs[source], levels, batched=batched)
             if isinstance(spec, str):
                 problems.append(f"{key}: {spec}")
             else:
-                made.append(MadeTensor(spec, source, value))
+                made.append(MadeTensor(spec, source, value, levels))
     return tuple(made)
 
 
@@ -81,24 +82,37 @@ def _hint(name: str, tensors: Sequence[ServedTensor]) -> str:
     return f"{said} serves {listed(tensors)}"
 
 
-def _spec(tensor: ServedTensor, source: TensorSpec, *, batched: bool) -> TensorSpec | str:
+def _dims(tensor: ServedTensor, *, batched: bool) -> tuple[int, ...]:
+    return tensor.shape[1:] if batched else tensor.shape
+
+
+def _levels(dims: Sequence[int], source: TensorSpec) -> tuple[int, ...]:
+    """Return the array levels of a column whose lengths a tensor has.
+
+    Where it has fewer axes than the column has levels, it has those of any length (the mask [-1, -1] of pictures
+    [3, -1, -1]) if there are as many, and else the outer ones (the mask [-1] of vectors [-1, 80]).
+    """
+    every = range(len(source.sql.dims))
+    count = min(len(every), max(sum(size != 1 for size in dims), 1))
+    opened = tuple(level for level in every if source.row_shape[source.axes[level]] == -1)
+    return opened if len(opened) == count else tuple(every[:count])
+
+
+def _spec(tensor: ServedTensor, source: TensorSpec, levels: Sequence[int], *, batched: bool) -> TensorSpec | str:
     """Lay the lengths of a column on the axes of a tensor, or say why they do not fit."""
     serves = f"the server's {str(tensor).replace(' ', ' is ', 1)}"
     datatype = datatype_of_tensor(tensor.datatype)
     if datatype is None or datatype.name == "BYTES":
         return f"it is of numbers or BOOL, but {serves}"
-    dims = tensor.shape[1:] if batched else tensor.shape
-    # A mask of one axis for a column of vectors is one of their number.
-    levels = min(len(source.sql.dims), max(sum(size != 1 for size in dims), 1))
     element = parse_sql_type(natural_sql_type(datatype.name))
     assert not isinstance(element, str)  # noqa: S101 - each is in the table
-    sql = replace(element, dims=(None,) * levels)
-    bound = bind_shape(sql, datatype, dims, output=False)
+    sql = replace(element, dims=(None,) * len(levels))
+    bound = bind_shape(sql, datatype, _dims(tensor, batched=batched), output=False)
     if isinstance(bound, str):
         return f"the lengths of {source.column} ({source.sql.duckdb}) do not fit, since {serves}"
     shape, axes = list(bound[0]), bound[1]
-    for axis, source_axis in zip(axes, source.axes, strict=False):
+    for axis, level in zip(axes, levels, strict=True):
         if shape[axis] == -1:
-            shape[axis] = source.row_shape[source_axis]
+            shape[axis] = source.row_shape[source.axes[level]]
     pad = None if source.pad is None else "0"
     return TensorSpec(source.column, tensor.name, datatype, tuple(shape), sql, axes, pad, optional=tensor.optional)

@@ -121,8 +121,9 @@ class Rows:
             rows = unnest(column.take(pa.array(places)), spec)
             if is_padded(spec):
                 elements, longest = padded(rows, spec)
-                own |= {(spec.column, level): lengths for level, lengths in enumerate(rows.sizes)}
-                made |= {(spec.column, level): size for level, size in enumerate(longest)}
+                # The column itself comes before what is made of its lengths.
+                own = {(spec.column, level): lengths for level, lengths in enumerate(rows.sizes)} | own
+                made = {(spec.column, level): size for level, size in enumerate(longest)} | made
                 rows = Unnested(elements, [np.array([size]) for size in longest], [])
             elements, _ = to_tensor(rows.elements, spec.sql, spec.datatype, binary=self._binary)
             encoded, shape = self._encoded(elements, rows, spec)

@@ -14,8 +14,7 @@ from support.triton import Triton
 @pytest.fixture(scope="module")
 def endpoint(triton: Triton) -> Generator[str, None, None]:
     """A server of all of them."""
-    built = [interface for interface in INTERFACES.values() if not interface.waits_for]
-    models = [model for interface in built for model in (*interface.before, interface.model)]
+    models = [model for interface in INTERFACES.values() for model in (*interface.before, interface.model)]
     with serving_formulas(triton, models):
         yield triton.url
 
@@ -24,8 +23,6 @@ def endpoint(triton: Triton) -> Generator[str, None, None]:
 def test_interface(endpoint: str, name: str) -> None:
     """The statement that one writes for it builds, and each row has its own values; a row of NULLs has NULLs."""
     interface = INTERFACES[name]
-    if interface.waits_for:
-        pytest.skip(interface.waits_for)
     with Session() as session:
         session.create_model(
             "m", interface.schema, {"endpoint": endpoint, "model-name": name} | dict(interface.options)

@@ -14,8 +14,6 @@ from support.triton import Triton
 
 EXAMPLES = REPOSITORY / "example_project" / "model_repository"
 SECTIONS = sections()
-#: What is built now; take `waits_for` out of a recipe to build it.
-BUILT = [name for name, recipe in RECIPES.items() if not recipe.waits_for]
 
 
 def _models(name: str, recipe: Recipe) -> list[FormulaModel]:
@@ -38,13 +36,13 @@ def built(
     """One project of all recipes, built once."""
     project = DbtProject(tmp_path_factory.mktemp("recipes") / "project")
     write_files(project.root)
-    for name in BUILT:
+    for name in RECIPES:
         for table, query in RECIPES[name].tables.items():
             project.model(table, query)
         for file, text in SECTIONS[name].files.items():
             assert not (project.root / file).exists(), f"{file} is there twice"
             project.write(file, text)
-    with serving_formulas(triton, [model for name in BUILT for model in _models(name, RECIPES[name])]):
+    with serving_formulas(triton, [model for name in RECIPES for model in _models(name, RECIPES[name])]):
         yield project, project.dbt("build", "--vars", json.dumps({"dbt_triton_endpoint": triton.url}))
 
 
@@ -68,8 +66,6 @@ def test_every_section_is_a_recipe() -> None:
 def test_recipe(built: tuple[DbtProject, DbtResult], name: str) -> None:
     """The files of a recipe build, and the tables hold what the page says."""
     recipe = RECIPES[name]
-    if recipe.waits_for:
-        pytest.skip(recipe.waits_for)
     project, result = built
     for file in SECTIONS[name].files:
         assert result.status(Path(file).stem) == "success", result.message(Path(file).stem)

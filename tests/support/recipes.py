@@ -62,7 +62,6 @@ class Recipe:
         formulas: by model and output; a model without is one of the example's, or an ensemble.
         tables: queries, by the names of the tables that the section reads.
         labels: of an output, by model.
-        waits_for: what the package must know first; such a recipe is not built.
     """
 
     query: str
@@ -70,7 +69,6 @@ class Recipe:
     formulas: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     tables: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
-    waits_for: str = ""
 
 
 #: Models of the page that are copies of the example's.
@@ -92,7 +90,6 @@ RECIPES = {
             "(1, 10.0, 1, 2.0, 0), (2, null, 2, 3.0, null), (3, 30.0, 4, 0.5, 0.5)) as t("
             "id, amount, hours_since_last, merchant_risk, card_age)"
         },
-        waits_for="several columns to one tensor, null-as",
     ),
     "Tabular: one tensor a column": Recipe(
         "select id, outcome, score from customers_at_risk order by id",
@@ -124,7 +121,6 @@ RECIPES = {
             "tokenised_texts": "select * from (values (1, [1], ['Ada']), (2, [3, 5], ['in', 'Rome']), "
             "(3, [4, 6, 8], ['Eva', 'in', 'Oslo'])) as t(id, input_ids, tokens)"
         },
-        waits_for="pad that is trimmed, mask",
     ),
     "Detection: as many boxes as there are": Recipe(
         "select * from things_in_photos order by photo, score",
@@ -182,7 +178,6 @@ RECIPES = {
             "depth_maps": r"select * from (values (1, 2, 1, '\x00\x00\xC0\x3F\x00\x00\x00\x40'::blob), "
             r"(2, 1, 3, '\x00\x00\x00\x40\x00\x00\xC0\x3F\x00\x00\x00\x40'::blob)) as t(id, height, width, depth_map)"
         },
-        waits_for="BLOB as the elements of any datatype, shape",
     ),
     "Audio": Recipe(
         "select recording, a.transcript, b.transcript from transcribed_calls a join transcribed_in_two_calls b "
@@ -217,7 +212,6 @@ RECIPES = {
             "user_items": "select u as user_id, i as item_id, 9::tinyint as hour, 0.5 as price, 0.25 as popularity, "
             "case u when 1 then 'DE' end as country from range(1, 3) a(u), range(10, 12 + 2 - u) b(i)"
         },
-        waits_for="NULL in an optional input",
     ),
     "Segmentation": Recipe(
         "select tile, class_id, pixels from land_use where tile = 'one.jpg' order by class_id",
@@ -246,7 +240,6 @@ RECIPES = {
         [(1, 52.0, 51.0, 53.0), (2, 103.0, 102.0, 104.0)],
         {"house-prices": {"price": "area + rooms", "range": "area + rooms + [[-1, 1]]"}},
         {"houses": "select * from (values (1, 50.0, 2), (2, 100.0, 3)) as t(id, area, rooms)"},
-        waits_for="CREATE MODEL without INPUT and OUTPUT",
     ),
 }
 

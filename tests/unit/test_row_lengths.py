@@ -155,7 +155,8 @@ def test_tokens_are_of_their_own_row(binary: bool, rows: list[list[int]], batch_
 
     def form() -> RequestFormat:
         mask = _spec("ids", "INT[]", "INT32", (-1,), "0")
-        made = MadeTensor(TensorSpec("ids", "MASK", mask.datatype, mask.row_shape, mask.sql, mask.axes, "0"), 0, 1)
+        spec = TensorSpec("ids", "MASK", mask.datatype, mask.row_shape, mask.sql, mask.axes, "0")
+        made = MadeTensor(spec, source=0, value=1, levels=(0,))
         return RequestFormat([ids], ENCODER, binary=binary, batched=True, made=[made])
 
     columns = [pa.array(rows, pa.list_(pa.int32()))]
@@ -297,7 +298,9 @@ def test_masks_are_the_lengths(
     """A mask has 1 for what is a row's own and 0 for its padding, in its tensor's datatype; zeros are 0 everywhere."""
     ids = _input("x", "INT[]", (-1,), "9" if padded else None)
     mask = _spec("x", f"{kind}[]", datatype, (-1,), "0" if padded else None)
-    form = RequestFormat([ids], [], binary=binary, batched=True, made=[MadeTensor(mask, 0, 1), MadeTensor(mask, 0, 0)])
+    form = RequestFormat(
+        [ids], [], binary=binary, batched=True, made=[MadeTensor(mask, 0, 1, (0,)), MadeTensor(mask, 0, 0, (0,))]
+    )
     for places, group in form.encode([pa.array(rows, pa.list_(pa.int32()))], 4).groups:
         chosen = list(range(len(rows))) if places is None else places.tolist()
         parts = [column.rows(0, len(chosen)) for column in group.columns]

@@ -4,13 +4,6 @@ from __future__ import annotations
 
 from support.interfaces.interface import Interface, formula_model, tensors
 
-_COLUMNS = "several columns to one tensor, null-as"
-_LENGTHS = "pad that is trimmed, pad.<column>, mask.<tensor>"
-_OPTIONAL = "NULL in an optional input"
-_BYTES = "BLOB as the elements of any datatype, shape.<column>"
-_SCHEMA = "CREATE MODEL without INPUT and OUTPUT"
-_FLAT = "(N,) for dims [1]"
-
 #: Texts of one, two and three tokens, and their scores.
 _TOKENS = "select i as id, list_transform(range(i), lambda j: 11 + j) as ids from range(1, 4) t(i)"
 _TOKEN_ROWS = [[11], [11, 12], [11, 12, 13]]
@@ -29,7 +22,6 @@ BINDINGS = [
         [(106.5,), (211.5,), (315.0,)],
         {"null-as": "nan"},
         of_nulls=(0.0,),
-        waits_for=_COLUMNS,
     ),
     Interface(
         # Without null-as, a NULL in any of them predicts NULL.
@@ -42,7 +34,6 @@ BINDINGS = [
         "INPUT (a DOUBLE, b DOUBLE, c DOUBLE) OUTPUT (label BIGINT, probabilities DOUBLE[2])",
         _FEATURES,
         [(2, (1.0, 0.5)), (0, (2.0, 1.0)), (None, None)],
-        waits_for=_COLUMNS,
     ),
     Interface(
         formula_model(
@@ -59,7 +50,6 @@ BINDINGS = [
             "tensor.user_id": "sparse_x",
             "tensor.item_id": "sparse_x",
         },
-        waits_for=_COLUMNS,
     ),
     Interface(
         # Outputs as long as the row's own text, whatever its neighbours are, and a mask that nobody has to make.
@@ -72,7 +62,6 @@ BINDINGS = [
         _TOKENS,
         [([[float(token), 1.0] for token in row],) for row in _TOKEN_ROWS],
         {"pad": "0", "mask.attention_mask": "input_ids"},
-        waits_for=_LENGTHS,
     ),
     Interface(
         # Each input is filled up with what is its own: what the model sees of it is in the sums.
@@ -85,7 +74,6 @@ BINDINGS = [
         _TOKENS.replace(" as ids", " as ids, list_transform(range(i), lambda j: 1) as mask"),
         [((1.0, float(len(row))),) for row in _TOKEN_ROWS],
         {"pad.input_ids": "1", "pad.attention_mask": "0"},
-        waits_for=_LENGTHS,
     ),
     Interface(
         formula_model(
@@ -98,7 +86,6 @@ BINDINGS = [
         _TOKENS,
         [([float(token) for token in row], [token + 1.0 for token in row]) for row in _TOKEN_ROWS],
         {"pad": "0", "mask.attention_mask": "input_ids"},
-        waits_for=_LENGTHS,
     ),
     Interface(
         # BERT's three inputs, of which the table has one.
@@ -111,7 +98,6 @@ BINDINGS = [
         _TOKENS,
         [((float(sum(row)), float(len(row))),) for row in _TOKEN_ROWS],
         {"pad": "0", "mask.attention_mask": "input_ids", "zeros.token_type_ids": "input_ids"},
-        waits_for=_LENGTHS,
     ),
     Interface(
         # Pictures of unequal size share a request; the mask says which pixels are a picture's own.
@@ -126,7 +112,6 @@ BINDINGS = [
         "from range(1, 4) t(i)",
         [(2 * i, [[float(i)] * 2] * i) for i in (1, 2, 3)],
         {"pad": "0", "mask.pixel_mask": "pixel_values"},
-        waits_for="mask.<tensor> with fewer axes than its column has levels: those that are open",
     ),
     Interface(
         # Both sides of an attention are the text's own tokens.
@@ -139,7 +124,6 @@ BINDINGS = [
         _TOKENS,
         [([[[float(a * b) for b in row] for a in row]] * 2,) for row in _TOKEN_ROWS],
         {"pad": "0"},
-        waits_for=_LENGTHS,
     ),
     Interface(
         # The question and its passages have lengths of their own, and so have the outputs.
@@ -154,7 +138,6 @@ BINDINGS = [
         "['a', 'bb', 'ccc', 'dddd'][:5 - i] as labels from range(1, 4) t(i)",
         [([12.0, 13.0, 14.0, 15.0][: 5 - len(row)], [2.0 * token for token in row]) for row in _TOKEN_ROWS],
         {"pad.tokens": "0", "pad.candidate_labels": ""},
-        waits_for=_LENGTHS,
     ),
     Interface(
         # What a row has not is left out for this row alone, and the model's own default holds.
@@ -170,7 +153,6 @@ BINDINGS = [
         "select i as id, i as u, case when i <> 2 then 'de' end as c, case when i = 1 then 0.5 end as a "
         "from range(1, 4) t(i)",
         [(1.5, True), (1002.0, False), (1003.0, True)],
-        waits_for=_OPTIONAL,
     ),
     Interface(
         # Pictures of floats as numpy writes them, each with its own height.
@@ -183,7 +165,6 @@ BINDINGS = [
         r"select i as id, repeat('\x00\x00\x80\x3F\x00\x00\x00\x40'::blob, i::int) as depth from range(1, 4) t(i)",
         [(2.0 + i,) for i in (1, 2, 3)],
         {"shape.depth": "-1,2,1"},
-        waits_for=_BYTES,
     ),
     Interface(
         formula_model(
@@ -195,7 +176,6 @@ BINDINGS = [
         r"select i as id, repeat('\x00\x00\x00\x00\x00\x00\xF0\x3F'::blob, 2) as v, "
         r"repeat('\x02\x01'::blob, i::int) as ids from range(1, 4) t(i)",
         [(2.0 + 258 * i,) for i in (1, 2, 3)],
-        waits_for=_BYTES,
     ),
     Interface(
         formula_model(
@@ -207,7 +187,6 @@ BINDINGS = [
         "",
         "select i as id, 'abcdef' as text, i::int as most from range(1, 4) t(i)",
         [("abcdef"[:i], (float(i), 2.0 * i)) for i in (1, 2, 3)],
-        waits_for=_SCHEMA,
     ),
     Interface(
         # As many Python models answer: without the axis of length 1.
@@ -220,6 +199,5 @@ BINDINGS = [
         "INPUT (x FLOAT) OUTPUT (score FLOAT, label STRING)",
         "select i as id, i as x from range(1, 4) t(i)",
         [(float(i), str(i)) for i in (1, 2, 3)],
-        waits_for=_FLAT,
     ),
 ]

@@ -22,7 +22,6 @@ class Interface:
         options: of the inference model.
         before: models that this one needs.
         of_nulls: the OUTPUT columns of a row of NULLs; by default NULLs.
-        waits_for: what the package must know first; such an interface is not built.
     """
 
     model: FormulaModel
@@ -32,7 +31,6 @@ class Interface:
     options: Mapping[str, str] = field(default_factory=dict)
     before: tuple[FormulaModel, ...] = ()
     of_nulls: tuple[object, ...] | None = None
-    waits_for: str = ""
 
 
 def tensors(batch: int, inputs: str, outputs: str) -> str:
