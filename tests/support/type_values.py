@@ -64,7 +64,7 @@ def every_pair() -> list[Pair]:
         for name in DATATYPES:
             datatype = datatype_of_tensor(name)
             assert datatype is not None
-            if fits(_parsed(sql), datatype, output=False) and not (sql == "BLOB" and name == "UINT8"):
+            if fits(_parsed(sql), datatype, output=False) and not (sql == "BLOB" and name != "BYTES"):
                 same = fits(_parsed(sql), datatype, output=True)
                 pairs.append(Pair(sql, name, sql if same else natural_sql_type(name)))
     return pairs
