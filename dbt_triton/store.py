@@ -35,6 +35,8 @@ _FAILURE_COLUMNS = (
     ("ml_attempts", "INTEGER"),
 )
 _ARROW_VIEW = "dbt_triton_chunk"
+#: So many values of a row DuckDB's aggregates take along without much ado.
+_FEW_VALUES = 8
 #: As a number a salt costs a quarter of what a text would; nobody can try so many.
 _SALT_BITS = 64
 #: A table is ours if these columns are its first and its last ones.
@@ -274,7 +276,8 @@ class PredictionStore:
             unknown = f"pending.{KEY} is not null and {unknown}"
         else:
             within = f"{within} and {filled}"
-        if has_rowid and any(column.type.dims for column in self._model.inputs):
+        has_arrays = any(column.type.dims for column in self._model.inputs)
+        if has_rowid and (has_arrays or len(values) > _FEW_VALUES):
             return _first_rows(source, values, key, within, unknown)
         return (
             f"select {key_halves(f'pending.{KEY}')}, {firsts} "
@@ -300,14 +303,14 @@ class PredictionStore:
 
 
 def _first_rows(source: str, values: Sequence[str], key: str, within: str, unknown: str) -> str:
-    """Return the query for distinct inputs that leaves arrays where they are.
+    """Return the query for distinct inputs that leaves their values where they are.
 
-    An aggregate would copy them, and turns -0.0 within an array into 0.0 (DuckDB 2.0: any_value and first compare
-    nested values by their sort key).
+    An aggregate of many values takes several times as long. It would copy arrays, and turns -0.0 within an array into
+    0.0 (DuckDB 2.0: any_value and first compare nested values by their sort key).
     """
     return (
-        f"select {key_halves(f'first_rows.{KEY}')}, {', '.join(values)} from {source} join "
-        f"(select pending.{KEY}, min(pending.dbt_triton_row) as dbt_triton_row "
+        f"select {key_halves('first_rows.dbt_triton_key')}, {', '.join(values)} from {source} join "
+        f"(select pending.{KEY} as dbt_triton_key, min(pending.dbt_triton_row) as dbt_triton_row "
         f"from (select {key} as {KEY}, rowid as dbt_triton_row from {source} where {within}) as pending "
         f"where {unknown} group by pending.{KEY}) as first_rows "
         "on rowid = first_rows.dbt_triton_row"

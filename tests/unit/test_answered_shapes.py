@@ -112,6 +112,18 @@ def test_rows_are_not_an_axis() -> None:
     assert _answered(_spec("FLOAT", (1,)), [2], 2, batched=True) == [0.0, 1.0]
 
 
+def test_one_row_of_one_element() -> None:
+    """What numpy's squeeze makes of many rows and of a last single one is read: (N,), and for one row ()."""
+    spec = _spec("FLOAT", (1,))
+    assert [_answered(spec, shape, rows, batched=True) for shape, rows in (([2], 2), ([1], 1), ([], 1))] == [
+        [0.0, 1.0],
+        [0.0],
+        [0.0],
+    ]
+    with pytest.raises(RowCountError):
+        _answered(spec, [], 2, batched=True)
+
+
 DIMS = st.lists(st.sampled_from([-1, 1, 2, 3]), max_size=4).map(tuple)
 
 
