@@ -28,6 +28,9 @@ _MILLISECONDS = {
     for name in names.split()
     for unit in ({name, f"{name}s"} if len(name) > 2 else {name})  # noqa: PLR2004 - ms is no plural
 }
+_SIZE = re.compile(r"\s*([0-9]{1,18})\s*([a-z]+)\s*", re.IGNORECASE)
+_SIZES = ("b bytes", "k kb kibibytes", "m mb mebibytes", "g gb gibibytes", "t tb tebibytes")
+_BYTES = {unit: 1024**power for power, units in enumerate(_SIZES) for unit in units.split()}
 #: NUL, and half of a pair of UTF-16, as JSON and YAML can spell it.
 _NO_CHARACTER = re.compile("[\\x00\\ud800-\\udfff]")
 _WHOLE_NUMBER = re.compile(r"\s*[+-]?\d{1,18}\s*")
@@ -91,6 +94,17 @@ def integer(value: object) -> object:
     if isinstance(value, bool) or not _WHOLE_NUMBER.fullmatch(str(value)):
         raise ValueError("write a whole number")
     return int(str(value))
+
+
+def auto_or_bytes(value: object) -> object:
+    """Read a size as Flink writes it (``64 mb``, of 1,024 kilobytes each), a number of bytes, or ``auto`` as None."""
+    found = _SIZE.fullmatch(str(value))
+    if found is None or found[2].lower() not in _BYTES:
+        try:
+            return auto_or_integer(value)
+        except ValueError:
+            raise ValueError("write a whole number of bytes, or a size such as 64 mb") from None
+    return int(found[1]) * _BYTES[found[2].lower()]
 
 
 def none_is_null(value: object) -> object:

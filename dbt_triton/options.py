@@ -67,7 +67,7 @@ Columns = Annotated[tuple[str, ...], BeforeValidator(read.columns)]
 MOST_BATCH_ROWS = 2**20
 #: So many requests in flight, each with a connection of its own, are more than any server bears.
 MAX_CONCURRENT = 10_000
-AutoOrCount = Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(read.auto_or_integer)]
+AutoOrBytes = Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(read.auto_or_bytes)]
 
 
 class Options(BaseModel):
@@ -121,7 +121,7 @@ class Options(BaseModel):
         "fail"
     )
     default_value: Annotated[str | None, BeforeValidator(read.scalar_text), BeforeValidator(read.literal_null)] = None
-    max_response_bytes: AutoOrCount = None
+    max_response_bytes: AutoOrBytes = None
     max_error_ratio: Annotated[float, BeforeValidator(read.ratio), Field(ge=0, le=1)] = 1.0
     retry_errors: Flag = False
     circuit_breaker_timeout: Milliseconds = 60_000

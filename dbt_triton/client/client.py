@@ -323,7 +323,7 @@ class TritonClient:
             logger.debug("GET %s attempt %d: status %d", url, number, reply.status)
             words = "" if reply.status == _OK else server_words(bytes(reply.content), cut=reply.cut)
             if is_retryable(reply.status, words):
-                raise RetryableError(shown_words(words), Reason.UNAVAILABLE, status=reply.status)
+                raise RetryableError(self._says(words), Reason.UNAVAILABLE, status=reply.status)
             return reply
 
         try:
@@ -333,8 +333,10 @@ class TritonClient:
         content = bytes(reply.content)
         if reply.status == _OK:
             return {} if path.endswith("/ready") else json_object(content, url)
-        words = shown_words(server_words(content, cut=reply.cut))
-        raise InferenceError(f"Triton at {self.options.endpoint} says: {words}", status=reply.status)
+        raise InferenceError(self._says(server_words(content, cut=reply.cut)), status=reply.status)
+
+    def _says(self, words: str) -> str:
+        return f"Triton at {self.options.endpoint} says: {shown_words(words)}"
 
     def _connection_words(self, error: Exception) -> str:
         endpoint = self.options.endpoint

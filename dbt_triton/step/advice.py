@@ -52,7 +52,7 @@ def advice_on_status(status: int, options: Options) -> str:
             f"Status {status}: something before the server leads elsewhere. The token would be sent there, so no "
             "redirect is followed; write the address that answers itself as endpoint"
         )
-    return "The server's log says more; run again when it answers"
+    return f"Status {status}: the server's log says more; run again when it answers"
 
 
 def _proxy(options: Options) -> str:

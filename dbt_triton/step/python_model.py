@@ -58,15 +58,9 @@ def ml_predict(  # noqa: PLR0913 - dbt's two, and the four arguments of ML_PREDI
     if not isinstance(descriptor, str) and not all(isinstance(name, str) for name in _listed(descriptor)):
         raise ConfigurationError(["it must be the name of a column, or a list of names"], "descriptor of ml_predict")
     if table is None or isinstance(table, bool | int | float | bytes | list | tuple | Mapping):
-        raise ConfigurationError(
-            [
-                (
-                    f"a table is wanted, not a value of type {type(table).__name__}: pass dbt.ref(…), a data frame, "
-                    "an Arrow table, or a SELECT as a text"
-                )
-            ],
-            "table of ml_predict",
-        )
+        kind = type(table).__name__
+        wanted = "pass dbt.ref(…), a data frame, an Arrow table, or a SELECT as a text"
+        raise ConfigurationError([f"a table is wanted, not a value of type {kind}: {wanted}"], "table of ml_predict")
     if hasattr(table, "read_all"):
         # A stream of record batches, such as relation.arrow(), is the open result of this very session.
         table = table.read_all()

@@ -11,6 +11,7 @@ _DATE = r"\s*-?[0-9]+[-/\\ ][0-9]{1,2}[-/\\ ][0-9]{1,2}(?:\s*\(BC\))?"
 _CLOCK = r"[0-9]{1,2}:[0-9]{1,2}(?::[0-9]{1,2}(?:\.[0-9]{0,6}0*)?)?"
 _MIDNIGHT = r"(?:[T ]\s*0{1,2}:00(?::00(?:\.0*)?)?)?"
 _ZONE = r"(?:\s*Z|\s*[+-][0-9:]+|\s+[A-Z][A-Z0-9_+/-]*)"
+_NAME_OF_ZONE = r"\s+([A-Za-z][A-Za-z0-9_+/-]*)\s*$"
 _NAMED = r"\s*(?:epoch|[+-]?inf(?:inity)?)\s*"
 _TAIL = r"\\x[89AB][0-9A-F]"
 #: UTF-8 as DuckDB writes a BLOB: each byte that is not plain ASCII is an escape.
@@ -116,4 +117,14 @@ def timestamptz_of_text(text: str) -> str:
     # A time that the clocks skip is none.
     in_session = f"case when try_cast({there} as TIMESTAMP) = {local} then {there} end"
     zoned = _matches(text, rf"{_DATE}(?:T|\s+){_CLOCK}{_ZONE}\s*")
-    return f"case when {zoned} then try_cast({text} as TIMESTAMPTZ) else {in_session} end"
+    return f"case when {zoned} then {_zoned(text)} else {in_session} end"
+
+
+def _zoned(text: str) -> str:
+    """Return the SQL of a text with an offset, or with the name of a zone, whose clocks may skip the time, too."""
+    moment = f"try_cast({text} as TIMESTAMPTZ)"
+    name = rf"regexp_extract({text}, '{_NAME_OF_ZONE}', 1)"
+    clock = rf"try_cast(regexp_replace({text}, '{_NAME_OF_ZONE}', '') as TIMESTAMP)"
+    # An unknown name would be an error of the query; with one, there is no moment.
+    there = f"timezone(case when {moment} is null then 'UTC' else {name} end, {moment})"
+    return f"case when {name} = '' then {moment} when {there} = {clock} then {moment} end"

@@ -285,8 +285,7 @@ def _check(spec: TensorSpec, output: dict[str, Any], rows: int, *, batched: bool
     answered = shape[0] if batched and shape else 1
     if answered != rows:
         raise RowCountError(f"output {spec.name} has {answered} rows, but {rows} were sent")
-    # Without the axis of the batch it is no answer for rows, not even for one.
-    fitted = row_shape_of(shape[1:] if batched else shape, spec) if shape or not batched else None
+    fitted = row_shape_of(shape[1:] if batched else shape, spec)
     if fitted is None:
         one = "" if spec.axes or spec.raw else "one value a row, "
         raise AnswerError(

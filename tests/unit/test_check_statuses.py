@@ -73,6 +73,16 @@ def test_answers_are_told_apart(monkeypatch: pytest.MonkeyPatch, status: int, bo
     assert lines[-1] == "\n1 inference model, 1 with problems"
 
 
+@pytest.mark.parametrize("status", [204, 206, 429, 500, 503, 600])
+def test_an_empty_answer_names_the_server_and_its_status(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    """Where a server says nothing, its address and status are said, whether it was asked again or not."""
+    with _answering(status, "") as endpoint:
+        _, lines = _check(monkeypatch, _model(endpoint))
+    said = "\n".join(lines)
+    assert f"Triton at {endpoint} says: (an empty answer)" in said
+    assert f"Status {status}: the server's log says more" in said
+
+
 def test_no_answer_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody who listens, one who is silent, and a secret that is not set are three things."""
     with socket.create_server(("127.0.0.1", 0)) as silent:

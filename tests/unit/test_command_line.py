@@ -56,6 +56,8 @@ def test_wrong_usage() -> None:
         done = _run(*arguments)
         assert done.returncode == 2
         assert done.stderr.startswith("usage: dbt-triton")
+        if "--port" in arguments:
+            assert "a port is a number from 0 to 65535" in done.stderr or arguments[-1] == "-1"
 
 
 def _serve_fails(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

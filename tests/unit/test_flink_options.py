@@ -230,6 +230,25 @@ def test_header_that_is_given_twice(written: str) -> None:
     assert "SECRET" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("written", "size"),
+    [
+        *(("1024", 1024), (2048, 2048), ("100 b", 100), ("100bytes", 100), ("64 mb", 64 * 2**20), ("64MB", 64 * 2**20)),
+        *((" 1 g ", 2**30), ("2kibibytes", 2048), ("1 gibibytes", 2**30), ("1t", 2**40), ("auto", None)),
+    ],
+)
+def test_sizes(written: object, size: int | None) -> None:
+    """A size has Flink's units, of which each is 1,024 of the one before."""
+    assert parse(max_response_bytes=written).max_response_bytes == size
+
+
+@pytest.mark.parametrize("written", ["64 mib", "1.5 gb", "-1 mb", "0 mb", "mb", True, "1 m b", ""])
+def test_no_sizes(written: object) -> None:
+    """What is no size of Flink's is an error."""
+    with pytest.raises(ConfigurationError, match="max-response-bytes: write a"):
+        parse(max_response_bytes=written)
+
+
 def test_waits_of_nothing() -> None:
     """Flink takes a backoff of 0."""
     options = parse(retry_initial_backoff="0 ms", retry_max_backoff="0s")

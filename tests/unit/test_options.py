@@ -175,7 +175,7 @@ def test_values(key: str, written: object, read: object) -> None:
         ("max-concurrent-operations", "0", "max-concurrent-operations: write a number greater than or equal to 1"),
         ("on-error", "skip", "on-error: write 'fail' or 'null'"),
         ("max-response-bytes", "0", "max-response-bytes: write a number greater than or equal to 1"),
-        ("max-response-bytes", "64MB", "max-response-bytes: write a whole number"),
+        ("max-response-bytes", "64 mib", "max-response-bytes: write a whole number of bytes, or a size such as 64 mb"),
         ("max-error-ratio", "5%", "max-error-ratio: write a number from 0 to 1"),
         ("max-error-ratio", "1.1", "max-error-ratio: write a number less than or equal to 1"),
         ("max-error-ratio", "nan", "max-error-ratio: "),
