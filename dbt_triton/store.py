@@ -159,6 +159,11 @@ class PredictionStore:
         return f"select {KEY} from {self.relation} where {self._ours} and {ERROR} is not null"
 
     @property
+    def known_halves(self) -> str:
+        """A query for the halves of all keys."""
+        return f"select {key_halves(KEY)} from {self.relation} where {self._ours}"
+
+    @property
     def checksum(self) -> str:
         """The SQL of the number of rows of this fingerprint, and of a checksum of them."""
         columns = [KEY, *(quote(column.name) for column in self._model.outputs), ERROR]

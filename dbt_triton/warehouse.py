@@ -166,14 +166,30 @@ class DuckDBWarehouse:
             return False
         return True
 
-    def read(self, *queries: str) -> Generator[pa.RecordBatch, None, None]:
-        """Stream queries, one after the other, as record batches; close it before the session is used again."""
+    def load(self, sql: str, view: str, table: pa.Table) -> None:
+        """Run a statement that reads an Arrow table under the name ``view``."""
+        try:
+            self._session.register(view, table)
+            try:
+                self._session.execute(sql)
+            finally:
+                self._session.unregister(view)
+        except duckdb.Error as error:
+            raise WarehouseError(str(error)) from error
+
+    def read(self, *queries: str, rows: int = _READ_ROWS) -> Generator[pa.RecordBatch, None, None]:
+        """Stream queries, one after the other, as record batches; close it before the session is used again.
+
+        Args:
+            queries: in order.
+            rows: of a record batch, at most.
+        """
         try:
             for query in queries:
-                reader = _arrow_reader(self._session.query(query), _READ_ROWS)
+                reader = _arrow_reader(self._session.query(query), rows)
                 if any(map(has_boolean_arrays, reader.schema.types)):
                     reader.close()
-                    reader = _arrow_reader(self._session.query(self._with_numbers_for_booleans(query)), _READ_ROWS)
+                    reader = _arrow_reader(self._session.query(self._with_numbers_for_booleans(query)), rows)
                 with reader:
                     yield from map(plain, reader)
         except (duckdb.Error, pa.ArrowException, OSError) as error:

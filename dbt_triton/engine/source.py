@@ -171,7 +171,7 @@ def exact_batches(batches: Iterable[pa.RecordBatch], batch_size: int) -> Iterato
     for batch in batches:
         waiting.append(batch)
         count += batch.num_rows
-        rows = _encoded_rows(batch, batch_size)
+        rows = rows_at_once(batch.nbytes // max(batch.num_rows, 1), batch_size)
         if count < rows:
             continue
         whole = pa.concat_batches(waiting) if len(waiting) > 1 else batch
@@ -187,8 +187,13 @@ def taken(keys: list[pa.Array], places: np.ndarray[Any, np.dtype[np.int64]]) -> 
     return [column.take(pa.array(places)) for column in keys]
 
 
-def _encoded_rows(batch: pa.RecordBatch, batch_size: int) -> int:
-    """Return how many rows to encode at once: whole requests, and not too many bytes, not even of one request."""
-    width: int = max(batch.nbytes // max(batch.num_rows, 1), 1)
+def rows_at_once(width: int, batch_size: int) -> int:
+    """Return how many rows to encode at once: whole requests, and not too many bytes, not even of one request.
+
+    Args:
+        width: bytes a row.
+        batch_size: rows a request.
+    """
+    width = max(width, 1)
     request_rows = min(batch_size, max(REQUEST_BYTES // width, 1))
     return max(min(_ENCODED_ROWS, _ENCODED_BYTES // width) // request_rows, 1) * request_rows

@@ -114,6 +114,7 @@ class _Planner:
             columns=names,
             values=[value.sql for value in values],
             key_values=[value.key for value in values],
+            wide=tuple(value.wide for value in values),
             output_names=outputs[: len(added)],
             error_name=outputs[-1] if routed else None,
             # The first rows of a table are not the same however often it is read.

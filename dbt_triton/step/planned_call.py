@@ -26,6 +26,7 @@ class PlannedCall:
         values: the DESCRIPTOR columns as SQL, in the types of INPUT; NULL too where a value is none of its type.
         key_values: what the key is made of: NULL only where a column is NULL.
         output_names: the names of the OUTPUT columns in the result.
+        wide: which values are known by their bytes; they have no key as SQL that is worth its time.
         error_name: the name of the column that says why a row failed, with ``on-error`` = ``null``.
         is_table: whether the input is a table that can be read twice.
         store: the quoted relation of the prediction store.
@@ -45,6 +46,7 @@ class PlannedCall:
     store: str
     salt_variable: str
     sequence_by: tuple[str, ...] = ()
+    wide: tuple[bool, ...] = ()
     order_by: tuple[str, ...] = ()
 
     @property
@@ -55,7 +57,15 @@ class PlannedCall:
     @property
     def filled(self) -> str:
         """The SQL that is true for a row with all its values: one that is sent."""
-        return " and ".join(f"{value} is not null" for value in self.key_values)
+        wide = self.wide or (False,) * len(self.values)
+        keys = zip(self.values, self.key_values, wide, strict=True)
+        return " and ".join(f"{value if is_wide else key} is not null" for value, key, is_wide in keys)
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether rows are known by the bytes of their values: they are then read by `dbt_triton.step.wide`."""
+        # Rows are told apart by DuckDB's own rowid.
+        return any(self.wide) and not self.in_order and "rowid" not in map(str.lower, self.columns)
 
     @property
     def key(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from functools import partial
 from typing import Any
@@ -26,6 +26,7 @@ from dbt_triton.step.report import ended_early, failed_rows, kept
 from dbt_triton.step.rewrite import Source, joined, sampled, stubbed
 from dbt_triton.step.sequence_order import ASCENDING
 from dbt_triton.step.unchanged import Target, built_of, is_note
+from dbt_triton.step.wide import WideInput, wide_source
 from dbt_triton.store import PredictionStore
 from dbt_triton.tensors import RequestFormat
 from dbt_triton.warehouse import DuckDBWarehouse, TableWriter, WarehouseError, quote
@@ -113,6 +114,7 @@ class _Run:
             self.rows = None
             return
         source = self._source(number, planned)
+        table = source.relation
         every, rows, size = _measure(planned, source, self._warehouse)
         self.rows = None if self.rows is None else self.rows + every
         if not rows:
@@ -122,6 +124,9 @@ class _Run:
         self._bindings = self._bindings or preflight(self._plan, self._warehouse)
         binding = self._bindings[number]
         store = PredictionStore(planned.store, planned.model, binding.fingerprint)
+        if planned.is_wide:
+            keys_table = self._temporary(f"dbt_triton_keys_{number}")
+            source = wide_source(planned, table, keys_table)
         self.replacements[planned.call.span] = joined(planned, source, store)
         with self._warehouse.writer() as writer:
             known = store.prepare(self._warehouse, writer, retry_errors=planned.model.options.retry_errors)
@@ -135,11 +140,20 @@ class _Run:
                 # Until the table is made, it is not known what it is made of.
                 writer.execute(store.forget_comment)
             known = self._prepare(store, planned, writer, known)
-            queries = _inputs_queries(planned, source, store, parts(rows, size), anything_known=known > 0)
             at_most = rows - known if known < rows else rows
+            wide: WideInput | None = None
+            if planned.is_wide:
+                wide = WideInput(planned, table, keys_table, store.salt, self._warehouse)
+                batches = wide.batches(store.known_halves if known else None, binding)
+            else:
+                queries = _inputs_queries(planned, source, store, parts(rows, size), anything_known=known > 0)
+                batches = self._warehouse.read(*queries)
             try:
-                sent = asyncio.run(self._send(planned, binding, _StoreSink(store, writer), queries, at_most))
+                sent = asyncio.run(self._send(planned, binding, _StoreSink(store, writer), batches, at_most))
+                rows = wide.keep_keys() if wide else rows
             except RunError as error:
+                if wide:
+                    wide.keep_keys()
                 if error.no_answer_counts:
                     store.disown(writer)
                 else:
@@ -191,27 +205,37 @@ class _Run:
         if planned.is_table and not planned.in_order:
             return Source(self._plan.statement.operand_sql(planned.call, {}), planned.key)
         query = sampled(planned, self._plan.statement.input_query(planned.call, self.replacements))
-        table = quote(f"dbt_triton_input_{number}")
+        table = self._temporary(f"dbt_triton_input_{number}")
         hidden = unused_name("ml_row", planned.columns) if planned.in_order else None
         if hidden is not None:
             query = f"select *, row_number() over () as {quote(hidden)} from ({query})"
         self._warehouse.execute(f"create or replace temp table {table} as {query}")
-        drop = f"drop table if exists {table}"
-        self.clean_up.append(drop)
-        self._drop_at_once.append(drop)
         if hidden is None:
             return Source(table, planned.key)
         # Each row of a sequence is a step of its own, so its place is its key.
-        return Source(table, f"case when {planned.filled} then cast({quote(hidden)} as uhugeint) end", hidden)
+        key = f"case when {planned.filled} then cast({quote(hidden)} as uhugeint) end"
+        return Source(table, key, hidden=(quote(hidden),))
+
+    def _temporary(self, name: str) -> str:
+        """Quote the name of a temporary table, which is dropped whatever comes of the run."""
+        drop = f"drop table if exists {quote(name)}"
+        self.clean_up.append(drop)
+        self._drop_at_once.append(drop)
+        return quote(name)
 
     async def _send(
-        self, planned: PlannedCall, binding: Binding, sink: _StoreSink, queries: Sequence[str], rows: int
+        self,
+        planned: PlannedCall,
+        binding: Binding,
+        sink: _StoreSink,
+        read: Generator[pa.RecordBatch, None, None],
+        rows: int,
     ) -> RunStats:
         options = planned.model.options
         with (
             reporter(self._name, rows) as progress,
             self._warehouse.interrupts() as interrupts,
-            closing(self._warehouse.read(*queries)) as batches,
+            closing(read) as batches,
         ):
             form = request_format(planned, binding)
             expected = form.answer_bytes(binding.batch_size)
@@ -250,7 +274,13 @@ class _Run:
 
 
 def _measure(planned: PlannedCall, source: Source, warehouse: DuckDBWarehouse) -> tuple[int, int, int]:
-    """Count all rows, the rows that have all their values, and the bytes of these, about."""
+    """Count all rows, the rows that have all their values, and the bytes of these, about.
+
+    Of wide values that would read them all: every row counts as one that has its values, of no bytes.
+    """
+    if planned.is_wide:
+        rows = int(warehouse.rows(f"select count(*) as n from {source.relation}")[0]["n"])
+        return rows, rows, 0
     filled = f"filter (where {planned.filled})"
     sizes = [
         f"sum(octet_length(encode({value}))) {filled}"
@@ -283,7 +313,7 @@ def _inputs_queries(
             )
             for part in cut
         ]
-    columns, order = [key_halves(source.key), *planned.values], [f"{quote(str(source.hidden))} {ASCENDING}"]
+    columns, order = [key_halves(source.key), *planned.values], [f"{source.hidden[0]} {ASCENDING}"]
     if planned.sequence_by:
         keys = [f"{key} {ASCENDING}" for key in planned.sequence_by]
         columns.insert(1, f"dense_rank() over (order by {', '.join(keys)})")

@@ -128,7 +128,13 @@ def _every_row(planned: PlannedCall, store: PredictionStore) -> str:
     named = planned.call.relation
     # A Python model's input is a temporary table, which is gone by then.
     is_gone = named is None or named[0] == "temp"
-    if named is None or is_gone or planned.in_order or sum(map(len, planned.key_values)) > _SHOWN_KEY:
+    if (
+        named is None
+        or is_gone
+        or planned.in_order
+        or planned.is_wide
+        or sum(map(len, planned.key_values)) > _SHOWN_KEY
+    ):
         return ""
     key = key_expression(planned.key_values, salt_of_store(store.relation, store.fingerprint))
     relation = ".".join(map(quote, named))

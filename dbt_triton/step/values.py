@@ -5,6 +5,7 @@ Only FLOAT, DOUBLE, FLOAT16 and BFLOAT16 round, as their declaration says: 0.1 h
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from dbt_triton.step.conversions import NESTED, Conversion, Sql, conversion_of, text_of
@@ -18,6 +19,12 @@ _TEXTS = {"VARCHAR", "JSON", "BLOB", "ENUM"}
 _READ_AS_ARRAYS = {"VARCHAR", "ENUM", "JSON"}
 
 
+#: From so many bytes on, an array is known by its bytes: below, DuckDB's hash of its text takes less time.
+_WIDE_BYTES = 1024
+#: Arrays of these, of any length, are mostly audio or images.
+_WIDE_ELEMENTS = {"FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16", "UTINYINT"}
+
+
 class Value(NamedTuple):
     """A value, and what its key is made of.
 
@@ -26,10 +33,13 @@ class Value(NamedTuple):
         key: a VARCHAR, NULL only where the column is NULL. It is made of the value that is sent, whatever the settings
             of the session: distinct for distinct values, and for values that are not sent. (But two NaNs are one.)
             Where the value is a text that always fits, it is the value's own SQL.
+        wide: the value is known by its bytes instead, which `dbt_triton.step.wide` hashes: a text of a million numbers
+            takes half a second. It is NULL only where the column is NULL; an element that is none of the type is NULL.
     """
 
     sql: str
     key: str
+    wide: bool = False
 
 
 def value_of(column: str, source: str, declared: SqlType) -> Value | str:
@@ -51,9 +61,24 @@ def value_of(column: str, source: str, declared: SqlType) -> Value | str:
     conversion = conversion_of(kind.element, declared)
     if conversion is None or not _same_levels(kind, declared):
         return _refusal(column, source, kind, declared)
+    wide = _is_wide(declared)
+    declared = declared.in_tables
+    if wide and kind.dims != declared.dims:
+        declared = replace(declared, dims=(None,) * len(declared.dims))  # lengths are looked at when it is sent
     if conversion.total and (kind.dims == declared.dims or not declared.dims or _has_the_lengths(kind, declared)):
-        return _same(name, declared, conversion, kind)
-    return _checked(name, kind, declared, conversion)
+        return _same(name, declared, conversion, kind)._replace(wide=wide)
+    # One value of no such type is NULL as well, and must not look like a column that is.
+    return _checked(name, kind, declared, conversion)._replace(wide=wide and bool(declared.dims))
+
+
+def _is_wide(declared: SqlType) -> bool:
+    if declared.kind == "BLOB" and not declared.dims:
+        return True
+    if not declared.dims or not declared.element_bytes:
+        return False
+    if declared.row_bytes is None:
+        return len(declared.dims) > 1 or declared.kind in _WIDE_ELEMENTS
+    return declared.row_bytes >= _WIDE_BYTES
 
 
 def _refusal(column: str, source: str, kind: SourceType, declared: SqlType) -> str:
