@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Coroutine, Generator, Sequence
 from contextlib import closing
 from functools import partial
 from typing import Any
@@ -26,7 +26,7 @@ from dbt_triton.step.report import ended_early, failed_rows, kept
 from dbt_triton.step.rewrite import Source, joined, sampled, stubbed
 from dbt_triton.step.sequence_order import ASCENDING
 from dbt_triton.step.unchanged import Target, built_of, is_note
-from dbt_triton.step.wide import WideInput, wide_source
+from dbt_triton.step.wide import WideInput
 from dbt_triton.store import PredictionStore
 from dbt_triton.tensors import RequestFormat
 from dbt_triton.warehouse import DuckDBWarehouse, TableWriter, WarehouseError, quote
@@ -114,7 +114,6 @@ class _Run:
             self.rows = None
             return
         source = self._source(number, planned)
-        table = source.relation
         every, rows, size = _measure(planned, source, self._warehouse)
         self.rows = None if self.rows is None else self.rows + every
         if not rows:
@@ -124,9 +123,8 @@ class _Run:
         self._bindings = self._bindings or preflight(self._plan, self._warehouse)
         binding = self._bindings[number]
         store = PredictionStore(planned.store, planned.model, binding.fingerprint)
-        if planned.is_wide:
-            keys_table = self._temporary(f"dbt_triton_keys_{number}")
-            source = wide_source(planned, table, keys_table)
+        wide = self._wide_input(number, planned, source)
+        source = wide.source if wide else source
         self.replacements[planned.call.span] = joined(planned, source, store)
         with self._warehouse.writer() as writer:
             known = store.prepare(self._warehouse, writer, retry_errors=planned.model.options.retry_errors)
@@ -141,35 +139,51 @@ class _Run:
                 writer.execute(store.forget_comment)
             known = self._prepare(store, planned, writer, known)
             at_most = rows - known if known < rows else rows
-            wide: WideInput | None = None
-            if planned.is_wide:
-                wide = WideInput(planned, table, keys_table, store.salt, self._warehouse)
-                batches = wide.batches(store.known_halves if known else None, binding)
+            if wide:
+                batches = wide.batches(store, binding, anything_known=known > 0)
             else:
                 queries = _inputs_queries(planned, source, store, parts(rows, size), anything_known=known > 0)
                 batches = self._warehouse.read(*queries)
-            try:
-                sent = asyncio.run(self._send(planned, binding, _StoreSink(store, writer), batches, at_most))
-                rows = wide.keep_keys() if wide else rows
-            except RunError as error:
-                if wide:
-                    wide.keep_keys()
-                if error.no_answer_counts:
-                    store.disown(writer)
-                else:
-                    store.absolve(writer)
-                text = ended_early(error, planned, source, self._warehouse, full_refresh=self._full_refresh)
-                raise DbtTritonError(text) from error
-            except WarehouseError as error:
-                # Such as a full disk: DuckDB's words say nothing of what is done already.
-                raise WarehouseError(f"{error}\n  {kept(planned, full_refresh=self._full_refresh)}") from error
+            sending = self._send(planned, binding, _StoreSink(store, writer), batches, at_most)
+            sent = self._sent(sending, planned, source, store, writer)
         logger.debug("%s: %s", planned.model.name, sent)
         self.stats += sent
         if known:
+            rows = wide.filled if wide else rows
             self.rows_reused += rows - sent.rows - sent.rows_failed
-        if known:  # what this run has written has no key twice
-            store.check_keys(self._warehouse, self._name)
+            store.check_keys(self._warehouse, self._name)  # what this run has written has no key twice
         self._judge_failures(planned, source, store)
+
+    def _sent(
+        self,
+        sending: Coroutine[Any, Any, RunStats],
+        planned: PlannedCall,
+        source: Source,
+        store: PredictionStore,
+        writer: TableWriter,
+    ) -> RunStats:
+        """Send, and say what is kept where that fails."""
+        try:
+            sent = asyncio.run(sending)
+            source.keep_keys()
+        except RunError as error:
+            source.keep_keys()
+            if error.no_answer_counts:
+                store.disown(writer)
+            else:
+                store.absolve(writer)
+            text = ended_early(error, planned, source, self._warehouse, full_refresh=self._full_refresh)
+            raise DbtTritonError(text) from error
+        except WarehouseError as error:
+            # Such as a full disk: DuckDB's words say nothing of what is done already.
+            raise WarehouseError(f"{error}\n  {kept(planned, full_refresh=self._full_refresh)}") from error
+        return sent
+
+    def _wide_input(self, number: int, planned: PlannedCall, source: Source) -> WideInput | None:
+        if not planned.is_wide:
+            return None
+        keys_table = self._temporary(f"dbt_triton_keys_{number}")
+        return WideInput(planned, source.relation, keys_table, self._warehouse)
 
     def _is_unchanged(self, source: Source, store: PredictionStore, comment: str | None) -> bool:
         """Tell whether the table is what would be built; if it is not, note what it will be built of."""

@@ -80,7 +80,7 @@ def failed_rows(  # noqa: PLR0913 - each is another part of the run
     key, place = (quote(unused_name(name, planned.columns)) for name in ("input_key", "input_place"))
     first = warehouse.rows(
         f"select failed.{ERROR} as {_WHY}, failed.ml_http_status as {_STATUS}, "
-        f"failed.ml_reason as {_REASON}, input_rows.* exclude ({key}, {place}) "
+        f"failed.ml_reason as {_REASON}, input_rows.* exclude ({', '.join([key, place, *source.hidden])}) "
         f"from (select *, {source.key} as {key}, rowid as {place} from {source.relation}) as input_rows "
         f"join {store.current} as failed on failed.{KEY} = input_rows.{key} "
         f"where failed.{ERROR} is not null order by input_rows.{place} asc limit {_SHOWN_ROWS}"

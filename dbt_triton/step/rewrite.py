@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from dbt_triton.keys import KEY, key_expression
@@ -10,6 +11,10 @@ from dbt_triton.step.planned_call import INPUT_ALIAS, STORE_ALIAS, PlannedCall, 
 from dbt_triton.step.stub import stub_expression
 from dbt_triton.store import ERROR, PredictionStore
 from dbt_triton.warehouse import literal, quote
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 @dataclass(frozen=True)
@@ -21,12 +26,14 @@ class Source:
         key: the SQL of the key.
         hidden: quoted names of columns that are not the input's own.
         lost: the SQL that is true for a row whose key is not known.
+        keep_keys: to be called once the input is read, where that makes the keys.
     """
 
     relation: str
     key: str
     hidden: tuple[str, ...] = ()
     lost: str = "false"
+    keep_keys: Callable[[], None] = _nothing
 
     @property
     def rows(self) -> str:

@@ -2,7 +2,8 @@
 
 Their keys are made while they are read to be sent, and put into a temporary table beside DuckDB's rowid, by which
 everything else finds them: the values are not read again. BLOBs are read in slices of rows, since DuckDB otherwise puts
-2,048 of them into memory at once; it does so with lists whatever is asked for (1.4 to 2.0), so these are read in order.
+2,048 of them into memory at once. It does so with lists, and with compressed BLOBs, whatever is asked for (1.4 to 2.0,
+measured), so a slice of them would cost as much as all 2,048; they are read in one go.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from dbt_triton.inference_model import Binding
 from dbt_triton.keys import KEY, key_of_halves
 from dbt_triton.step.planned_call import PlannedCall, unused_name
 from dbt_triton.step.rewrite import Source
+from dbt_triton.store import PredictionStore
 from dbt_triton.tensors.row_keys import KEY_BYTES, row_keys
-from dbt_triton.warehouse import DuckDBWarehouse, quote
+from dbt_triton.warehouse import DuckDBWarehouse, WarehouseError, quote, text_literal
 
 _ROW = "dbt_triton_row"
 _VIEW = "dbt_triton_read_keys"
@@ -50,35 +52,34 @@ class WideInput:
         planned: the call.
         table: the quoted name of a table that stays as it is while it is read.
         keys_table: the quoted name of the temporary table for the keys.
-        salt: of the keys.
         warehouse: the session.
     """
 
-    def __init__(
-        self, planned: PlannedCall, table: str, keys_table: str, salt: str, warehouse: DuckDBWarehouse
-    ) -> None:
+    def __init__(self, planned: PlannedCall, table: str, keys_table: str, warehouse: DuckDBWarehouse) -> None:
         self.counts = Counts()
         self._planned = planned
         self._table = table
         self._keys_table = keys_table
-        self._salt = salt.encode()
         self._warehouse = warehouse
         self._keys = _ReadKeys()
 
-    def batches(self, known: str | None, binding: Binding) -> Generator[pa.RecordBatch, None, None]:
+    def batches(
+        self, store: PredictionStore, binding: Binding, *, anything_known: bool
+    ) -> Generator[pa.RecordBatch, None, None]:
         """Yield the distinct inputs that have no prediction yet: the halves of their keys, then the values of INPUT.
 
         Args:
-            known: a query for the halves of keys that have one; None where none has.
+            store: where predictions are; it knows the salt of the keys.
             binding: what the model serves.
+            anything_known: whether the store has any.
         """
-        seen = set() if known is None else self._known(known)
-        stored = frozenset(seen)
-        found: set[bytes] = set()
+        stored = self._known(store.known_halves) if anything_known else set()
+        seen, found = set(stored), set()
         values = len(self._planned.values)
+        salt = store.salt.encode()
         for batch in self._read(binding.batch_size, _width(binding)):
             rows, columns = batch.column(0), batch.columns[1:]
-            keys = row_keys(_hashed(columns, self._planned.wide), self._salt)
+            keys = row_keys(_hashed(columns, self._planned.wide), salt)
             self._keys.add(rows, keys)
             self.counts.rows += len(keys)
             new: list[int] = []
@@ -101,14 +102,30 @@ class WideInput:
             names = ["high", "low", *(f"value_{position}" for position in range(values))]
             yield pa.RecordBatch.from_arrays([*halves, *chosen], names=names)
 
-    def keep_keys(self) -> int:
-        """Put the keys of what was read into their table; the session must be free. Returns the rows without a NULL."""
+    @property
+    def filled(self) -> int:
+        """How many of the rows that were read have no NULL."""
+        return self.counts.rows - self.counts.nulls
+
+    @property
+    def source(self) -> Source:
+        """Where the input is read once its keys are in their table."""
+        names = [quote(unused_name(name, self._planned.columns)) for name in ("wide_key", "rowid", "is_lost")]
+        key, place, lost = names
+        relation = (
+            f"(select input_table.*, input_table.rowid as {place}, row_keys.{KEY} as {key}, "
+            f"row_keys.{_ROW} is null as {lost} from {self._table} as input_table left join {self._keys_table} "
+            f"as row_keys on row_keys.{_ROW} = input_table.rowid)"
+        )
+        return Source(relation, key, hidden=(key, place, lost), lost=lost, keep_keys=self.keep_keys)
+
+    def keep_keys(self) -> None:
+        """Put the keys of what was read into their table; the session must be free."""
         sql = (
             f"create or replace temp table {self._keys_table} as select {_ROW}, "
             f"{key_of_halves('high', 'low')} as {KEY} from {_VIEW}"
         )
         self._warehouse.load(sql, _VIEW, self._keys.table())
-        return self.counts.rows - self.counts.nulls
 
     def _known(self, query: str) -> set[bytes]:
         with closing(self._warehouse.read(query)) as batches:
@@ -135,19 +152,15 @@ class WideInput:
 
     @property
     def _can_be_sliced(self) -> bool:
+        """Tell whether DuckDB reads only the rows of a slice: not of lists, nor of BLOBs that it has compressed."""
         inputs = zip(self._planned.model.inputs, self._planned.wide, strict=True)
-        return all(not column.type.dims for column, is_wide in inputs if is_wide)
-
-
-def wide_source(planned: PlannedCall, table: str, keys_table: str) -> Source:
-    """Return where a call's input is read once its keys are in their table."""
-    key, place, lost = (quote(unused_name(name, planned.columns)) for name in ("wide_key", "rowid", "is_lost"))
-    relation = (
-        f"(select input_table.*, input_table.rowid as {place}, row_keys.{KEY} as {key}, "
-        f"row_keys.{_ROW} is null as {lost} from {table} as input_table left join {keys_table} as row_keys "
-        f"on row_keys.{_ROW} = input_table.rowid)"
-    )
-    return Source(relation, key, hidden=(place, key, lost), lost=lost)
+        if any(column.type.dims for column, is_wide in inputs if is_wide):
+            return False
+        found = f"select 1 from pragma_storage_info({text_literal(self._table)}) where compression = 'ZSTD' limit 1"
+        try:
+            return not self._warehouse.rows(found)
+        except WarehouseError:
+            return True
 
 
 @dataclass

@@ -66,7 +66,7 @@ def _feed_of(column: pa.Array) -> _Feed:
 
 
 def _feed_of_arrays(column: pa.Array) -> _Feed:
-    """Feed the lengths of each level and which of its arrays are NULL, then the same of the elements, and their bytes."""
+    """Feed the lengths of each level and which of its arrays are NULL, then the same of elements, and their bytes."""
     starts = np.arange(len(column) + 1, dtype=np.int64)
     levels: list[tuple[list[int], _Integers, bool, _Missing | None]] = []
     while pa.types.is_nested(column.type):

@@ -106,8 +106,8 @@ _MAX_LENGTH = 1000
 _ARGUMENTS = re.compile(r"\s*\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)")
 
 
-#: DuckDB makes room for 2,048 rows of a fixed array at once, however few there are, in every operator and thread. Larger
-#: ones than this (in bytes a row; 128 MB for 2,048 rows) are lists in every table, which take what they hold.
+#: DuckDB makes room for 2,048 rows of a fixed array at once, however few there are, in every operator and thread.
+#: Larger ones than this (in bytes a row; 128 MB for 2,048 rows) are lists in every table, which take what they hold.
 FIXED_BYTES = 64 * 2**10
 _BITS = 8
 #: What DuckDB has of a text in an array, besides its characters.
