@@ -140,7 +140,7 @@ class _Run:
             known = self._prepare(store, planned, writer, known)
             at_most = rows - known if known < rows else rows
             if wide:
-                batches = wide.batches(store, binding, anything_known=known > 0)
+                batches = wide.batches(store.known_halves if known else None, store.salt, binding)
             else:
                 queries = _inputs_queries(planned, source, store, parts(rows, size), anything_known=known > 0)
                 batches = self._warehouse.read(*queries)

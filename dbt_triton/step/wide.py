@@ -20,7 +20,6 @@ from dbt_triton.inference_model import Binding
 from dbt_triton.keys import KEY, key_of_halves
 from dbt_triton.step.planned_call import PlannedCall, unused_name
 from dbt_triton.step.rewrite import Source
-from dbt_triton.store import PredictionStore
 from dbt_triton.tensors.row_keys import KEY_BYTES, row_keys
 from dbt_triton.warehouse import DuckDBWarehouse, WarehouseError, quote, text_literal
 
@@ -63,23 +62,20 @@ class WideInput:
         self._warehouse = warehouse
         self._keys = _ReadKeys()
 
-    def batches(
-        self, store: PredictionStore, binding: Binding, *, anything_known: bool
-    ) -> Generator[pa.RecordBatch, None, None]:
+    def batches(self, known: str | None, salt: str, binding: Binding) -> Generator[pa.RecordBatch, None, None]:
         """Yield the distinct inputs that have no prediction yet: the halves of their keys, then the values of INPUT.
 
         Args:
-            store: where predictions are; it knows the salt of the keys.
+            known: a query for the halves of keys that have one; None where none has.
+            salt: of the keys.
             binding: what the model serves.
-            anything_known: whether the store has any.
         """
-        stored = self._known(store.known_halves) if anything_known else set()
-        seen, found = set(stored), set()
+        stored: set[bytes] = self._known(known) if known else set()
+        seen, found = set(stored), set[bytes]()
         values = len(self._planned.values)
-        salt = store.salt.encode()
         for batch in self._read(binding.batch_size, _width(binding)):
             rows, columns = batch.column(0), batch.columns[1:]
-            keys = row_keys(_hashed(columns, self._planned.wide), salt)
+            keys = row_keys(_hashed(columns, self._planned.wide), salt.encode())
             self._keys.add(rows, keys)
             self.counts.rows += len(keys)
             new: list[int] = []
