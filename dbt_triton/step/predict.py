@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine, Generator, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from functools import partial
 from typing import Any
 
@@ -163,8 +163,10 @@ class _Run:
         writer: TableWriter,
     ) -> RunStats:
         """Send, and say what is kept where that fails."""
+        is_wide = any(column.type.is_wide for column in planned.model.outputs)
         try:
-            sent = asyncio.run(sending)
+            with self._warehouse.fewer_checkpoints() if is_wide else nullcontext():
+                sent = asyncio.run(sending)
             source.keep_keys()
         except RunError as error:
             source.keep_keys()

@@ -19,12 +19,6 @@ _TEXTS = {"VARCHAR", "JSON", "BLOB", "ENUM"}
 _READ_AS_ARRAYS = {"VARCHAR", "ENUM", "JSON"}
 
 
-#: From so many bytes on, an array is known by its bytes: below, DuckDB's hash of its text takes less time.
-_WIDE_BYTES = 1024
-#: Arrays of these, of any length, are mostly audio or images.
-_WIDE_ELEMENTS = {"FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16", "UTINYINT"}
-
-
 class Value(NamedTuple):
     """A value, and what its key is made of.
 
@@ -61,7 +55,7 @@ def value_of(column: str, source: str, declared: SqlType) -> Value | str:
     conversion = conversion_of(kind.element, declared)
     if conversion is None or not _same_levels(kind, declared):
         return _refusal(column, source, kind, declared)
-    wide = _is_wide(declared)
+    wide = declared.is_wide
     declared = declared.in_tables
     if wide and kind.dims != declared.dims:
         declared = replace(declared, dims=(None,) * len(declared.dims))  # lengths are looked at when it is sent
@@ -69,16 +63,6 @@ def value_of(column: str, source: str, declared: SqlType) -> Value | str:
         return _same(name, declared, conversion, kind)._replace(wide=wide)
     # One value of no such type is NULL as well, and must not look like a column that is.
     return _checked(name, kind, declared, conversion)._replace(wide=wide and bool(declared.dims))
-
-
-def _is_wide(declared: SqlType) -> bool:
-    if declared.kind == "BLOB" and not declared.dims:
-        return True
-    if not declared.dims or not declared.element_bytes:
-        return False
-    if declared.row_bytes is None:
-        return len(declared.dims) > 1 or declared.kind in _WIDE_ELEMENTS
-    return declared.row_bytes >= _WIDE_BYTES
 
 
 def _refusal(column: str, source: str, kind: SourceType, declared: SqlType) -> str:

@@ -109,6 +109,10 @@ _ARGUMENTS = re.compile(r"\s*\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)")
 #: DuckDB makes room for 2,048 rows of a fixed array at once, however few there are, in every operator and thread.
 #: Larger ones than this (in bytes a row; 128 MB for 2,048 rows) are lists in every table, which take what they hold.
 FIXED_BYTES = 64 * 2**10
+#: From so many bytes on, a fixed array is wide: below, DuckDB hashes its text in less time than Python its bytes.
+_WIDE_BYTES = 1024
+#: Arrays of these, of any length, are mostly audio or images.
+_WIDE_ELEMENTS = {"FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16", "UTINYINT"}
 _BITS = 8
 #: What DuckDB has of a text in an array, besides its characters.
 _TEXT_BYTES = 16
@@ -155,6 +159,17 @@ class SqlType:
     def row_bytes(self) -> int | None:
         """What one value takes in Arrow, without texts; None where its arrays may be of any length."""
         return None if None in self.dims else self.element_bytes * math.prod(size or 0 for size in self.dims)
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether its values mostly take kilobytes or more: BLOBs, large arrays, images and audio of any length."""
+        if self.kind == "BLOB" and not self.dims:
+            return True
+        if not self.dims or not self.element_bytes:
+            return False
+        if self.row_bytes is None:
+            return len(self.dims) > 1 or self.kind in _WIDE_ELEMENTS
+        return self.row_bytes >= _WIDE_BYTES
 
     @property
     def in_tables(self) -> SqlType:
