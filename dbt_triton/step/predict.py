@@ -33,6 +33,12 @@ from dbt_triton.warehouse import DuckDBWarehouse, TableWriter, WarehouseError, q
 
 logger = logging.getLogger("dbt_triton.step")
 
+_OUT_OF_MEMORY = (
+    "DuckDB has 2,048 rows of a list, a fixed array or a compressed BLOB in memory at once, however few are read. Keep "
+    "the values as BLOBs that are not compressed (set force_compression = 'uncompressed' where the table is made), or "
+    "raise memory_limit"
+)
+
 
 def run_plan(
     plan: Plan, warehouse: DuckDBWarehouse, *, name: str, full_refresh: bool = False, target: Target | None = None
@@ -178,7 +184,8 @@ class _Run:
             raise DbtTritonError(text) from error
         except WarehouseError as error:
             # Such as a full disk: DuckDB's words say nothing of what is done already.
-            raise WarehouseError(f"{error}\n  {kept(planned, full_refresh=self._full_refresh)}") from error
+            why = f"\n  {_OUT_OF_MEMORY}" if planned.is_wide and "Out of Memory" in str(error) else ""
+            raise WarehouseError(f"{error}{why}\n  {kept(planned, full_refresh=self._full_refresh)}") from error
         return sent
 
     def _wide_input(self, number: int, planned: PlannedCall, source: Source) -> WideInput | None:
