@@ -22,6 +22,7 @@ from harness.features import COLUMNS, ROWS, FeatureProject
 from harness.outlasting import MEMORY_LIMIT, NO_LIMIT, Growth, measure_growth, measure_little_new
 from harness.report import markdown_table, number, origin
 from harness.tritonclient_loop import Texts, rows_per_second
+from harness.wide import CASES, GROWTH_ROWS, WideProject, side_by_side
 from harness.workload import MODEL_REPOSITORY, REVIEW_BYTES, Case, infer_url, make_request, reviews
 from harness.wrk import run_wrk, wrk_is_installed
 
@@ -81,6 +82,7 @@ def main() -> int:
             *feature_lines(Path(folder) / "features", server.url, arguments.rounds, min(arguments.rows, ROWS)),
             *little_new_lines(project, arguments.rounds, Case(64, 32, arguments.rows)),
             *growth_lines(project, sizes, arguments.rounds),
+            *wide_lines(server.url, arguments.rounds),
         ]
         drawn = measure(server.url, project, picture, 1, arguments.seconds)
     report = write_report(measured, others, arguments)
@@ -211,6 +213,21 @@ def growth_lines(project: DbtProject, sizes: Sequence[int], rounds: int) -> list
             ],
         ]
     return lines
+
+
+def wide_lines(endpoint: str, rounds: int) -> list[list[str]]:
+    """Build rows of kilobytes and megabytes beside a hand-written loop over the same tables; then more and more."""
+    lines = []
+    growing = tuple(CASES[-1].of(rows) for rows in GROWTH_ROWS)
+    with tempfile.TemporaryDirectory(prefix="dbt-triton-bench-wide-") as folder:
+        project = WideProject(Path(folder), endpoint, (*CASES, *growing))
+        for case in CASES:
+            ours, theirs = (statistics.median(figures) for figures in side_by_side(project, case, rounds))
+            lines.append([f"{case.rows:,} {case.said}: over the loop", f"{ours:,.1f} rows/s", f"{ours / theirs:.2f}"])
+        speeds = [statistics.median(project.build(case) for _ in range(rounds)) for case in growing]
+    most, more = growing[-1], growing[-2]
+    what = f"{most.rows:,} {most.said}: rows a second over those of {more.rows:,} rows"
+    return [*lines, [what, f"{speeds[-1]:,.0f} rows/s", f"{speeds[-1] / speeds[-2]:.2f}"]]
 
 
 def write_report(measured: dict[Case, Figures], others: Sequence[Sequence[str]], arguments: argparse.Namespace) -> str:

@@ -37,6 +37,8 @@ _FAILURE_COLUMNS = (
 _ARROW_VIEW = "dbt_triton_chunk"
 #: So many values of a row DuckDB's aggregates take along without much ado.
 _FEW_VALUES = 8
+#: DuckDB works on so many rows at once. Of predictions of more bytes than these they are too much.
+_VECTOR_ROWS, _LARGE_PREDICTION = 2_048, 16 * 2**10
 #: As a number a salt costs a quarter of what a text would; nobody can try so many.
 _SALT_BITS = 64
 #: A table is ours if these columns are its first and its last ones.
@@ -167,6 +169,11 @@ class PredictionStore:
         return f"select {KEY} from {self.relation} where {self._ours} and {ERROR} is not null"
 
     @property
+    def known_halves(self) -> str:
+        """A query for the halves of all keys."""
+        return f"select {key_halves(KEY)} from {self.relation} where {self._ours}"
+
+    @property
     def checksum(self) -> str:
         """The SQL of the number of rows of this fingerprint, and of a checksum of them."""
         columns = [KEY, *(quote(column.name) for column in self._model.outputs), ERROR]
@@ -233,8 +240,14 @@ class PredictionStore:
     def _insert(self, writer: TableWriter, table: pa.Table, values: Sequence[str]) -> None:
         constant = [f"'{self.fingerprint}'", f"{self.salt}::ubigint"]
         selected = ", ".join([key_of_halves("high", "low"), *constant, *values])
+        query, filler = f"select {selected} from {_ARROW_VIEW}", _filler(table)
+        if filler:
+            nothing = ", ".join(["null", "''", "null", *["null"] * len(values)])
+            query = f"select * from ({query}) union all select {nothing} from range({filler})"
         with self._lock:
-            writer.append(f"insert into {self.relation} select {selected} from {_ARROW_VIEW}", _ARROW_VIEW, table)
+            writer.append(f"insert into {self.relation} {query}", _ARROW_VIEW, table)
+            if filler:
+                writer.execute(f"delete from {self.relation} where {FINGERPRINT} = ''")
 
     def pending_query(  # noqa: PLR0913 - what is looked for, and where
         self,
@@ -300,6 +313,16 @@ class PredictionStore:
             f"from (select md5_number(encode({salt}) || encode({value})) as {KEY}, encode({value}) as value_0 "
             f"from {source} where {value} is not null and {within}) as pending where {self._unknown})"
         )
+
+
+def _filler(table: pa.Table) -> int:
+    """Return how many empty rows, which are deleted at once, are to follow a chunk of predictions.
+
+    DuckDB puts lists into memory by 2,048 rows in place, at each commit that adds to them, too: without these, each
+    chunk of large predictions would cost as much as all chunks before it, and the table as much memory to read.
+    """
+    is_large = table.nbytes > _LARGE_PREDICTION * table.num_rows
+    return -table.num_rows % _VECTOR_ROWS if is_large and any(map(pa.types.is_nested, table.schema.types)) else 0
 
 
 def _first_rows(source: str, values: Sequence[str], key: str, within: str, unknown: str) -> str:

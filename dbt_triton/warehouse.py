@@ -7,8 +7,10 @@ tables. The store is written on a second cursor, whose commits do not touch the 
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,6 +24,8 @@ from dbt_triton.errors import DbtTritonError
 #: The variable by which figures, SQL and errors reach Jinja.
 RESULT_VARIABLE = "dbt_triton_result"
 _READ_ROWS = 16_384
+#: DuckDB's log may have so many bytes while large chunks are committed.
+_LARGE_LOG = "4GB"
 #: DuckDB's words where there is nothing to commit.
 _NO_TRANSACTION = "no transaction is active"
 #: Of the query that is read to notice an interrupt. It is small, since DuckDB may run ahead of who reads it, and it is
@@ -61,6 +65,18 @@ def same_relation(relation: str) -> str:
     parts = ("database_name", "schema_name", "table_name")
     name = " || '.' || ".join(f"""'"' || replace({part}, '"', '""') || '"'""" for part in parts)
     return f"lower({name}) = lower({literal(relation, 'VARCHAR')})"
+
+
+@dataclass
+class _Checkpoints:
+    """The setting is one for all models that dbt builds at once: the first block changes it, the last restores it."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    blocks: int = 0
+    threshold: str = ""
+
+
+_CHECKPOINTS = _Checkpoints()
 
 
 class DuckDBWarehouse:
@@ -173,14 +189,30 @@ class DuckDBWarehouse:
         is_it = f"ends_with(lower({name}), lower({text_literal('.' + relation)}))"
         return bool(self._fetch(f"select 1 from duckdb_views() where {is_it} limit 1"))
 
-    def read(self, *queries: str) -> Generator[pa.RecordBatch, None, None]:
-        """Stream queries, one after the other, as record batches; close it before the session is used again."""
+    def load(self, sql: str, view: str, table: pa.Table) -> None:
+        """Run a statement that reads an Arrow table under the name ``view``."""
+        try:
+            self._session.register(view, table)
+            try:
+                self._session.execute(sql)
+            finally:
+                self._session.unregister(view)
+        except duckdb.Error as error:
+            raise WarehouseError(str(error)) from error
+
+    def read(self, *queries: str, rows: int = _READ_ROWS) -> Generator[pa.RecordBatch, None, None]:
+        """Stream queries, one after the other, as record batches; close it before the session is used again.
+
+        Args:
+            queries: in order.
+            rows: of a record batch, at most.
+        """
         try:
             for query in queries:
-                reader = _arrow_reader(self._session.query(query), _READ_ROWS)
+                reader = _arrow_reader(self._session.query(query), rows)
                 if any(map(has_boolean_arrays, reader.schema.types)):
                     reader.close()
-                    reader = _arrow_reader(self._session.query(self._with_numbers_for_booleans(query)), _READ_ROWS)
+                    reader = _arrow_reader(self._session.query(self._with_numbers_for_booleans(query)), rows)
                 with reader:
                     yield from map(plain, reader)
         except (duckdb.Error, pa.ArrowException, OSError) as error:
@@ -198,6 +230,26 @@ class DuckDBWarehouse:
             for name, kind in self.describe(query)
         ]
         return f"select {', '.join(columns)} from ({query})"
+
+    @contextmanager
+    def fewer_checkpoints(self) -> Generator[None]:
+        """Let DuckDB's log grow while large chunks are committed.
+
+        A checkpoint writes a row group that is not full anew, with every row that is in it already: with megabytes a
+        row, each chunk would cost more than the one before.
+        """
+        with _CHECKPOINTS.lock:
+            if not _CHECKPOINTS.blocks:
+                _CHECKPOINTS.threshold = str(self._fetch("select current_setting('checkpoint_threshold')")[0][0])
+                self.execute(f"set global checkpoint_threshold = '{_LARGE_LOG}'")
+            _CHECKPOINTS.blocks += 1
+        try:
+            yield
+        finally:
+            with _CHECKPOINTS.lock:
+                _CHECKPOINTS.blocks -= 1
+                if not _CHECKPOINTS.blocks:
+                    self.execute(f"set global checkpoint_threshold = {text_literal(_CHECKPOINTS.threshold)}")
 
     def interrupts(self) -> Interrupts:
         """Notice an interrupt while nothing else runs on the session."""

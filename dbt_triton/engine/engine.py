@@ -50,6 +50,8 @@ _NOT_THE_BATCH = (
     "FLOAT[7][]"
 )
 _WATCH_SECONDS = 0.5
+#: While requests of so many bytes are in flight, no more are started: each is held in memory as a whole.
+_BYTES_IN_FLIGHT = 128 * 2**20
 #: HTTP's Content Too Large.
 _TOO_LARGE = 413
 _TOO_LARGE_IN_A_ROW = 3
@@ -109,6 +111,7 @@ class Engine:
         self._workers: set[asyncio.Task[None]] = set()
         self._ended: asyncio.Queue[asyncio.Task[None]] = asyncio.Queue()
         self._in_flight = 0
+        self._bytes_in_flight = 0
         self._ids = itertools.count(1)
         self._input_is_read = False
         self._results = HandOver(sink, request_format.inputs, request_format.outputs, self._undecodable)
@@ -193,7 +196,7 @@ class Engine:
 
     async def _work(self, source: Source, writer: ThreadPoolExecutor) -> None:
         while self._may_go_on and (request := source.ready() or await source.next()) is not None:
-            if len(self._workers) < self._limit.current:
+            if len(self._workers) < self._limit.current and self._bytes_in_flight < _BYTES_IN_FLIGHT:
                 # It takes the next request and starts another one in turn: there are as many as there are requests.
                 self._start_worker(self._work(source, writer))
             source.put_back(await self._deliver(request))
@@ -315,10 +318,12 @@ class Engine:
         body, header_length = request.encoded.body(request.start, request.end, request.parameters)
         request_id = next(self._ids)
         self._in_flight += 1
+        self._bytes_in_flight += len(body)
         try:
             reply = await self._client.infer(body, header_length, rows=request.rows, alone=alone, request_id=request_id)
         finally:
             self._in_flight -= 1
+            self._bytes_in_flight -= len(body)
         answer = self._reader.read(reply.content, reply.header_length, request.rows, request_id)
         if self._version and answer.model_version and answer.model_version != self._version:
             raise InferenceError(

@@ -18,9 +18,9 @@ from dbt_triton.tensors import Answer, TensorSpec, decode_outputs
 from dbt_triton.tensors.trim import Trimmer
 
 #: A chunk of predictions is handed over at this many rows (a row group of DuckDB, which it then writes only once), at
-#: this many bytes of answers, or after this many seconds.
+#: this many bytes of answers, or after this many seconds if nothing is being written.
 CHUNK_ROWS = 122_880
-CHUNK_BYTES = 32 * 2**20
+CHUNK_BYTES = 64 * 2**20
 CHUNK_SECONDS = 1.0
 #: Handing over may be this many chunks behind before sending waits for it.
 _CHUNKS_BEHIND = 1
@@ -87,9 +87,11 @@ class HandOver:
     def is_due(self) -> bool:
         """Whether there is enough to hand over, or it is time."""
         chunk = self._chunk
-        return (
-            chunk.rows >= CHUNK_ROWS or chunk.bytes >= CHUNK_BYTES or time.monotonic() - chunk.started >= CHUNK_SECONDS
-        )
+        if chunk.rows >= CHUNK_ROWS or chunk.bytes >= CHUNK_BYTES:
+            return True
+        # While the writer has enough to do, a larger chunk costs it less than two.
+        is_writing = any(not written.done() for written in self._behind)
+        return not is_writing and time.monotonic() - chunk.started >= CHUNK_SECONDS
 
     async def hand_over(self, writer: ThreadPoolExecutor) -> None:
         """Hand over what there is; wait where the writer is too far behind."""

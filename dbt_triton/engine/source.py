@@ -176,15 +176,18 @@ def exact_batches(batches: Iterable[pa.RecordBatch], batch_size: int) -> Iterato
     waiting: list[pa.RecordBatch] = []
     count = 0
     for batch in batches:
-        waiting.append(batch)
-        count += batch.num_rows
-        rows = _encoded_rows(batch, batch_size)
-        if count < rows:
+        request_rows, rows = _rows_at_once(batch.nbytes // max(batch.num_rows, 1), batch_size)
+        # What waits is filled up to whole requests; only that is copied.
+        short = -count % request_rows
+        if count + batch.num_rows < rows or batch.num_rows < short:
+            waiting.append(batch)
+            count += batch.num_rows
             continue
-        whole = pa.concat_batches(waiting) if len(waiting) > 1 else batch
-        cut = count - count % rows
-        yield from (whole.slice(start, rows) for start in range(0, cut, rows))
-        waiting, count = ([whole.slice(cut)], count - cut) if cut < count else ([], 0)
+        if count:
+            yield pa.concat_batches([*waiting, batch.slice(0, short)])
+        end = batch.num_rows - (batch.num_rows - short) % request_rows
+        yield from (batch.slice(start, min(rows, end - start)) for start in range(short, end, rows))
+        waiting, count = ([batch.slice(end)], batch.num_rows - end) if end < batch.num_rows else ([], 0)
     if count:
         yield pa.concat_batches(waiting)
 
@@ -194,8 +197,18 @@ def taken(keys: list[pa.Array], places: np.ndarray[Any, np.dtype[np.int64]]) -> 
     return [column.take(pa.array(places)) for column in keys]
 
 
-def _encoded_rows(batch: pa.RecordBatch, batch_size: int) -> int:
-    """Return how many rows to encode at once: whole requests, and not too many bytes, not even of one request."""
-    width: int = max(batch.nbytes // max(batch.num_rows, 1), 1)
+def rows_at_once(width: int, batch_size: int) -> int:
+    """Return how many rows to encode at once: whole requests, and not too many bytes, not even of one request.
+
+    Args:
+        width: bytes a row.
+        batch_size: rows a request.
+    """
+    return _rows_at_once(width, batch_size)[1]
+
+
+def _rows_at_once(width: int, batch_size: int) -> tuple[int, int]:
+    """Return the rows of a request, and of what is encoded at once."""
+    width = max(width, 1)
     request_rows = min(batch_size, max(REQUEST_BYTES // width, 1))
-    return max(min(_ENCODED_ROWS, _ENCODED_BYTES // width) // request_rows, 1) * request_rows
+    return request_rows, max(min(_ENCODED_ROWS, _ENCODED_BYTES // width) // request_rows, 1) * request_rows

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any
+
+import pyarrow as pa
 
 from dbt_triton.ddl.calls import Span
 from dbt_triton.engine.source import exact_batches
 from dbt_triton.engine.stats import Figures
 from dbt_triton.errors import PERMANENT_REASONS
 from dbt_triton.inference_model import Binding
-from dbt_triton.keys import FINGERPRINT, KEY
+from dbt_triton.keys import FINGERPRINT, KEY, key_halves
 from dbt_triton.step.plan import Plan
 from dbt_triton.step.planned_call import PlannedCall
 from dbt_triton.step.predict import request_format
 from dbt_triton.step.preflight import preflight
 from dbt_triton.step.rewrite import sampled
+from dbt_triton.step.wide import WideInput
 from dbt_triton.store import ERROR, PredictionStore
-from dbt_triton.warehouse import DuckDBWarehouse, WarehouseError
+from dbt_triton.warehouse import DuckDBWarehouse, WarehouseError, quote
 
 _INPUT = "dbt_triton_dry_run_input"
 
@@ -84,8 +88,11 @@ def _reads_predictions(plan: Plan, planned: PlannedCall) -> bool:
 def _count(
     plan: Plan, planned: PlannedCall, binding: Binding, warehouse: DuckDBWarehouse, *, full_refresh: bool
 ) -> DryRun:
-    PredictionStore(planned.store, planned.model, binding.fingerprint).unlock(warehouse, planned.salt_variable)
+    store = PredictionStore(planned.store, planned.model, binding.fingerprint)
+    store.unlock(warehouse, planned.salt_variable)
     query = sampled(planned, plan.statement.input_query(planned.call, {}))
+    if planned.is_wide:
+        return _count_wide(planned, query, store, binding, warehouse, full_refresh=full_refresh)
     values = ", ".join(f"{value} as value_{position}" for position, value in enumerate(planned.sent_values))
     warehouse.execute(
         f"create or replace temp table {_INPUT} as select {planned.key} as {KEY}, {values} from ({query})"
@@ -103,6 +110,33 @@ def _count(
         warehouse.execute(f"drop table if exists {_INPUT}")
     to_send = filled if planned.in_order else distinct - cached
     return DryRun(rows, rows - filled, distinct, cached, to_send, requests, size)
+
+
+def _count_wide(  # noqa: PLR0913 - what is read, and what is known of it
+    planned: PlannedCall,
+    query: str,
+    store: PredictionStore,
+    binding: Binding,
+    warehouse: DuckDBWarehouse,
+    *,
+    full_refresh: bool,
+) -> DryRun:
+    """Count wide rows while they are read once."""
+    if planned.is_table:
+        table = ".".join(map(quote, planned.call.relation or ()))
+    else:
+        warehouse.execute(f"create or replace temp table {_INPUT} as {query}")
+        table = _INPUT
+    try:
+        wide = WideInput(planned, table, "", warehouse)
+        known = _known_keys(planned, binding, warehouse, full_refresh=full_refresh)
+        with closing(wide.batches(f"select {key_halves(KEY)} from ({known})", store.salt, binding)) as batches:
+            requests, size = _encoded(batches, planned, binding)
+    finally:
+        warehouse.execute(f"drop table if exists {_INPUT}")
+    counts = wide.counts
+    distinct = counts.known + counts.new
+    return DryRun(counts.rows, counts.nulls, distinct, counts.known, counts.new, requests, size)
 
 
 def _known_keys(planned: PlannedCall, binding: Binding, warehouse: DuckDBWarehouse, *, full_refresh: bool) -> str:
@@ -128,14 +162,19 @@ def _measure(planned: PlannedCall, binding: Binding, warehouse: DuckDBWarehouse,
     query = f"select {chosen} from {_INPUT} where {KEY} is not null and {KEY} not in ({known})"
     if not planned.in_order:
         query += f" group by {KEY}"
-    form, size = request_format(planned, binding), binding.batch_size
-    requests = sent = 0
     with closing(warehouse.read(query)) as batches:
-        for batch in exact_batches(batches, size):
-            for places, rows in form.encode(batch.columns, size, in_order=planned.in_order).groups:
-                count = batch.num_rows if places is None else len(places)
-                for start, end in rows.cuts(count, size):
-                    body, _ = rows.body(start, end, None)
-                    requests += 1
-                    sent += len(body) + len(f'"id":"{requests}",')  # which the client puts in
+        return _encoded(batches, planned, binding)
+
+
+def _encoded(batches: Iterable[pa.RecordBatch], planned: PlannedCall, binding: Binding) -> tuple[int, int]:
+    """Encode record batches, whose last columns are the values. Returns the number of requests and their bytes."""
+    form, size, values = request_format(planned, binding), binding.batch_size, len(planned.sent_values)
+    requests = sent = 0
+    for batch in exact_batches(batches, size):
+        for places, rows in form.encode(batch.columns[-values:], size, in_order=planned.in_order).groups:
+            count = batch.num_rows if places is None else len(places)
+            for start, end in rows.cuts(count, size):
+                body, _ = rows.body(start, end, None)
+                requests += 1
+                sent += len(body) + len(f'"id":"{requests}",')  # which the client puts in
     return requests, sent

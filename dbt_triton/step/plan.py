@@ -123,6 +123,7 @@ class _Planner:
             values=[value.sql for value in values],
             key_values=[value.key for value in values],
             given=[f"{quote(name)} is not null" for name in chosen],
+            wide=tuple(value.wide for value in values),
             output_names=outputs[: len(added)],
             error_name=outputs[-1] if routed else None,
             # The first rows of a table are not the same however often it is read.

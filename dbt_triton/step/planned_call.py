@@ -28,6 +28,7 @@ class PlannedCall:
         values: the DESCRIPTOR columns as SQL, in the types of INPUT; NULL too where a value is none of its type.
         key_values: what the key is made of: NULL only where a column is NULL.
         given: the SQL that is true where a DESCRIPTOR column is not NULL, for each that must not be.
+        wide: which values are known by their bytes; they have no key as SQL that is worth its time.
         output_names: the names of the OUTPUT columns in the result.
         error_name: the name of the column that says why a row failed, with ``on-error`` = ``null``.
         is_table: whether the input is a table that can be read twice.
@@ -45,6 +46,7 @@ class PlannedCall:
     values: list[str]
     key_values: list[str]
     given: list[str]
+    wide: tuple[bool, ...]
     output_names: list[str]
     error_name: str | None
     is_table: bool
@@ -61,12 +63,12 @@ class PlannedCall:
 
     def with_nan(self, places: Collection[int]) -> PlannedCall:
         """Return the call with NaN in place of NULL in some columns of INPUT, by their places."""
-        values, keys, given = list(self.values), list(self.key_values), list(self.given)
+        values, keys, given, wide = list(self.values), list(self.key_values), list(self.given), list(self.wide)
         for place in places:
-            values[place], keys[place] = self.nan_values[place]
+            values[place], keys[place], wide[place] = self.nan_values[place]
             if not self.model.inputs[place].type.dims:  # a NULL array has no length
                 given[place] = "true"
-        return replace(self, values=values, key_values=keys, given=given)
+        return replace(self, values=values, key_values=keys, given=given, wide=tuple(wide))
 
     @property
     def in_order(self) -> bool:
@@ -83,6 +85,12 @@ class PlannedCall:
     def any_filled(self) -> str:
         """The SQL that is true for a row with any value at all."""
         return f"not ({all_of([f'not ({given})' for given in self.given])})"
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether rows are known by the bytes of their values: they are then read by `dbt_triton.step.wide`."""
+        # Rows are told apart by DuckDB's own rowid.
+        return any(self.wide) and not self.in_order and "rowid" not in map(str.lower, self.columns)
 
     @property
     def key(self) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Coroutine, Generator, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -27,11 +27,18 @@ from dbt_triton.step.report import ended_early, failed_rows, kept
 from dbt_triton.step.rewrite import Source, joined, sampled, stubbed
 from dbt_triton.step.sequence_order import ASCENDING
 from dbt_triton.step.unchanged import Target, built_of, is_note
+from dbt_triton.step.wide import WideInput
 from dbt_triton.store import PredictionStore
 from dbt_triton.tensors import RequestFormat
 from dbt_triton.warehouse import DuckDBWarehouse, TableWriter, WarehouseError, quote
 
 logger = logging.getLogger("dbt_triton.step")
+
+_OUT_OF_MEMORY = (
+    "DuckDB has 2,048 rows of a list, a fixed array or a compressed BLOB in memory at once, however few are read. Keep "
+    "the values as BLOBs that are not compressed (set force_compression = 'uncompressed' where the table is made), or "
+    "raise memory_limit"
+)
 
 
 def run_plan(
@@ -121,6 +128,8 @@ class _Run:
             return
         binding = self._bindings[number]
         store = PredictionStore(planned.store, planned.model, binding.fingerprint)
+        wide = self._wide_input(number, planned, source)
+        source = wide.source if wide else source
         self.replacements[planned.call.span] = joined(planned, source, store)
         with self._warehouse.writer() as writer:
             known = store.prepare(self._warehouse, writer, retry_errors=planned.model.options.retry_errors)
@@ -134,26 +143,20 @@ class _Run:
                 # Until the table is made, it is not known what it is made of.
                 writer.execute(store.forget_comment)
             known = self._prepare(store, planned, writer, known)
-            queries = _inputs_queries(planned, source, store, parts(rows, size), anything_known=known > 0)
             at_most = rows - known if known < rows else rows
-            try:
-                sent = asyncio.run(self._send(planned, binding, _StoreSink(store, writer), queries, at_most))
-            except RunError as error:
-                if error.no_answer_counts:
-                    store.disown(writer)
-                else:
-                    store.absolve(writer)
-                text = ended_early(error, planned, source, self._warehouse, full_refresh=self._full_refresh)
-                raise DbtTritonError(text) from error
-            except WarehouseError as error:
-                # Such as a full disk: DuckDB's words say nothing of what is done already.
-                raise WarehouseError(f"{error}\n  {kept(planned, full_refresh=self._full_refresh)}") from error
+            if wide:
+                batches = wide.batches(store.known_halves if known else None, store.salt, binding)
+            else:
+                queries = _inputs_queries(planned, source, store, parts(rows, size), anything_known=known > 0)
+                batches = self._warehouse.read(*queries)
+            sending = self._send(planned, binding, _StoreSink(store, writer), batches, at_most)
+            sent = self._sent(sending, planned, source, store, writer)
         logger.debug("%s: %s", planned.model.name, sent)
         self.stats += sent
         if known:
+            rows = wide.filled if wide else rows
             self.rows_reused += rows - sent.rows - sent.rows_failed
-        if known:  # what this run has written has no key twice
-            store.check_keys(self._warehouse, self._name)
+            store.check_keys(self._warehouse, self._name)  # what this run has written has no key twice
         self._judge_failures(planned, source, store)
 
     def _measured(self, number: int, planned: PlannedCall, source: Source) -> tuple[PlannedCall, Source, int, int]:
@@ -164,9 +167,43 @@ class _Run:
             self._bindings = self._bindings or preflight(self._plan, self._warehouse)
             planned = planned.bound_to(self._bindings[number])
             if planned.optional or planned.nan_values:
-                source = replace(source, key=_key_of_row(planned, source.hidden))
+                source = replace(source, key=_key_of_row(planned, *source.hidden))
                 found = _measure(planned, source, self._warehouse)
         return planned, source, found.filled, found.bytes
+
+    def _sent(
+        self,
+        sending: Coroutine[Any, Any, RunStats],
+        planned: PlannedCall,
+        source: Source,
+        store: PredictionStore,
+        writer: TableWriter,
+    ) -> RunStats:
+        """Send, and say what is kept where that fails."""
+        is_wide = any(column.type.is_wide for column in planned.model.outputs)
+        try:
+            with self._warehouse.fewer_checkpoints() if is_wide else nullcontext():
+                sent = asyncio.run(sending)
+            source.keep_keys()
+        except RunError as error:
+            source.keep_keys()
+            if error.no_answer_counts:
+                store.disown(writer)
+            else:
+                store.absolve(writer)
+            text = ended_early(error, planned, source, self._warehouse, full_refresh=self._full_refresh)
+            raise DbtTritonError(text) from error
+        except WarehouseError as error:
+            # Such as a full disk: DuckDB's words say nothing of what is done already.
+            why = f"\n  {_OUT_OF_MEMORY}" if planned.is_wide and "Out of Memory" in str(error) else ""
+            raise WarehouseError(f"{error}{why}\n  {kept(planned, full_refresh=self._full_refresh)}") from error
+        return sent
+
+    def _wide_input(self, number: int, planned: PlannedCall, source: Source) -> WideInput | None:
+        if not planned.is_wide:
+            return None
+        keys_table = self._temporary(f"dbt_triton_keys_{number}")
+        return WideInput(planned, source.relation, keys_table, self._warehouse)
 
     def _is_unchanged(self, source: Source, store: PredictionStore, comment: str | None) -> bool:
         """Tell whether the table is what would be built; if it is not, note what it will be built of."""
@@ -200,26 +237,37 @@ class _Run:
     def _source(self, number: int, planned: PlannedCall) -> Source:
         """Make the input readable more than once: what is not a plain table goes into a temporary one."""
         if planned.is_table and not planned.in_order:
-            return Source(self._plan.statement.operand_sql(planned.call, {}), _key_of_row(planned, None))
+            return Source(self._plan.statement.operand_sql(planned.call, {}), planned.key)
         query = sampled(planned, self._plan.statement.input_query(planned.call, self.replacements))
-        table = quote(f"dbt_triton_input_{number}")
+        table = self._temporary(f"dbt_triton_input_{number}")
         hidden = unused_name("ml_row", planned.columns) if planned.in_order else None
         if hidden is not None:
             query = f"select *, row_number() over () as {quote(hidden)} from ({query})"
         self._warehouse.execute(f"create or replace temp table {table} as {query}")
-        drop = f"drop table if exists {table}"
+        if hidden is None:
+            return Source(table, planned.key)
+        return Source(table, _key_of_row(planned, quote(hidden)), hidden=(quote(hidden),))
+
+    def _temporary(self, name: str) -> str:
+        """Quote the name of a temporary table, which is dropped whatever comes of the run."""
+        drop = f"drop table if exists {quote(name)}"
         self.clean_up.append(drop)
         self._drop_at_once.append(drop)
-        return Source(table, _key_of_row(planned, hidden), hidden)
+        return quote(name)
 
     async def _send(
-        self, planned: PlannedCall, binding: Binding, sink: _StoreSink, queries: Sequence[str], rows: int
+        self,
+        planned: PlannedCall,
+        binding: Binding,
+        sink: _StoreSink,
+        read: Generator[pa.RecordBatch, None, None],
+        rows: int,
     ) -> RunStats:
         options = planned.model.options
         with (
             reporter(self._name, rows) as progress,
             self._warehouse.interrupts() as interrupts,
-            closing(self._warehouse.read(*queries)) as batches,
+            closing(read) as batches,
         ):
             form = request_format(planned, binding)
             expected = form.answer_bytes(binding.batch_size)
@@ -257,12 +305,12 @@ class _Run:
         raise DbtTritonError(text)
 
 
-def _key_of_row(planned: PlannedCall, hidden: str | None) -> str:
-    """Return the SQL of a row's key; ``hidden`` is the column that has its place in a sequence."""
+def _key_of_row(planned: PlannedCall, hidden: str | None = None) -> str:
+    """Return the SQL of a row's key; ``hidden`` is the quoted column that has its place in a sequence."""
     if hidden is None:
         return planned.key
     # Each row of a sequence is a step of its own, so its place is its key.
-    return f"case when {planned.filled} then cast({quote(hidden)} as uhugeint) end"
+    return f"case when {planned.filled} then cast({hidden} as uhugeint) end"
 
 
 class _InputSize(NamedTuple):
@@ -275,6 +323,10 @@ class _InputSize(NamedTuple):
 
 
 def _measure(planned: PlannedCall, source: Source, warehouse: DuckDBWarehouse) -> _InputSize:
+    """Count rows and bytes. Of wide values that would read them all: every row counts as one to send, of no bytes."""
+    if planned.is_wide:
+        rows = int(warehouse.rows(f"select count(*) as n from {source.relation}")[0]["n"])
+        return _InputSize(rows, rows, rows, 0)
     filled = f"filter (where {planned.filled})"
     sizes = [
         f"coalesce(sum(octet_length(encode({value}))) {filled}, 0)"
@@ -310,7 +362,7 @@ def _inputs_queries(
             )
             for part in cut
         ]
-    columns, order = [key_halves(source.key), *planned.sent_values], [f"{quote(str(source.hidden))} {ASCENDING}"]
+    columns, order = [key_halves(source.key), *planned.sent_values], [f"{source.hidden[0]} {ASCENDING}"]
     if planned.sequence_by:
         keys = [f"{key} {ASCENDING}" for key in planned.sequence_by]
         columns.insert(1, f"dense_rank() over (order by {', '.join(keys)})")

@@ -80,7 +80,7 @@ def failed_rows(  # noqa: PLR0913 - each is another part of the run
     key, place = (quote(unused_name(name, planned.columns)) for name in ("input_key", "input_place"))
     first = warehouse.rows(
         f"select failed.{ERROR} as {_WHY}, failed.ml_http_status as {_STATUS}, "
-        f"failed.ml_reason as {_REASON}, input_rows.* exclude ({key}, {place}) "
+        f"failed.ml_reason as {_REASON}, input_rows.* exclude ({', '.join([key, place, *source.hidden])}) "
         f"from (select *, {source.key} as {key}, rowid as {place} from {source.relation}) as input_rows "
         f"join {store.current} as failed on failed.{KEY} = input_rows.{key} "
         f"where failed.{ERROR} is not null order by input_rows.{place} asc limit {_SHOWN_ROWS}"
@@ -128,7 +128,13 @@ def _every_row(planned: PlannedCall, store: PredictionStore) -> str:
     named = planned.call.relation
     # A Python model's input is a temporary table, which is gone by then.
     is_gone = named is None or named[0] == "temp"
-    if named is None or is_gone or planned.in_order or sum(map(len, planned.key_values)) > _SHOWN_KEY:
+    if (
+        named is None
+        or is_gone
+        or planned.in_order
+        or planned.is_wide
+        or sum(map(len, planned.key_values)) > _SHOWN_KEY
+    ):
         return ""
     key = planned.key_with(salt_of_store(store.relation, store.fingerprint))
     relation = ".".join(map(quote, named))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from dbt_triton.keys import KEY, key_expression
@@ -12,18 +13,32 @@ from dbt_triton.store import ERROR, PredictionStore
 from dbt_triton.warehouse import literal, quote
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
 @dataclass(frozen=True)
 class Source:
-    """Where a call's input is read: a FROM clause, the key of a row, and a column to leave out of the result."""
+    """Where a call's input is read: a FROM clause, the key of a row, and columns to leave out of the result.
+
+    Args:
+        relation: the FROM clause.
+        key: the SQL of the key.
+        hidden: quoted names of columns that are not the input's own.
+        lost: the SQL that is true for a row whose key is not known.
+        keep_keys: to be called once the input is read, where that makes the keys.
+    """
 
     relation: str
     key: str
-    hidden: str | None = None
+    hidden: tuple[str, ...] = ()
+    lost: str = "false"
+    keep_keys: Callable[[], None] = _nothing
 
     @property
     def rows(self) -> str:
         """A query for the input's own columns."""
-        exclude = f" exclude ({quote(self.hidden)})" if self.hidden else ""
+        exclude = f" exclude ({', '.join(self.hidden)})" if self.hidden else ""
         return f"select *{exclude} from {self.relation}"
 
 
@@ -45,6 +60,8 @@ def joined(planned: PlannedCall, source: Source, store: PredictionStore) -> str:
         stored = f"(select * replace ({', '.join(replaced)}) from {stored})"
     for column, name in zip(planned.model.outputs, planned.output_names, strict=True):
         cases = [f"when {store_key} is null and {input_key} is not null then {lost}"]
+        if source.lost != "false":
+            cases.append(f"when {INPUT_ALIAS}.{source.lost} then {lost}")
         if default is not None:
             cases.append(f"when {STORE_ALIAS}.{ERROR} is not null then {literal(default, column.duckdb_type)}")
         found = f"{STORE_ALIAS}.{quote(column.name)}"

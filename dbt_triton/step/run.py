@@ -68,7 +68,7 @@ def build_inference_model(arguments: str, session: Any) -> None:  # noqa: ANN401
         said = "stub" if model.is_stub else said
         return {
             "build_sql": "select " + ", ".join(columns),
-            "message": f"CREATE MODEL {model.name}, {said}",
+            "message": f"CREATE MODEL {model.name}, {said}{_lists(model)}",
             "comment": description(model, served),
             "misplaced": _misplaced(args),
             "not_needed": reasons_not_needed(_definition(args).options),
@@ -160,6 +160,15 @@ def _run(
         # Whatever words it has come from: it goes to the console, to dbt.log and to run_results.json.
         result["error"] = harmless(result["error"])
     warehouse.set_result(result)
+
+
+def _lists(model: InferenceModel) -> str:
+    """Say which large fixed arrays are lists in the table."""
+    return "".join(
+        f"; {column.name} is {column.duckdb_type} in tables: DuckDB makes room for 2,048 of {column.type.duckdb}"
+        for column in model.outputs
+        if column.type.in_tables != column.type
+    )
 
 
 def _misplaced(args: Arguments) -> list[str]:

@@ -142,7 +142,13 @@ def built_of(
         warehouse: the session.
     """
     planned = plan.calls[0]
-    if target is None or planned.model.options.cache != "persistent" or planned.in_order or len(plan.calls) > 1:
+    if (
+        target is None
+        or planned.model.options.cache != "persistent"
+        or planned.in_order
+        or planned.is_wide
+        or len(plan.calls) > 1
+    ):
         return None
     try:
         if not is_repeatable(plan.statement.render({planned.call.span: _OPERAND}), _OPERAND, warehouse):

@@ -5,6 +5,7 @@ Only FLOAT, DOUBLE, FLOAT16 and BFLOAT16 round, as their declaration says: 0.1 h
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from dbt_triton.step.conversions import NESTED, Conversion, Sql, conversion_of, text_of
@@ -28,10 +29,13 @@ class Value(NamedTuple):
         key: a VARCHAR, NULL only where the column is NULL. It is made of the value that is sent, whatever the settings
             of the session: distinct for distinct values, and for values that are not sent. (But two NaNs are one.)
             Where the value is a text that always fits, it is the value's own SQL.
+        wide: the value is known by its bytes instead, which `dbt_triton.step.wide` hashes: a text of a million numbers
+            takes half a second. It is NULL only where the column is NULL; an element that is none of the type is NULL.
     """
 
     sql: str
     key: str
+    wide: bool = False
 
 
 def value_of(column: str, source: str, declared: SqlType, *, sent: SqlType | None = None) -> Value | str:
@@ -56,9 +60,14 @@ def value_of(column: str, source: str, declared: SqlType, *, sent: SqlType | Non
     conversion = conversion_of(kind.element, declared)
     if conversion is None or not _same_levels(kind, declared):
         return _refusal(column, source, kind, declared)
+    wide = declared.is_wide
+    declared = declared.in_tables
+    if wide and kind.dims != declared.dims:
+        declared = replace(declared, dims=(None,) * len(declared.dims))  # lengths are looked at when it is sent
     if conversion.total and (kind.dims == declared.dims or not declared.dims or _has_the_lengths(kind, declared)):
-        return _same(name, declared, conversion, kind)
-    return _checked(name, kind, declared, conversion)
+        return _same(name, declared, conversion, kind)._replace(wide=wide)
+    # One value of no such type is NULL as well, and must not look like a column that is.
+    return _checked(name, kind, declared, conversion)._replace(wide=wide and bool(declared.dims))
 
 
 def _nan_for_null(column: str, source: str, declared: SqlType, sent: SqlType) -> Value | str:

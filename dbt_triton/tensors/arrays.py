@@ -46,16 +46,23 @@ def unnest(array: pa.Array, spec: TensorSpec) -> Unnested:
     rows = len(array)
     sizes: list[Integers] = []
     unfit: list[Unfit] = []
-    row_of = np.arange(rows)
+    #: How many arrays of this level each row has.
+    counts = np.ones(rows, dtype=np.int64)
     for level in range(len(spec.sql.dims)):
         lengths = _lengths(array)
         array = array.flatten()
         if level == 0:
             sizes.append(lengths)
+            counts = lengths
+        elif len(lengths) and (lengths == lengths[0]).all():  # an image has many of them, all alike
+            sizes.append(np.where(counts > 0, lengths[0], 0))
+            counts = counts * lengths[0]
         else:
+            row_of = np.repeat(np.arange(rows), counts)
             sizes.append(_inner_sizes(lengths, row_of, rows, unfit))
-        row_of = np.repeat(row_of, lengths)
+            counts = np.bincount(row_of, weights=lengths, minlength=rows).astype(np.int64)
         if array.null_count:
+            row_of = np.repeat(np.arange(rows), counts)
             mask = np.zeros(rows, dtype=bool)
             mask[row_of[array.is_null().to_numpy(zero_copy_only=False)]] = True
             unfit.append(Unfit(mask, f"an array holds NULL, or a value that is no {spec.sql.element.duckdb}"))
@@ -87,9 +94,9 @@ def misshapen(sizes: Sequence[Integers], spec: TensorSpec) -> list[Unfit]:
     if spec.raw:
         return []  # their size was looked at
     unfit = []
-    for lengths, axis in zip(sizes, spec.axes, strict=True):
+    for lengths, axis, declared in zip(sizes, spec.axes, spec.sql.dims, strict=True):
         size = spec.row_shape[axis]
-        too_long_to_pad = lengths > size if spec.pad is not None else lengths != size
+        too_long_to_pad = lengths > size if spec.pad is not None and declared is None else lengths != size
         if size != -1 and too_long_to_pad.any():
             unfit.append(Unfit(too_long_to_pad, f"the length of its array does not fit {_shown(spec)}"))
     return unfit
@@ -139,7 +146,7 @@ def nest(elements: pa.Array, spec: TensorSpec, rows: Integers, sizes: Integers) 
         rows: how many rows there are of each shape, one after the other.
         sizes: the lengths of their array levels; a row a shape.
     """
-    dims = spec.sql.dims
+    dims = spec.sql.in_tables.dims
     for level in range(len(dims) - 1, -1, -1):
         size = dims[level]
         if size is not None:

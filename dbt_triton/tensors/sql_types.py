@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
 
@@ -105,6 +106,18 @@ _MAX_LENGTH = 1000
 _ARGUMENTS = re.compile(r"\s*\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)")
 
 
+#: DuckDB makes room for 2,048 rows of a fixed array at once, however few there are, in every operator and thread.
+#: Larger ones than this (in bytes a row; 128 MB for 2,048 rows) are lists in every table, which take what they hold.
+FIXED_BYTES = 64 * 2**10
+#: From so many bytes on, a fixed array is wide: below, DuckDB hashes its text in less time than Python its bytes.
+_WIDE_BYTES = 1024
+#: Arrays of these, of any length, are mostly audio or images.
+_WIDE_ELEMENTS = {"FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16", "UTINYINT"}
+_BITS = 8
+#: What DuckDB has of a text in an array, besides its characters.
+_TEXT_BYTES = 16
+
+
 @dataclass(frozen=True)
 class SqlType:
     """One declared type.
@@ -133,6 +146,38 @@ class SqlType:
         if self.kind == "DECIMAL":
             name = f"DECIMAL({self.precision},{self.scale})"
         return name + "".join(f"[{'' if size is None else size}]" for size in reversed(self.dims))
+
+    @property
+    def element_bytes(self) -> int:
+        """What an element takes in Arrow: 0 where elements are of different lengths."""
+        kind = self.arrow_element
+        if kind in {pa.large_string(), pa.large_binary()}:
+            return 0
+        return max(int(kind.bit_width) // _BITS, 1)
+
+    @property
+    def row_bytes(self) -> int | None:
+        """What one value takes in Arrow, without texts; None where its arrays may be of any length."""
+        return None if None in self.dims else self.element_bytes * math.prod(size or 0 for size in self.dims)
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether its values mostly take kilobytes or more: BLOBs, large arrays, images and audio of any length."""
+        if self.kind == "BLOB" and not self.dims:
+            return True
+        if not self.dims or not self.element_bytes:
+            return False
+        if self.row_bytes is None:
+            return len(self.dims) > 1 or self.kind in _WIDE_ELEMENTS
+        return self.row_bytes >= _WIDE_BYTES
+
+    @property
+    def in_tables(self) -> SqlType:
+        """The type that a table has for it: without lengths where DuckDB would take too much memory for them."""
+        fixed = math.prod(size or 1 for size in self.dims) * (self.element_bytes or _TEXT_BYTES)
+        if not self.dims or fixed <= FIXED_BYTES:
+            return self
+        return replace(self, dims=(None,) * len(self.dims))
 
     @property
     def arrow_element(self) -> pa.DataType:

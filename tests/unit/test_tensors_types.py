@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dbt_triton.step.values import value_of
+from dbt_triton.step.values import Value, value_of
 from dbt_triton.tensors import SqlType, datatype_of_tensor, fits, parse_sql_type
 from dbt_triton.tensors.shapes import bind_shape, told_lengths
 
@@ -172,4 +172,4 @@ def test_cast_that_cannot_fail_costs_nothing(source: str, declared: str) -> None
     """A column that always fits is cast once, and its key is the text of the cast alone."""
     value = value_of("a column", source, _type(declared))
     cast = f'cast("a column" as {_type(declared).duckdb})'
-    assert value == (cast, cast if declared == "STRING" else f"cast({cast} as varchar)")
+    assert value == Value(cast, cast if declared == "STRING" else f"cast({cast} as varchar)")
