@@ -9,7 +9,7 @@ from collections.abc import Coroutine, Generator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 
@@ -18,14 +18,14 @@ from dbt_triton.ddl.calls import Span
 from dbt_triton.engine import Engine, FailedRows, RunError, RunStats, SequenceEngine
 from dbt_triton.errors import DbtTritonError
 from dbt_triton.inference_model import Binding
-from dbt_triton.keys import KEY_COLUMNS, Part, key_halves, parts
+from dbt_triton.keys import KEY_COLUMNS, parts
+from dbt_triton.step.inputs import inputs_queries, key_of_row, measure
 from dbt_triton.step.plan import Plan
 from dbt_triton.step.planned_call import PlannedCall, unused_name
 from dbt_triton.step.preflight import headers_of, preflight
 from dbt_triton.step.progress import reporter
 from dbt_triton.step.report import ended_early, failed_rows, kept
 from dbt_triton.step.rewrite import Source, joined, sampled, stubbed
-from dbt_triton.step.sequence_order import ASCENDING
 from dbt_triton.step.unchanged import Target, built_of, is_note
 from dbt_triton.step.wide import WideInput
 from dbt_triton.store import PredictionStore
@@ -147,7 +147,7 @@ class _Run:
             if wide:
                 batches = wide.batches(store.known_halves if known else None, store.salt, binding)
             else:
-                queries = _inputs_queries(planned, source, store, parts(rows, size), anything_known=known > 0)
+                queries = inputs_queries(planned, source, store, parts(rows, size), anything_known=known > 0)
                 batches = self._warehouse.read(*queries)
             sending = self._send(planned, binding, _StoreSink(store, writer), batches, at_most)
             sent = self._sent(sending, planned, source, store, writer)
@@ -161,14 +161,14 @@ class _Run:
 
     def _measured(self, number: int, planned: PlannedCall, source: Source) -> tuple[PlannedCall, Source, int, int]:
         """Count the rows that are sent and their bytes; what becomes of NULL there, the server says."""
-        found = _measure(planned, source, self._warehouse)
+        found = measure(planned, source, self._warehouse)
         self.rows = None if self.rows is None else self.rows + found.every_row
         if found.any_filled or (found.every_row and planned.nan_values):
             self._bindings = self._bindings or preflight(self._plan, self._warehouse)
             planned = planned.bound_to(self._bindings[number])
             if planned.optional or planned.nan_values:
-                source = replace(source, key=_key_of_row(planned, *source.hidden))
-                found = _measure(planned, source, self._warehouse)
+                source = replace(source, key=key_of_row(planned, *source.hidden))
+                found = measure(planned, source, self._warehouse)
         return planned, source, found.filled, found.bytes
 
     def _sent(
@@ -246,7 +246,7 @@ class _Run:
         self._warehouse.execute(f"create or replace temp table {table} as {query}")
         if hidden is None:
             return Source(table, planned.key)
-        return Source(table, _key_of_row(planned, quote(hidden)), hidden=(quote(hidden),))
+        return Source(table, key_of_row(planned, quote(hidden)), hidden=(quote(hidden),))
 
     def _temporary(self, name: str) -> str:
         """Quote the name of a temporary table, which is dropped whatever comes of the run."""
@@ -303,72 +303,6 @@ class _Run:
         if options.on_error == "null":
             text = f"{failed:,} of {sent:,} rows failed, more than max-error-ratio {options.max_error_ratio}. {text}"
         raise DbtTritonError(text)
-
-
-def _key_of_row(planned: PlannedCall, hidden: str | None = None) -> str:
-    """Return the SQL of a row's key; ``hidden`` is the quoted column that has its place in a sequence."""
-    if hidden is None:
-        return planned.key
-    # Each row of a sequence is a step of its own, so its place is its key.
-    return f"case when {planned.filled} then cast({hidden} as uhugeint) end"
-
-
-class _InputSize(NamedTuple):
-    """The size of an input: all rows, those with any value, those that are sent, and the bytes of these, about."""
-
-    every_row: int
-    any_filled: int
-    filled: int
-    bytes: int
-
-
-def _measure(planned: PlannedCall, source: Source, warehouse: DuckDBWarehouse) -> _InputSize:
-    """Count rows and bytes. Of wide values that would read them all: every row counts as one to send, of no bytes."""
-    if planned.is_wide:
-        rows = int(warehouse.rows(f"select count(*) as n from {source.relation}")[0]["n"])
-        return _InputSize(rows, rows, rows, 0)
-    filled = f"filter (where {planned.filled})"
-    sizes = [
-        f"coalesce(sum(octet_length(encode({value}))) {filled}, 0)"
-        if column.duckdb_type == "VARCHAR"
-        else f"coalesce(sum(octet_length({value})) {filled}, 0)"
-        for value, column in zip(planned.values, planned.model.inputs, strict=True)
-        if column.duckdb_type in {"VARCHAR", "BLOB"}
-    ]
-    total = " + ".join(sizes) or "0"
-    found = warehouse.rows(
-        f"select count(*) as every_row, count(*) filter (where {planned.any_filled}) as any_filled, "
-        f"count(*) {filled} as filled, {total} as size from {source.relation}"
-    )[0]
-    return _InputSize(*(int(found[name]) for name in ("every_row", "any_filled", "filled", "size")))
-
-
-def _inputs_queries(
-    planned: PlannedCall, source: Source, store: PredictionStore, cut: Sequence[Part], *, anything_known: bool
-) -> list[str]:
-    """Return the queries for what is to be sent: the key's halves, then the values of INPUT."""
-    if not planned.in_order:
-        has_rowid = "rowid" not in map(str.lower, planned.columns)
-        return [
-            store.pending_query(
-                source.relation,
-                planned.sent_values,
-                source.key,
-                salt=planned.salt,
-                anything_known=anything_known,
-                filled=planned.filled,
-                part=part,
-                has_rowid=has_rowid,
-            )
-            for part in cut
-        ]
-    columns, order = [key_halves(source.key), *planned.sent_values], [f"{source.hidden[0]} {ASCENDING}"]
-    if planned.sequence_by:
-        keys = [f"{key} {ASCENDING}" for key in planned.sequence_by]
-        columns.insert(1, f"dense_rank() over (order by {', '.join(keys)})")
-        order = [*keys, *planned.order_by, *order]
-    selected, ordered = ", ".join(columns), ", ".join(order)
-    return [f"select {selected} from {source.relation} where {source.key} is not null order by {ordered}"]
 
 
 class _StoreSink:
