@@ -10,8 +10,11 @@ from support.interfaces.interface import Interface, tensors
 from support.interfaces.series import SERIES
 from support.interfaces.tabular import TABULAR
 from support.interfaces.text import TEXT
+from support.interfaces.together import TOGETHER
 from support.interfaces.vision import VISION
 
 __all__ = ["INTERFACES", "Interface", "tensors"]
 
-INTERFACES = {interface.model.name: interface for interface in (*TABULAR, *TEXT, *VISION, *SERIES, *BINDINGS)}
+INTERFACES = {
+    interface.model.name: interface for interface in (*TABULAR, *TEXT, *VISION, *SERIES, *BINDINGS, *TOGETHER)
+}
