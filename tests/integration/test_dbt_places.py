@@ -77,7 +77,9 @@ def test_attached_postgres_is_source_and_sink(triton: Triton, serve: Callable[[s
         project.model("here", _predict("{{ source('pg', 'reviews') }}"))
         project.model("there", _predict("{{ source('pg', 'reviews') }}", ", database='pg', schema='ml'"))
         # Of one name in two schemas: each has a store of its own.
-        project.model("beside", _predict("{{ source('pg', 'reviews') }}", ", database='pg', schema='dl', alias='there'"))
+        project.model(
+            "beside", _predict("{{ source('pg', 'reviews') }}", ", database='pg', schema='dl', alias='there'")
+        )
         before = triton.counters(upper)
         project.build(PYTHONPATH=python_path(folder))
         again = project.build(PYTHONPATH=python_path(folder))
