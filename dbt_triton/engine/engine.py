@@ -200,10 +200,11 @@ class Engine:
                 # It takes the next request and starts another one in turn: there are as many as there are requests.
                 self._start_worker(self._work(source, writer))
             source.put_back(await self._deliver(request))
+            del request  # a worker that waits for the next one must not keep its rows in memory
             if self._results.is_due():
                 await self._results.hand_over(writer)
-            if len(self._workers) > self._limit.current:
-                # Another one takes what is left: at least one is within the limit.
+            if len(self._workers) > self._limit.current or self._bytes_in_flight >= _BYTES_IN_FLIGHT:
+                # Another one takes what is left: at least one is within the limit, or has a request in flight.
                 self._workers.discard(asyncio.current_task())  # type: ignore[arg-type]
                 return
 

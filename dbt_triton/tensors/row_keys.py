@@ -15,6 +15,8 @@ import numpy as np
 import pyarrow as pa
 
 KEY_BYTES = 16
+#: hashlib gives Python's lock away for more bytes than these at once.
+_PIECE_BYTES, _MOST_PIECES = 2047, 16
 #: Feeds the bytes of one row to a hash.
 _Feed = Callable[[Any, int], None]
 _SIZE = struct.Struct("<q")
@@ -98,15 +100,19 @@ def _feed_of_arrays(column: pa.Array) -> _Feed:
         column = column.flatten()
     nulls, places = _missing(column), starts.tolist()
     data, width = _bytes_of(column)
+    # Of the outermost level a row has one array, which is not NULL.
+    _, outermost, _, _ = levels.pop(0)
+    heads = [_SIZE.pack(length) for length in outermost.tolist()]
 
     def feed(hashed: Any, row: int) -> None:  # noqa: ANN401 - hashlib's types have no name
+        hashed.update(heads[row])
         for firsts, lengths, same, missing in levels:
             start, end = firsts[row], firsts[row + 1]
             _feed_lengths(hashed, lengths[start:end], same=same)
             _feed_missing(hashed, missing, start, end)
         start, end = places[row], places[row + 1]
         _feed_missing(hashed, nulls, start, end)
-        hashed.update(data[start * width : end * width])
+        _feed_data(hashed, data, start * width, end * width)
 
     return feed
 
@@ -121,6 +127,15 @@ def _feed_missing(hashed: Any, missing: _Missing | None, start: int, end: int) -
     else:
         hashed.update(b"\1")
         hashed.update(missing[start:end])
+
+
+def _feed_data(hashed: Any, data: memoryview, start: int, end: int) -> None:  # noqa: ANN401 - as above
+    """Feed bytes; a few kilobytes in pieces for which hashlib keeps Python's lock: it may wait long to get it back."""
+    if end - start > _MOST_PIECES * _PIECE_BYTES:
+        hashed.update(data[start:end])
+        return
+    for piece in range(start, end, _PIECE_BYTES):
+        hashed.update(data[piece : min(piece + _PIECE_BYTES, end)])
 
 
 def _feed_lengths(hashed: Any, lengths: _Integers, *, same: bool) -> None:  # noqa: ANN401 - hashlib's types have no name
