@@ -13,6 +13,8 @@ from support.dbt import DbtProject
 from support.session import Session, StepError
 from support.triton import Triton
 
+from dbt_triton.step import dry_run
+
 #: The SQL of a value of row i as a list, its type in the table, and INPUT and OUTPUT of an identity model.
 _VECTOR = "list_transform(range(5000), lambda j: ((i * 31 + j) / 8)::FLOAT)"
 _MATRIX = "list_transform(range(300), lambda a: list_transform(range(200), lambda b: (a * b + i)::FLOAT))"
@@ -135,6 +137,27 @@ def test_what_is_known_is_not_sent_again(session: Session, triton: Triton, serve
     session.build("out", select, ["m"])
     assert (session.figures["rows_predicted"], session.figures["rows_reused"]) == (1, 5)
     assert session.sql("select count(*) from out where out_uint8 is distinct from x") == [(0,)]
+
+
+@pytest.mark.parametrize("operand", ["inputs", "(select * from inputs)"], ids=["table", "query"])
+def test_dry_run_counts_what_a_build_sends(
+    operand: str, session: Session, triton: Triton, serve: Callable[[str], str]
+) -> None:
+    """Rows, NULLs, distinct inputs, requests and bytes are those of the build that follows."""
+    value, kind, declared, answered, model = CASES["bytes"]
+    _create_table(session, value, kind)
+    _create_model(session, triton, serve(model), f"INPUT ({declared}) OUTPUT ({answered})")
+    args = {
+        "name": "out",
+        "sql": f"select id, out_uint8 from ML_PREDICT(TABLE {operand}, MODEL m, DESCRIPTOR(x))",
+        "store": {"database": None, "schema": "main", "identifier": "out__ml_predictions"},
+        "models": [{"unique_id": "model.t.m", "name": "m", "relations": ["m"]}],
+    }
+    counted = session._step(dry_run, args)["figures"]
+    session.build("out", str(args["sql"]), ["m"])
+    assert (counted["rows"], counted["nulls"], counted["distinct"], counted["to_send"]) == (6, 1, 4, 4)
+    assert counted["requests"] == session.figures["requests"]
+    assert counted["bytes"] == session.figures["bytes_sent"]
 
 
 _ROWS, _ROW_BYTES = 300, 2**20

@@ -184,3 +184,14 @@ def test_wide_rows_of_one_large_request() -> None:
     pieces = list(exact_batches(batches, 2**20))
     assert sum(piece.num_rows for piece in pieces) == 8000
     assert max(piece.nbytes for piece in pieces) <= 2 * REQUEST_BYTES
+
+
+@given(st.lists(st.integers(0, 40), max_size=12), st.integers(1, 16))
+def test_cutting_anew_keeps_rows_and_whole_requests(sizes: list[int], batch_size: int) -> None:
+    """Whatever the record batches are, the pieces have all rows in order, and whole requests but for the last."""
+    rows = iter(range(sum(sizes)))
+    batches = [pa.record_batch([pa.array([next(rows) for _ in range(size)], pa.int64())], ["x"]) for size in sizes]
+    pieces = list(exact_batches(batches, batch_size))
+    assert [row for piece in pieces for row in piece.column(0).to_pylist()] == list(range(sum(sizes)))
+    assert all(piece.num_rows % batch_size == 0 for piece in pieces[:-1])
+    assert all(piece.num_rows for piece in pieces)
