@@ -79,6 +79,10 @@ class _Checkpoints:
 _CHECKPOINTS = _Checkpoints()
 
 
+#: Of DuckDB's sizes, each 1,024 times the one before.
+_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+
+
 class DuckDBWarehouse:
     """The session of one dbt model."""
 
@@ -230,6 +234,11 @@ class DuckDBWarehouse:
             for name, kind in self.describe(query)
         ]
         return f"select {', '.join(columns)} from ({query})"
+
+    def memory_limit(self) -> int:
+        """Return how many bytes DuckDB may use, about."""
+        number, unit = str(self._fetch("select current_setting('memory_limit')")[0][0]).split()
+        return int(float(number) * 1024 ** _UNITS.index(unit))
 
     @contextmanager
     def fewer_checkpoints(self) -> Generator[None]:

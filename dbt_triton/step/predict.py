@@ -27,7 +27,7 @@ from dbt_triton.step.progress import reporter
 from dbt_triton.step.report import ended_early, failed_rows, kept
 from dbt_triton.step.rewrite import Source, joined, sampled, stubbed
 from dbt_triton.step.unchanged import Target, built_of, is_note
-from dbt_triton.step.wide import WideInput
+from dbt_triton.step.wide import WideInput, copy_statements
 from dbt_triton.store import PredictionStore
 from dbt_triton.tensors import RequestFormat
 from dbt_triton.warehouse import DuckDBWarehouse, TableWriter, WarehouseError, quote
@@ -243,10 +243,19 @@ class _Run:
         hidden = unused_name("ml_row", planned.columns) if planned.in_order else None
         if hidden is not None:
             query = f"select *, row_number() over () as {quote(hidden)} from ({query})"
-        self._warehouse.execute(f"create or replace temp table {table} as {query}")
+        copy = [f"create or replace temp table {table} as {query}"]
+        if planned.is_wide:
+            copy = copy_statements(query, table, planned, self._warehouse, may_peek=self._is_read_as_it_is(planned))
+        for statement in copy:
+            self._warehouse.execute(statement)
         if hidden is None:
             return Source(table, planned.key)
         return Source(table, key_of_row(planned, quote(hidden)), hidden=(quote(hidden),))
+
+    def _is_read_as_it_is(self, planned: PlannedCall) -> bool:
+        """Tell whether an operand is a relation, a file or a table function, rather than a query."""
+        operand = self._plan.statement.operand_sql(planned.call, {})
+        return planned.call.relation is not None or (not operand.startswith("(") and not operand.isidentifier())
 
     def _temporary(self, name: str) -> str:
         """Quote the name of a temporary table, which is dropped whatever comes of the run."""

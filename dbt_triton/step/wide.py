@@ -32,6 +32,8 @@ _ROWS = 256
 #: A slice has about so many bytes.
 _SLICE_BYTES = 32 * 2**20
 _MOST_ROWS = 16_384
+#: DuckDB works on so many rows at once; where these are too much, on this part of its memory.
+_VECTOR_ROWS, _MEMORY_SHARE = 2_048, 16
 
 
 @dataclass
@@ -42,6 +44,60 @@ class Counts:
     nulls: int = 0
     known: int = 0
     new: int = 0
+
+
+def copy_statements(
+    query: str, table: str, planned: PlannedCall, warehouse: DuckDBWarehouse, *, may_peek: bool
+) -> list[str]:
+    """Return the statements that put the rows of a query into a temporary table.
+
+    DuckDB reads 2,048 rows of lists at once. Where so many do not fit into its memory, each row is followed by empty
+    ones, which are deleted at once: they keep their places, so that fewer rows of the query are in each 2,048. This
+    takes longer, and its own memory is that of what the query gives at once (a row group of a Parquet file).
+
+    Args:
+        query: the rows.
+        table: the quoted name of the table.
+        planned: the call.
+        warehouse: the session.
+        may_peek: whether the first row takes much less time than all of them.
+    """
+    create = f"create or replace temp table {table} as"
+    limit, width = warehouse.memory_limit(), _list_bytes(query, planned, warehouse, may_peek=may_peek)
+    if width * _VECTOR_ROWS <= limit:
+        return [f"{create} {query}"]
+    places = min(_VECTOR_ROWS * width * _MEMORY_SHARE // limit, _VECTOR_ROWS)
+    number = quote(unused_name("ml_place", planned.columns))
+    selected = ", ".join(
+        f"case when {number} = 0 then {quote(name)} end as {quote(name)}" if kind.endswith("]") else quote(name)
+        for name, kind in warehouse.describe(query)
+    )
+    return [
+        f"{create} select {selected}, {number} from ({query}) as input_rows, range({places}) as places({number})",
+        f"delete from {table} where {number} > 0",
+        f"alter table {table} drop column {number}",
+    ]
+
+
+def _list_bytes(query: str, planned: PlannedCall, warehouse: DuckDBWarehouse, *, may_peek: bool) -> int:
+    """Return how many bytes the lists of a row are; where no length is declared, those of the first row."""
+    inputs = [
+        (column, value)
+        for column, value, is_wide in zip(planned.model.inputs, planned.values, planned.wide, strict=True)
+        if is_wide and column.type.dims
+    ]
+    known = [column.type.row_bytes for column, _ in inputs]
+    if None not in known:
+        return sum(size or 0 for size in known)
+    if not inputs or not may_peek:
+        return 0
+    sizes = " + ".join(
+        f"coalesce(len({'flatten(' * (len(column.type.dims) - 1)}{value}{')' * (len(column.type.dims) - 1)}), 0) "
+        f"* {column.type.element_bytes}"
+        for column, value in inputs
+    )
+    found = warehouse.rows(f"select {sizes} as size from ({query}) limit 1")
+    return int(found[0]["size"]) if found else 0
 
 
 class WideInput:
