@@ -292,9 +292,11 @@ class PredictionStore:
         has_arrays = any(column.type.dims for column in self._model.inputs)
         if has_rowid and (has_arrays or len(values) > _FEW_VALUES):
             return _first_rows(source, values, key, within, unknown)
+        values_and_keys = f"select {key} as {KEY}, {columns} from {source} where {within}"
+        if has_arrays:
+            return _first_of_each(values_and_keys, unknown, len(values))
         return (
-            f"select {key_halves(f'pending.{KEY}')}, {firsts} "
-            f"from (select {key} as {KEY}, {columns} from {source} where {within}) as pending "
+            f"select {key_halves(f'pending.{KEY}')}, {firsts} from ({values_and_keys}) as pending "
             f"where {unknown} group by pending.{KEY}"
         )
 
@@ -337,6 +339,21 @@ def _first_rows(source: str, values: Sequence[str], key: str, within: str, unkno
         f"from (select {key} as {KEY}, rowid as dbt_triton_row from {source} where {within}) as pending "
         f"where {unknown} group by pending.{KEY}) as first_rows "
         "on rowid = first_rows.dbt_triton_row"
+    )
+
+
+def _first_of_each(pending: str, unknown: str, values: int) -> str:
+    """Return the query for distinct inputs with arrays that have no row numbers: a window leaves -0.0 as it is.
+
+    Args:
+        pending: a query for keys, and so many values.
+        unknown: the SQL that is true for a key without a prediction.
+        values: how many.
+    """
+    selected = ", ".join(f"value_{position}" for position in range(values))
+    return (
+        f"select {key_halves(f'pending.{KEY}')}, {selected} from ({pending}) as pending "
+        f"where {unknown} qualify row_number() over (partition by pending.{KEY}) = 1"
     )
 
 

@@ -49,6 +49,11 @@ _NOT_THE_BATCH = (
     "told its own. Leave 'batch-dim' out, which sends one row a request, and declare the axis as an array, such as "
     "FLOAT[7][]"
 )
+_COUNTS_BY_CHANCE = (
+    "although earlier answers had as many rows as were sent. A model that has another number of rows at times may have "
+    "had the same number by chance, so that none of its answers to several rows can be believed. Correct the model, or "
+    "write 'batch-size' = '1', which sends one row a request"
+)
 _WATCH_SECONDS = 0.5
 #: While requests of so many bytes are in flight, no more are started: each is held in memory as a whole.
 _BYTES_IN_FLIGHT = 128 * 2**20
@@ -96,6 +101,8 @@ class Engine:
         #: Fewer than the batch size once the server, or the bound of an answer, has turned out not to bear it.
         self._most_rows = batch_size
         self._too_large = 0
+        #: Whether an answer to several rows was taken, and whether none is any more, since the count of one differed.
+        self._counts_were_believed = self._counts_differ = False
         self._progress = progress
         self._check_interrupt = check_interrupt
         self._interrupt: DbtTritonError | None = None
@@ -239,6 +246,9 @@ class Engine:
                 self._breaker.success()
                 self._too_large *= request.rows < self._most_rows
                 self._limit.answered(request.rows)
+                if request.rows > 1 and self._counts_differ:
+                    return request.pieces(1)
+                self._counts_were_believed |= request.rows > 1
                 self._results.take(request, answer, size)
                 return []
 
@@ -246,13 +256,14 @@ class Engine:
         """Decide what becomes of a failed request. Returns the requests to send in its place."""
         suspect = error.reason == Reason.MODEL_ERROR and self._shared_batches and not alone
         fatal: InferenceError | None = error
-        if isinstance(error, RowCountError) and self._client.options.batch_dim:
-            fatal = InferenceError(f"{error.message}: {_NOT_THE_BATCH}", reason=error.reason, status=error.status)
-            self._end(RunError(fatal, request.request_keys, no_answer_counts=True))
+        disbelieved = self._disbelieved(request, error)
+        if disbelieved is not None:
+            self._end(RunError(disbelieved, request.request_keys, no_answer_counts=True))
             return []
-        if isinstance(error, PaddedAxisError):
-            self._end(RunError(error, request.request_keys, no_answer_counts=True))
-            return []
+        if isinstance(error, RowCountError) and request.rows > 1:
+            # Of one row alone an answer is its own, or refused: halves may have as many rows as were sent by chance.
+            self._counts_differ, self._most_rows = True, 1
+            return request.pieces(1)
         if is_about_rows(error) and not self._marker:
             fatal = None if suspect else self._breaker.failure(error)
         if fatal is not None:
@@ -269,6 +280,20 @@ class Engine:
             return request.halves()
         self._results.fail(FailedRows(request.request_keys, error))
         return []
+
+    def _disbelieved(self, request: Request, error: InferenceError) -> InferenceError | None:
+        """Return what ends the run where an answer shows that others may be wrong that seemed to be right."""
+        if isinstance(error, PaddedAxisError):
+            return error
+        if not isinstance(error, RowCountError):
+            return None
+        if self._client.options.batch_dim:
+            why = f"{error.message}: {_NOT_THE_BATCH}"
+        elif request.rows > 1 and self._counts_were_believed:
+            why = f"{error.message}, {_COUNTS_BY_CHANCE}"
+        else:
+            return None
+        return InferenceError(why, reason=error.reason, status=error.status)
 
     def _note_too_large(self, rows: int, error: InferenceError) -> None:
         """Send smaller requests once whole ones are too large in a row: the others would be computed twice as well.

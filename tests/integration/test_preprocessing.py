@@ -190,6 +190,21 @@ def test_broken_image_fails_alone(session: Session, endpoint: str) -> None:
     assert shades == [*range(1, 12), None, None, *range(12, 31), None, None]
 
 
+def _huge_picture() -> bytes:
+    """Return a PNG of a few hundred kilobytes that would take 600 MB."""
+    file = io.BytesIO()
+    Image.new("1", (13_000, 13_000)).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_huge_image_is_refused(session: Session, endpoint: str) -> None:
+    """A picture of more pixels than any camera has is refused before it takes the server's memory."""
+    good = _picture(np.full((2, 4, 3), 5))
+    huge, neighbour = _predict(session, endpoint, "stretched", "FLOAT[][][]", [_huge_picture(), good])
+    assert "IMAGE: an image of 13,000 by 13,000 has more than 134,217,728 pixels" in str(huge[2])
+    assert neighbour[2] is None
+
+
 def _sound(samples: np.ndarray[Any, Any], rate: int, format_: str = "WAV", subtype: str | None = None) -> bytes:
     file = io.BytesIO()
     soundfile.write(file, samples, rate, format=format_, subtype=subtype)
@@ -224,6 +239,15 @@ def test_sound_of_any_length(session: Session, endpoint: str, tmp_path: Path) ->
         assert np.abs(samples - exact)[middle].max() < 0.02
     assert np.abs(mean - _tone(RATE) / 4).max() < 1e-4
     assert shorter.shape == (RATE // 4,)
+
+
+def test_sound_of_many_channels(session: Session, endpoint: str) -> None:
+    """A long sound of many channels, which is read piece by piece, is the mean of all of them."""
+    tone = _tone(RATE, 10)
+    channels = np.stack([tone, *[np.zeros_like(tone)] * 7], axis=1)
+    ((_, samples, error),) = _predict(session, endpoint, "any_length", "FLOAT[]", [_sound(channels, RATE)])
+    assert error is None
+    assert np.abs(np.array(samples) - tone / 8).max() < 1e-4
 
 
 def test_sound_of_one_length(session: Session, endpoint: str) -> None:

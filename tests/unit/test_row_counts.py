@@ -25,3 +25,44 @@ def test_no_count_is_believed_with_batch_dim() -> None:
         asyncio.run(run_engine(model, batches_of(texts), sink, options={"batch-dim": "true"}))
     assert caught.value.no_answer_counts
     assert not sink.failed
+
+
+def _one_of_the_first_text(body: Body, texts: list[str]) -> Body:
+    """Answer with as many rows as the numbers say, each being the first text."""
+    body = _as_many_as_asked(body, texts)
+    for output, value in zip(body["outputs"], (len(texts[0]), texts[0].upper()), strict=True):
+        output["data"] = [value] * len(output["data"])
+    return body
+
+
+def test_no_count_is_believed_by_halving() -> None:
+    """Once a count differs, rows are sent alone: halves may have as many rows as were sent by chance."""
+    model, sink = UpperModel(change=_one_of_the_first_text), Kept()
+    texts = ["0", "2", "3", "1"]  # three rows fewer or more in each half would make up for one another
+    asyncio.run(run_engine(model, batches_of(texts), sink, batch_size=4))
+    assert [len(sent) for sent in model.requests] == [4, 1, 1, 1, 1]
+    assert len(sink.failed) == 3
+    assert sorted(len(sent) for sent in model.requests if sent == ["1"]) == [1]
+
+
+def test_counts_that_were_believed_end_the_run() -> None:
+    """A count that differs after others were believed ends the run: these may have been equal by chance."""
+    model, sink = UpperModel(change=_one_of_the_first_text), Kept()
+    texts = ["1"] * 4 + ["2", "1", "1", "1"]
+    options = {"max-concurrent-operations": "1"}
+    with pytest.raises(RunError, match=r"has 5 rows, but 4 were sent, although .* 'batch-size' = '1'") as caught:
+        asyncio.run(run_engine(model, batches_of(texts), sink, batch_size=4, options=options))
+    assert caught.value.no_answer_counts
+
+
+def test_a_count_that_contradicts_its_own_data_counts_nothing() -> None:
+    """An answer whose shape is not that of its data is nonsense: it is split, and says nothing about others."""
+
+    def spoil(body: Body, texts: list[str]) -> Body:
+        if "2" in texts:
+            body["outputs"][0]["shape"] = [len(texts) + 1, 1]
+        return body
+
+    model, sink = UpperModel(change=spoil), Kept()
+    asyncio.run(run_engine(model, batches_of(["1"] * 4 + ["2", "1", "1", "1"]), sink, batch_size=4))
+    assert len(sink.failed) == 1

@@ -13,6 +13,10 @@ import triton_python_backend_utils as pb_utils
 ANY_LENGTH = -1
 # Beyond every recorder; resampling from more would take the memory of the machine.
 MAX_RATE = 768_000
+# An hour of 48 kHz is 173 million; a file of some kilobytes may hold as much silence.
+MAX_SAMPLES = 2**28
+# Read at once: a file may have a thousand channels.
+BLOCK_SAMPLES = 2**16
 
 
 class UnreadableAudioError(ValueError):
@@ -50,16 +54,16 @@ class TritonPythonModel:
         try:
             with soundfile.SoundFile(io.BytesIO(file)) as sound:
                 rate = sound.samplerate
-                if rate > MAX_RATE or sound.frames > rate * self.max_seconds:
+                if rate > MAX_RATE or sound.frames > min(rate * self.max_seconds, MAX_SAMPLES):
                     said = f"{sound.frames:,} samples at {rate:,} a second"
                     raise UnreadableAudioError(f"{said} are more than max_seconds = {self.max_seconds:,}, or too fast")
-                channels = sound.read(dtype="float32", always_2d=True)
+                blocks = sound.blocks(BLOCK_SAMPLES, dtype="float32", always_2d=True)
+                samples = np.concatenate([np.zeros(0, dtype=np.float32), *(block.mean(axis=1) for block in blocks)])
         except soundfile.LibsndfileError as error:
             reason = error.error_string  # its text has an address in memory
             raise UnreadableAudioError(
                 f"{len(file):,} bytes are no audio file that can be decoded: {reason}"
             ) from error
-        samples = channels.mean(axis=1)
         if rate != self.rate and len(samples):
             from scipy.signal import resample_poly  # noqa: PLC0415 - it takes long to load
 

@@ -12,6 +12,8 @@ from PIL import Image, ImageOps
 
 FORMATS = ("JPEG", "PNG")
 MODES = {1: "L", 3: "RGB"}
+# Beyond every camera; a file of some kilobytes can say that it has as many, and each takes four bytes.
+MAX_PIXELS = 2**27
 # A pixel of a 16-bit file, as one of 8 bits.
 SIXTEEN_BITS = 257
 
@@ -104,16 +106,27 @@ def _for_channels(name: str, text: str, channels: int) -> tuple[float, ...]:
     return numbers
 
 
+def _refuse_huge(picture: Image.Image) -> None:
+    if picture.width * picture.height > MAX_PIXELS:
+        said = f"an image of {picture.width:,} by {picture.height:,} has more than {MAX_PIXELS:,} pixels"
+        raise UnreadableImageError(said)
+
+
 def _decoded(file: bytes, mode: str) -> Image.Image:
     """Return an upright picture of 8 bits a channel; what is transparent has the colour that the file gives it."""
     try:
         with Image.open(io.BytesIO(file), formats=FORMATS) as picture:
-            upright = ImageOps.exif_transpose(picture)
+            _refuse_huge(picture)
+            picture.load()
+            ImageOps.exif_transpose(picture, in_place=True)
+            upright: Image.Image = picture
     except Image.UnidentifiedImageError:
         # Its own text has an address in memory.
         raise UnreadableImageError(f"{len(file):,} bytes are no image file of {' or '.join(FORMATS)}") from None
+    except UnreadableImageError:
+        raise
     except Exception as error:  # a broken file can raise anything
         raise UnreadableImageError(f"an image file of {len(file):,} bytes cannot be decoded: {error}") from error
     if upright.mode.startswith("I"):  # a PNG of 16 bits, which Pillow's own conversion would cut off at 255
         upright = Image.fromarray((np.asarray(upright) // SIXTEEN_BITS).astype(np.uint8))
-    return upright.convert(mode)
+    return upright if upright.mode == mode else upright.convert(mode)
