@@ -100,8 +100,10 @@ class InputBinder(Binder):
         if spec.parts:
             return spec
         sent = self._sent(column, spec.datatype)
-        if self._positions[column.name.lower()] in self.nan_columns:
-            spec = replace(spec, optional=False)  # its NULL is a value
+        if self._positions[column.name.lower()] in self.nan_columns and not column.type.dims:
+            spec = replace(
+                spec, optional=False
+            )  # its NULL is a value; an array that is NULL has no length, and is none
         if sent.dims:
             return replace(spec, declared=sent, parts=(self._as_part(column, sent, sent),))
         return replace(spec, parts=(self._as_part(column, column.type, sent),))

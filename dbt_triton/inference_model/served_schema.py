@@ -52,7 +52,7 @@ def with_served_schema(model: InferenceModel, served: ServedModel) -> InferenceM
     for side in sides:
         of_side: list[str] = []
         found[side] = _columns(side, model, served, of_side)
-        if of_side and found[side]:
+        if of_side and found[side] and side == "OUTPUT":  # an input that cannot be a column is one that must be there
             of_side.append(f"or declare {clause(side, found[side])}")
         problems += of_side
     if problems:
