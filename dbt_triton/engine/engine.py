@@ -46,9 +46,11 @@ logger = logging.getLogger("dbt_triton.engine")
 MANY_SUSPECTS = 256
 _NOT_THE_BATCH = (
     "its first axis is not the batch, but seems to count something else, such as detections, so that no row can be "
-    "told its own. Leave 'batch-dim' out, which sends one row a request, and declare the axis as an array, such as "
-    "FLOAT[7][]"
+    "told its own. "
 )
+_WITHOUT_BATCH_DIM = "Leave 'batch-dim' out, which sends one row a request, "
+_WITHOUT_BATCHES = "Serve the model with max_batch_size 0, which sends one row a request, "
+_AS_AN_ARRAY = "and declare the axis as an array, such as FLOAT[7][]"
 _WATCH_SECONDS = 0.5
 #: While requests of so many bytes are in flight, no more are started: each is held in memory as a whole.
 _BYTES_IN_FLIGHT = 128 * 2**20
@@ -95,6 +97,7 @@ class Engine:
         self._version = version
         #: Fewer than the batch size once the server, or the bound of an answer, has turned out not to bear it.
         self._most_rows = batch_size
+        self._one_by_one = batch_size == 1
         self._too_large = 0
         self._progress = progress
         self._check_interrupt = check_interrupt
@@ -246,8 +249,12 @@ class Engine:
         """Decide what becomes of a failed request. Returns the requests to send in its place."""
         suspect = error.reason == Reason.MODEL_ERROR and self._shared_batches and not alone
         fatal: InferenceError | None = error
-        if isinstance(error, RowCountError) and self._client.options.batch_dim:
-            fatal = InferenceError(f"{error.message}: {_NOT_THE_BATCH}", reason=error.reason, status=error.status)
+        batch_dim = self._client.options.batch_dim
+        # Where every request has one row, no answer is believed for its number of rows.
+        if isinstance(error, RowCountError) and (batch_dim or (error.more and not self._one_by_one)):
+            mending = (_WITHOUT_BATCH_DIM if batch_dim else _WITHOUT_BATCHES) + _AS_AN_ARRAY
+            text = f"{error.message}: {_NOT_THE_BATCH}{mending}"
+            fatal = InferenceError(text, reason=error.reason, status=error.status)
             self._end(RunError(fatal, request.request_keys, no_answer_counts=True))
             return []
         if isinstance(error, PaddedAxisError):
@@ -266,7 +273,8 @@ class Engine:
         if request.rows > 1:
             if isinstance(error, AnswerTooLongError) or error.status == _TOO_LARGE:
                 self._note_too_large(request.rows, error)
-            return request.halves()
+            # Half of the rows may have the right number of answers by chance; one row has its own.
+            return request.pieces(1) if isinstance(error, RowCountError) else request.halves()
         self._results.fail(FailedRows(request.request_keys, error))
         return []
 

@@ -291,7 +291,7 @@ def _check(spec: TensorSpec, output: dict[str, Any], rows: int, *, batched: bool
         )
     answered = shape[0] if batched and shape else 1
     if answered != rows:
-        raise RowCountError(f"output {spec.name} has {answered} rows, but {rows} were sent")
+        raise RowCountError(f"output {spec.name} has {answered} rows, but {rows} were sent", more=answered > rows)
     of_row = shape[1:] if batched else shape
     fitted = row_shape_of(of_row, spec, rows)
     if fitted is None:
