@@ -216,7 +216,10 @@ def test_every_model_says_its_schema(session: Session, triton: Triton, serve: Ca
     row = _row(session, "taken")
     if kind in EXPECTED:
         assert _declared(row) == f"INPUT ({EXPECTED[kind][0]}) OUTPUT ({EXPECTED[kind][1]})"
-    session.create_model("declared", _declared(row, optional=False), options)
+    declared = _declared(row, optional=False)
+    if declared.startswith("INPUT ()"):
+        return  # no input must be there, so that a call says which are
+    session.create_model("declared", declared, options)
     assert row["fingerprint"] == _row(session, "declared")["fingerprint"]
 
 
