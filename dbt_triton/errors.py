@@ -114,7 +114,15 @@ class AnswerTooLongError(AnswerError):
 
 
 class RowCountError(AnswerError):
-    """An answer with more or fewer rows than were sent: which is whose cannot be told by their number."""
+    """An answer with more or fewer rows than were sent: which is whose cannot be told by their number.
+
+    Args:
+        more: whether there are more, which no model answers whose first axis is the batch.
+    """
+
+    def __init__(self, message: str, *, more: bool = False) -> None:
+        super().__init__(message)
+        self.more = more
 
 
 class PaddedAxisError(AnswerError):

@@ -18,6 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -46,14 +47,11 @@ logger = logging.getLogger("dbt_triton.engine")
 MANY_SUSPECTS = 256
 _NOT_THE_BATCH = (
     "its first axis is not the batch, but seems to count something else, such as detections, so that no row can be "
-    "told its own. Leave 'batch-dim' out, which sends one row a request, and declare the axis as an array, such as "
-    "FLOAT[7][]"
+    "told its own. "
 )
-_COUNTS_BY_CHANCE = (
-    "although earlier answers had as many rows as were sent. A model that has another number of rows at times may have "
-    "had the same number by chance, so that none of its answers to several rows can be believed. Correct the model, or "
-    "write 'batch-size' = '1', which sends one row a request"
-)
+_WITHOUT_BATCH_DIM = "Leave 'batch-dim' out, which sends one row a request, "
+_WITHOUT_BATCHES = "Serve the model with max_batch_size 0, which sends one row a request, "
+_AS_AN_ARRAY = "and declare the axis as an array, such as FLOAT[7][]"
 _WATCH_SECONDS = 0.5
 #: While requests of so many bytes are in flight, no more are started: each is held in memory as a whole.
 _BYTES_IN_FLIGHT = 128 * 2**20
@@ -101,8 +99,6 @@ class Engine:
         #: Fewer than the batch size once the server, or the bound of an answer, has turned out not to bear it.
         self._most_rows = batch_size
         self._too_large = 0
-        #: Whether an answer to several rows was taken, and whether none is any more, since the count of one differed.
-        self._counts_were_believed = self._counts_differ = False
         self._progress = progress
         self._check_interrupt = check_interrupt
         self._interrupt: DbtTritonError | None = None
@@ -246,9 +242,6 @@ class Engine:
                 self._breaker.success()
                 self._too_large *= request.rows < self._most_rows
                 self._limit.answered(request.rows)
-                if request.rows > 1 and self._counts_differ:
-                    return request.pieces(1)
-                self._counts_were_believed |= request.rows > 1
                 self._results.take(request, answer, size)
                 return []
 
@@ -256,14 +249,13 @@ class Engine:
         """Decide what becomes of a failed request. Returns the requests to send in its place."""
         suspect = error.reason == Reason.MODEL_ERROR and self._shared_batches and not alone
         fatal: InferenceError | None = error
-        disbelieved = self._disbelieved(request, error)
-        if disbelieved is not None:
-            self._end(RunError(disbelieved, request.request_keys, no_answer_counts=True))
+        if isinstance(error, RowCountError):
+            told = self._miscounted(request, error)
+            if told is not None:
+                return told
+        if isinstance(error, PaddedAxisError):
+            self._end(RunError(error, request.request_keys, no_answer_counts=True))
             return []
-        if isinstance(error, RowCountError) and request.rows > 1:
-            # Of one row alone an answer is its own, or refused: halves may have as many rows as were sent by chance.
-            self._counts_differ, self._most_rows = True, 1
-            return request.pieces(1)
         if is_about_rows(error) and not self._marker:
             fatal = None if suspect else self._breaker.failure(error)
         if fatal is not None:
@@ -277,23 +269,28 @@ class Engine:
         if request.rows > 1:
             if isinstance(error, AnswerTooLongError) or error.status == _TOO_LARGE:
                 self._note_too_large(request.rows, error)
-            return request.halves()
+            # Half of the rows may have the right number of answers by chance; one row has its own.
+            return request.pieces(1) if isinstance(error, RowCountError) else request.halves()
         self._results.fail(FailedRows(request.request_keys, error))
         return []
 
-    def _disbelieved(self, request: Request, error: InferenceError) -> InferenceError | None:
-        """Return what ends the run where an answer shows that others may be wrong that seemed to be right."""
-        if isinstance(error, PaddedAxisError):
-            return error
-        if not isinstance(error, RowCountError):
+    def _miscounted(self, request: Request, error: RowCountError) -> list[Request] | None:
+        """Decide what becomes of an answer with another number of rows; None where it is one like any other.
+
+        With ``batch-dim``, and where one row alone has several answers twice, the first axis counts something else.
+        Then answers of as many rows as were sent may have been so by chance, and none of the call's is believed.
+        """
+        batch_dim = self._client.options.batch_dim
+        is_proof = batch_dim or (error.more and request.rows == 1 and self._batch_size > 1)
+        if not is_proof:
             return None
-        if self._client.options.batch_dim:
-            why = f"{error.message}: {_NOT_THE_BATCH}"
-        elif request.rows > 1 and self._counts_were_believed:
-            why = f"{error.message}, {_COUNTS_BY_CHANCE}"
-        else:
-            return None
-        return InferenceError(why, reason=error.reason, status=error.status)
+        if not batch_dim and not request.is_recounted:
+            return [replace(request, is_recounted=True)]  # it may have been an accident on the way
+        mending = (_WITHOUT_BATCH_DIM if batch_dim else _WITHOUT_BATCHES) + _AS_AN_ARRAY
+        text = f"{error.message}: {_NOT_THE_BATCH}{mending}"
+        fatal = InferenceError(text, reason=error.reason, status=error.status)
+        self._end(RunError(fatal, request.request_keys, no_answer_counts=True))
+        return []
 
     def _note_too_large(self, rows: int, error: InferenceError) -> None:
         """Send smaller requests once whole ones are too large in a row: the others would be computed twice as well.

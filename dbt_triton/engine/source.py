@@ -30,6 +30,8 @@ class Request:
     start: int
     end: int
     parameters: dict[str, Any] | None = None
+    #: Whether it was sent once more, since its only row had several answers.
+    is_recounted: bool = False
 
     @property
     def rows(self) -> int:

@@ -52,9 +52,11 @@ def with_served_schema(model: InferenceModel, served: ServedModel) -> InferenceM
     for side in sides:
         of_side: list[str] = []
         found[side] = _columns(side, model, served, of_side)
-        if of_side and found[side]:
+        if of_side and found[side] and side == "OUTPUT":  # an input that cannot be a column is one that must be there
             of_side.append(f"or declare {clause(side, found[side])}")
         problems += of_side
+    if "INPUT" in sides and model.options.shapes and not problems:
+        problems.append(_blob_to_declare(model, found["INPUT"]))
     if problems:
         raise ConfigurationError(
             problems,
@@ -101,6 +103,20 @@ def served_clauses(model: InferenceModel, served: ServedModel) -> str:
     if problems or not required:
         return ""
     return f"{clause('INPUT', required)} {clause('OUTPUT', columns['OUTPUT'])}"
+
+
+def _blob_to_declare(model: InferenceModel, inputs: Sequence[ServedColumn]) -> str:
+    """Say that a shape is told of a BLOB, which no server calls an input, with the INPUT to declare."""
+    shapes = {name.lower(): lengths for name, lengths in model.options.shapes.items()}
+    columns = [
+        f"`{column.name.replace('`', '``')}` {'BLOB' if column.name.lower() in shapes else column.sql_type}"
+        for column in inputs
+        if not column.optional or column.name.lower() in shapes
+    ]
+    lengths = dict.fromkeys(length for told in shapes.values() for length in told if isinstance(length, str))
+    columns += [f"`{name}` INT" for name in lengths if name.lower() not in {column.name.lower() for column in inputs}]
+    named = ", ".join(f"shape.{name}" for name in model.options.shapes)
+    return f"{named} is for a BLOB that INPUT declares: declare INPUT ({', '.join(columns)})"
 
 
 def _declared(model: InferenceModel, side: str) -> tuple[Column, ...]:

@@ -99,6 +99,13 @@ class AnswerReader:
         return answer
 
 
+#: What is said of a shape that would do for one row.
+_ALL_TOGETHER = (
+    ", after the batch dimension. It lacks an axis of any length, so that it may be {} of all rows together. The model "
+    "has to answer both axes, or to have max_batch_size 0 and answer one row a request"
+)
+
+
 class _Layout(NamedTuple):
     """Where the data of each output is in the payload of an answer, and what the header says besides."""
 
@@ -288,12 +295,14 @@ def _check(spec: TensorSpec, output: dict[str, Any], rows: int, *, batched: bool
         )
     answered = shape[0] if batched and shape else 1
     if answered != rows:
-        raise RowCountError(f"output {spec.name} has {answered} rows, but {rows} were sent")
-    fitted = row_shape_of(shape[1:] if batched else shape, spec)
+        raise RowCountError(f"output {spec.name} has {answered} rows, but {rows} were sent", more=answered > rows)
+    of_row = shape[1:] if batched else shape
+    fitted = row_shape_of(of_row, spec, rows)
     if fitted is None:
         one = "" if spec.axes or spec.raw else "one value a row, "
+        many = "" if row_shape_of(of_row, spec) is None else _ALL_TOGETHER.format(rows)
         raise AnswerError(
-            f"output {spec.name} has the shape {shown_value(shape)}; expected is {one}as {list(spec.row_shape)}"
+            f"output {spec.name} has the shape {shown_value(shape)}; expected is {one}as {list(spec.row_shape)}{many}"
         )
     return fitted
 

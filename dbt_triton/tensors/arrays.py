@@ -55,11 +55,11 @@ def unnest(array: pa.Array, spec: TensorSpec) -> Unnested:
             sizes.append(lengths)
             counts = lengths
         elif len(lengths) and (lengths == lengths[0]).all():  # an image has many of them, all alike
-            sizes.append(np.where(counts > 0, lengths[0], 0))
+            sizes.append(np.where(counts > 0, lengths[0], _of_none(spec, level)))
             counts = counts * lengths[0]
         else:
             row_of = np.repeat(np.arange(rows), counts)
-            sizes.append(_inner_sizes(lengths, row_of, rows, unfit))
+            sizes.append(np.where(counts > 0, _inner_sizes(lengths, row_of, rows, unfit), _of_none(spec, level)))
             counts = np.bincount(row_of, weights=lengths, minlength=rows).astype(np.int64)
         if array.null_count:
             row_of = np.repeat(np.arange(rows), counts)
@@ -75,6 +75,11 @@ def _lengths(array: pa.Array) -> Integers:
         return np.full(len(array), array.type.list_size, dtype=np.int64)
     offsets: Integers = np.asarray(array.offsets, dtype=np.int64)
     return np.diff(offsets)
+
+
+def _of_none(spec: TensorSpec, level: int) -> int:
+    """Return the length of a level in a row that has no array of it: no points of [-1, 3] are [0, 3]."""
+    return max(spec.row_shape[spec.axes[level]], 0)
 
 
 def _inner_sizes(lengths: Integers, row_of: Integers, rows: int, unfit: list[Unfit]) -> Integers:

@@ -6,16 +6,25 @@ from collections.abc import Generator
 
 import pytest
 from support.formulas import serving_formulas
-from support.interfaces import INTERFACES
-from support.session import Session
+from support.interfaces import INTERFACES, formula_model, tensors
+from support.session import Session, StepError
 from support.triton import Triton
+
+#: Two pictures in which two faces were found in all: the batch dimension that it promises is not there.
+FACES_OF_ALL = formula_model(
+    "faces_of_all",
+    tensors(16, "found FP32 1; picture FP32 1", "boxes FP32 -1,4; labels BYTES -1; rows FP32 3"),
+    boxes="np.repeat(picture, found.astype(int).ravel(), 0) * np.ones((1, 4))",
+    labels="np.array([str(int(n)) for n in np.repeat(picture, found.astype(int).ravel())], dtype=object)",
+    rows="np.repeat(picture, found.astype(int).ravel(), 0) * np.ones((1, 3))",
+)
 
 
 @pytest.fixture(scope="module")
 def endpoint(triton: Triton) -> Generator[str, None, None]:
     """A server of all of them."""
     models = [model for interface in INTERFACES.values() for model in (*interface.before, interface.model)]
-    with serving_formulas(triton, models):
+    with serving_formulas(triton, [*models, FACES_OF_ALL]):
         yield triton.url
 
 
@@ -36,3 +45,23 @@ def test_interface(endpoint: str, name: str) -> None:
         nothing = (0, *(interface.of_nulls or [None] * len(interface.expected[0])))
         expected = [(i + more, *row) for more in (0, 10) for i, row in enumerate(interface.expected, start=1)]
         assert session.sql("from predicted order by id") == [nothing, *expected]
+
+
+@pytest.mark.parametrize(
+    ("output", "found"),
+    [
+        *((output, found) for output in ("boxes FLOAT[4][]", "labels STRING[]") for found in ("0, 2", "2, 0, 1, 1")),
+        # Of an output without an axis of its own any other number of rows says it, and halves of a request may not.
+        ("rows FLOAT[3]", "0, 2, 0, 1"),
+        ("rows FLOAT[3]", "0, 2, 2"),
+    ],
+)
+def test_as_many_detections_as_rows_by_chance(endpoint: str, output: str, found: str) -> None:
+    """What was found in all rows together is never read as one of each, however many it is."""
+    with Session() as session:
+        schema = f"INPUT (found FLOAT, picture FLOAT) OUTPUT ({output})"
+        session.create_model("m", schema, {"endpoint": endpoint, "model-name": FACES_OF_ALL.name})
+        session.sql(f"create table rows as select unnest([{found}]) as found, generate_subscripts([{found}], 1) as n")
+        call = "select * from ML_PREDICT(TABLE rows, MODEL m, DESCRIPTOR(found, n))"
+        with pytest.raises(StepError, match=r"has . rows, but . were sent: its first axis is not the batch"):
+            session.build("predicted", call, ["m"])

@@ -16,6 +16,8 @@ from dbt_triton.tensors import SqlType, TensorSpec, datatype_of_tensor, decode_o
 from dbt_triton.tensors.answered_shape import row_shape_of
 from dbt_triton.tensors.shapes import bind_shape
 
+DIMS = st.lists(st.sampled_from([-1, 1, 2, 3]), max_size=4).map(tuple)
+
 
 def _spec(sql: str, dims: tuple[int, ...], datatype: str = "FP32") -> TensorSpec:
     parsed, kind = parse_sql_type(sql), datatype_of_tensor(datatype)
@@ -71,10 +73,16 @@ def test_axes_of_length_one(  # noqa: PLR0913 - a case and its parts
     spec = _spec(sql, dims)
     shape = [1, *answered] if batched else list(answered)
     assert _answered(spec, shape, 1, batched=batched, binary=binary) == [one_row]
-    if batched:
-        found = _answered(spec, [3, *answered], 3, batched=True, binary=binary)
-        assert len(found) == 3
-        assert found[0] == one_row
+    if not batched:
+        return
+    if len(answered) < len(dims) and (spec.raw or -1 in [dims[axis] for axis in spec.axes]) and 1 not in dims:
+        # Three rows of one, or three that were found in all rows together.
+        with pytest.raises(AnswerError, match="lacks an axis of any length, so that it may be 3 of all rows together"):
+            _answered(spec, [3, *answered], 3, batched=True, binary=binary)
+        return
+    found = _answered(spec, [3, *answered], 3, batched=True, binary=binary)
+    assert len(found) == 3
+    assert found[0] == one_row
 
 
 @pytest.mark.parametrize(
@@ -112,6 +120,18 @@ def test_rows_are_not_an_axis() -> None:
     assert _answered(_spec("FLOAT", (1,)), [2], 2, batched=True) == [0.0, 1.0]
 
 
+@given(DIMS, st.integers(2, 4), st.lists(st.integers(1, 4), max_size=4).map(tuple))
+def test_what_all_rows_have_together_is_no_row(dims: tuple[int, ...], rows: int, answered: tuple[int, ...]) -> None:
+    """Of several rows, none is read as having one element of an axis of any length that the answer lacks."""
+    spec = _spec("FLOAT" + "[]" * sum(size != 1 for size in dims), dims)
+    found = row_shape_of(answered, spec, rows)
+    if found is None or len(answered) >= len(dims):
+        return
+    present = [size for axis, size in enumerate(found) if axis in spec.axes]
+    assert len(answered) >= len(present)
+    assert found == row_shape_of(answered, spec)
+
+
 def test_one_row_of_one_element() -> None:
     """What numpy's squeeze makes of many rows and of a last single one is read: (N,), and for one row ()."""
     spec = _spec("FLOAT", (1,))
@@ -122,9 +142,6 @@ def test_one_row_of_one_element() -> None:
     ]
     with pytest.raises(RowCountError):
         _answered(spec, [], 2, batched=True)
-
-
-DIMS = st.lists(st.sampled_from([-1, 1, 2, 3]), max_size=4).map(tuple)
 
 
 @given(DIMS, st.lists(st.integers(1, 3), max_size=5).map(tuple))

@@ -330,6 +330,23 @@ def test_names_that_are_mended() -> None:
     assert [spec.name for spec in (*bound.inputs, *bound.outputs)] == ["a", "A", "ml_key", "Y", "y"]
 
 
+def test_an_input_that_must_be_there_is_never_left_out_of_what_to_declare() -> None:
+    """An input that cannot be a column is required, so that INPUT without it would be of no use."""
+    said = problems(model(), served([tensor("a"), tensor("A")]))
+    assert len(said) == 1
+    assert said[0].startswith("the inputs a and A would be columns of one name")
+
+
+def test_shapes_are_of_declared_columns() -> None:
+    """A shape needs a BLOB, which no server calls an input: the error has the INPUT to declare, and it is of use."""
+    server = served([tensor("page", "FP32", (-1, -1)), tensor("text")])
+    options = {"shape.page": "height,2"}
+    said = problems(model(**options), server)
+    declared = "INPUT (`page` BLOB, `text` STRING, `height` INT)"
+    assert said == [f"shape.page is for a BLOB that INPUT declares: declare {declared}"]
+    assert bind(with_served_schema(model(declared, **options), server), server).inputs[0].lengths == ("height", 2)
+
+
 def test_datatypes_without_a_type() -> None:
     """An output of a datatype without a SQL type is refused with the OUTPUT of all others; an optional input is not."""
     server = served(
