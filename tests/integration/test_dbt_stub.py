@@ -97,7 +97,7 @@ def stubbed(tmp_path_factory: pytest.TempPathFactory) -> Stubbed:
                                     "input": {"text": "STRING"},
                                     "output": {"mood": "STRING"},
                                     "provider": "stub",
-                                    "stub.mood": ["glad", "it's so-so"],
+                                    "stub": {"mood": ["glad", "it's so-so"]},
                                 }
                             },
                         },
