@@ -87,7 +87,8 @@ def _lists(planned: PlannedCall) -> dict[str, str]:
 
 
 def stubbed(planned: PlannedCall, query: str) -> str:
-    """Return the rows of the input's query with what the stub predicts."""
+    """Return the rows of the input's query with what the stub predicts; no server says which NULL would be no NaN."""
+    planned = planned.with_nan(planned.nan_values)
     key_name = quote(unused_name("input_key", planned.columns))
     columns = [f"{INPUT_ALIAS}.{quote(name)}" for name in planned.columns]
     columns += [
