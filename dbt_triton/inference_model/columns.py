@@ -199,6 +199,7 @@ class Binder:
         names = [spec.name for spec in specs]
         self._problems += [
             f"{side}: two columns are bound to the tensor {shown(name, NAME_LENGTH)}"
+            + ("; an output is one column: keep one, and take its elements in SQL" if side == "OUTPUT" else "")
             for name in sorted(set(names))
             if names.count(name) > 1
         ]
