@@ -12,10 +12,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from dbt_triton import flink_options, header_values, option_maps
+from dbt_triton import flink_options, header_values
 from dbt_triton import option_values as read
 from dbt_triton.endpoint_value import base_url
 from dbt_triton.errors import ConfigurationError
+from dbt_triton.option_maps import nearest_by_column
 from dbt_triton.option_names import is_like_an_option, is_no_secret, nearest
 
 TENSOR_PREFIX = "tensor."
@@ -40,8 +41,6 @@ STUB = "stub"
 #: So many unknown keys are told; comparing names costs some time each.
 _MOST_TOLD = 20
 _MOST_COMPARED = 200
-#: How like a short name a key must be.
-_SHORT_NAME = 0.75
 #: Options whose value may be the name of another.
 _NAMING = {"model-name", "cache-scope"}
 # What a stub need not be told.
@@ -305,7 +304,7 @@ def _unknown_keys(unknown: Sequence[str], raw: Mapping[str, Any]) -> list[str]:
         named = ", ".join(_shown(foreign[:_MOST_TOLD], raw))
         problems.append(f"{named}: of another provider than Triton, whose models have settings of their own")
     for key, shown in zip(others, _shown(others, raw), strict=True):
-        near = _nearest_by_column(key) or nearest(key, KEYS)
+        near = nearest_by_column(key) or nearest(key, KEYS)
         if near is None:
             strange.append(shown)
         else:
@@ -314,12 +313,6 @@ def _unknown_keys(unknown: Sequence[str], raw: Mapping[str, Any]) -> list[str]:
         many = "s" if len(strange) > 1 else ""
         problems.append(f"unknown option{many} {', '.join(strange)}; docs/options.md lists those that there are")
     return problems
-
-
-def _nearest_by_column(key: str) -> str | None:
-    """Return the option by column that a key is like: written without its column, or misspelt before the point."""
-    near = nearest(key.partition(".")[0], option_maps.BY_COLUMN, _SHORT_NAME)
-    return None if near is None else f"{near}.<{'tensor' if near in {'mask', 'zeros'} else 'column'}>"
 
 
 def _shown(keys: Sequence[str], raw: Mapping[str, Any]) -> list[str]:

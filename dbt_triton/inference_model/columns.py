@@ -187,7 +187,10 @@ class Binder:
                 part == "label" and not tensor.labels,
                 f"{name}: {serves} without label_filename, so its classes have no labels; declare INT, the index",
             ),
-            (column.type.dims not in one_or_more, f"{declared}, but classification is {count}; declare {wanted}"),
+            (
+                column.type.dims not in one_or_more,
+                f"{declared}, but classification is {count}, for every OUTPUT column; declare {wanted}, or use another model",
+            ),
         ]
         found = [text for wrong, text in problems if wrong]
         if found:
