@@ -189,7 +189,7 @@ class Binder:
             ),
             (
                 column.type.dims not in one_or_more,
-                f"{declared}, but classification is {count}, for every OUTPUT column; declare {wanted}, or leave it out",
+                f"{declared}, but classification is {count}, for every OUTPUT; declare {wanted}, or leave it out",
             ),
         ]
         found = [text for wrong, text in problems if wrong]

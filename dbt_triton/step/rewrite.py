@@ -97,7 +97,8 @@ def stubbed(planned: PlannedCall, query: str) -> str:
     ]
     if planned.error_name is not None:
         columns.append(f"cast(null as varchar) as {quote(planned.error_name)}")
-    key = key_expression(planned.key_values)  # without a salt: the same on every machine
+    # Without a salt: the same on every machine. As a text, once for a row: arrays need it for each element.
+    key = f"cast({key_expression(planned.key_values)} as varchar)"
     return f"(select {', '.join(columns)} from (select *, {key} as {key_name} from ({query})) as {INPUT_ALIAS})"
 
 
