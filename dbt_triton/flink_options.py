@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from dbt_triton.option_maps import spread
+
 _CONNECTIONS = (
     "connections are kept and used again, one for each request in flight; max-concurrent-operations limits them"
 )
@@ -102,8 +104,9 @@ def translated(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Return options as they are called here: without those that are not needed, and with what they imply.
 
     A ``default-value`` by itself means ``on-error`` = ``null``, as in Flink. Of two names of one option the later wins.
-    ``custom-headers.X-Team`` is a header, where there is no ``custom-headers``.
+    ``custom-headers.X-Team`` is a header, where there is no ``custom-headers``; a map by column is spread out.
     """
+    raw = spread(raw)
     options: dict[str, Any] = {}
     in_one = _HEADERS in raw
     for key, value in raw.items():

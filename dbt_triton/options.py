@@ -16,6 +16,7 @@ from dbt_triton import flink_options, header_values
 from dbt_triton import option_values as read
 from dbt_triton.endpoint_value import base_url
 from dbt_triton.errors import ConfigurationError
+from dbt_triton.option_maps import nearest_by_column
 from dbt_triton.option_names import is_like_an_option, is_no_secret, nearest
 
 TENSOR_PREFIX = "tensor."
@@ -303,7 +304,7 @@ def _unknown_keys(unknown: Sequence[str], raw: Mapping[str, Any]) -> list[str]:
         named = ", ".join(_shown(foreign[:_MOST_TOLD], raw))
         problems.append(f"{named}: of another provider than Triton, whose models have settings of their own")
     for key, shown in zip(others, _shown(others, raw), strict=True):
-        near = nearest(key, KEYS)
+        near = nearest_by_column(key) or nearest(key, KEYS)
         if near is None:
             strange.append(shown)
         else:

@@ -19,7 +19,14 @@
     {%- endif -%}
     {%- set options = [] -%}
     {%- for key, value in meta.items() if key not in ['input', 'output', 'comment', 'name'] and (value is not none or key in ['on-error', 'default-value']) -%}
-      {%- do options.append(dbt_triton.sql_text(key) ~ ' = ' ~ dbt_triton.sql_text(dbt_triton.shown_option(key, value))) -%}
+      {#- A map by column is an option for each of them, as in WITH. -#}
+      {%- set by_column = key in ['tensor', 'stub', 'pad', 'trim', 'mask', 'zeros', 'shape'] and value is mapping -%}
+      {%- for name, said in (value.items() if by_column else [(none, value)]) -%}
+        {%- set whole = key ~ '.' ~ name if by_column else key -%}
+        {%- if not (by_column and whole in meta) -%}
+          {%- do options.append(dbt_triton.sql_text(whole) ~ ' = ' ~ dbt_triton.sql_text(dbt_triton.shown_option(whole, said))) -%}
+        {%- endif -%}
+      {%- endfor -%}
     {%- endfor -%}
 CREATE MODEL {{ adapter.quote(meta.get('name') or node.name) }}
 

@@ -12,6 +12,7 @@ from sqlglot.tokens import TokenType
 from dbt_triton.ddl.statements import refuse_operations
 from dbt_triton.ddl.tokens import Tokens
 from dbt_triton.errors import ConfigurationError, SqlSyntaxError
+from dbt_triton.option_maps import spread
 from dbt_triton.option_values import is_no_text
 
 _YAML_KEYS = ("input", "output", "comment", "name")
@@ -140,7 +141,7 @@ def definition_from_yaml(name: str, meta: Mapping[str, Any]) -> ModelDefinition:
         if key not in _YAML_KEYS and (value is not None or key in _NULL_IS_A_WORD)
     }
     return ModelDefinition(
-        (meta.get("name") or name,), columns["input"], columns["output"], options, meta.get("comment")
+        (meta.get("name") or name,), columns["input"], columns["output"], spread(options), meta.get("comment")
     )
 
 

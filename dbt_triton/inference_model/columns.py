@@ -187,7 +187,10 @@ class Binder:
                 part == "label" and not tensor.labels,
                 f"{name}: {serves} without label_filename, so its classes have no labels; declare INT, the index",
             ),
-            (column.type.dims not in one_or_more, f"{declared}, but classification is {count}; declare {wanted}"),
+            (
+                column.type.dims not in one_or_more,
+                f"{declared}, but classification is {count}, for every OUTPUT; declare {wanted}, or leave it out",
+            ),
         ]
         found = [text for wrong, text in problems if wrong]
         if found:
@@ -199,6 +202,7 @@ class Binder:
         names = [spec.name for spec in specs]
         self._problems += [
             f"{side}: two columns are bound to the tensor {shown(name, NAME_LENGTH)}"
+            + ("; an output is one column: keep one, and take its elements in SQL" if side == "OUTPUT" else "")
             for name in sorted(set(names))
             if names.count(name) > 1
         ]

@@ -175,6 +175,11 @@ def _problem(kind: str, tensor: ServedTensor, names: Sequence[str], taken: dict[
             return f"the name of the {kind} {called} cannot be that of a column; {mending}"
         if kind == "output" and tensor.name.lower() in RESERVED_OUTPUTS:
             return f"the output {called} has a name that the prediction store needs; {mending}"
+    if kind == "output" and len(names) > 1:
+        return (
+            f"{', '.join(f'tensor.{name}' for name in names)} are for one output, {called}, which is one column; "
+            "keep one, and take its elements in SQL"
+        )
     clash = next((taken[name.lower()] for name in names if name.lower() in taken), None)
     if clash is not None:
         return f"the {kind}s {shown(clash, NAME_LENGTH)} and {called} would be columns of one name; {mending}"
@@ -253,8 +258,10 @@ def _unclear(inputs: Sequence[ServedColumn], given: Sequence[GivenColumn]) -> st
     said = ", ".join(one.name for one in given)
     wanted = ", ".join(f"{column.name} {column.sql_type}" for column in required) or "none that is required"
     in_order = ", or name as many columns in this order" if required else ""
+    every = [*required, *(column for column in inputs if column.optional)]
+    declared = every if len(given) > len(required) else required
     return (
         f"DESCRIPTOR({said}) does not say which column is which input. INPUT is left out, and the model's inputs are "
         f"{wanted}{f' (optional: {optional})' if optional else ''}: give the columns these names in the TABLE "
-        f"operand{in_order}, or declare {clause('INPUT', required or inputs)}"
+        f"operand{in_order}, or declare {clause('INPUT', declared)}"
     )

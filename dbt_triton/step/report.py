@@ -117,9 +117,15 @@ def _unfit_column(
     names = [column.name for column in planned.model.inputs]
     written = planned.call.descriptor[names.index(unfit["column"])] if unfit["column"] in names else unfit["column"]
     column = next((name for name in first if name.lower() == written.lower()), written)
+    is_file = unfit["type"] == "VARCHAR" and isinstance(first.get(column), bytes)
+    mending = (
+        "Where INPUT declares BYTES, it goes as it is"
+        if is_file
+        else "Is it the column that INPUT means, and its type?"
+    )
     return (
         f"every one of the {rows:,} values of column {printable(column)} is no {unfit['type']}, such as "
-        f"{shown(first.get(column))}, so that no row was sent. Is it the column that INPUT means, and its type?"
+        f"{shown(first.get(column))}, so that no row was sent. {mending}"
     )
 
 

@@ -87,7 +87,8 @@ def _lists(planned: PlannedCall) -> dict[str, str]:
 
 
 def stubbed(planned: PlannedCall, query: str) -> str:
-    """Return the rows of the input's query with what the stub predicts."""
+    """Return the rows of the input's query with what the stub predicts; no server says which NULL would be no NaN."""
+    planned = planned.with_nan(planned.nan_values)
     key_name = quote(unused_name("input_key", planned.columns))
     columns = [f"{INPUT_ALIAS}.{quote(name)}" for name in planned.columns]
     columns += [
@@ -96,7 +97,8 @@ def stubbed(planned: PlannedCall, query: str) -> str:
     ]
     if planned.error_name is not None:
         columns.append(f"cast(null as varchar) as {quote(planned.error_name)}")
-    key = key_expression(planned.key_values)  # without a salt: the same on every machine
+    # Without a salt: the same on every machine. As a text, once for a row: arrays need it for each element.
+    key = f"cast({key_expression(planned.key_values)} as varchar)"
     return f"(select {', '.join(columns)} from (select *, {key} as {key_name} from ({query})) as {INPUT_ALIAS})"
 
 

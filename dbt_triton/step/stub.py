@@ -78,5 +78,11 @@ def _value(kind: str, seed: str, *, depth: int) -> str:
 
 
 def _number(seed: str, below: int) -> str:
-    """Return the SQL of a number from 0 up to ``below``, exclusive."""
-    return f"(md5_number({seed}) % {below})"
+    """Return the SQL of a number from 0 up to ``below``, exclusive: the remainder of an MD5.
+
+    By its two halves, since DuckDB divides numbers of 128 bits ten times more slowly.
+    """
+    upper = f"cast(md5_number({seed}) >> 64 as ubigint) % cast({below} as ubigint)"
+    lower = f"cast(md5_number({seed}) & 18446744073709551615 as ubigint) % cast({below} as ubigint)"
+    whole = f"{upper} * cast({2**64 % below} as ubigint) + {lower}"
+    return f"cast(({whole}) % cast({below} as ubigint) as bigint)"

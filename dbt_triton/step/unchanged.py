@@ -28,8 +28,8 @@ logger = logging.getLogger("dbt_triton.step")
 #: How a note begins. A comment of somebody else's is left alone.
 _NOTE = "dbt-triton built this table of statement "
 _OPERAND = "dbt_triton_operand"
-#: Settings that change from run to run, or from machine to machine, and no result.
-_NO_RESULT = "token|secret|key|session|password|thread|memory|director|progress|profil|^log"
+#: Settings that change from run to run, or from machine to machine, or while a neighbour writes, and no result.
+_NO_RESULT = "token|secret|key|session|password|thread|memory|director|progress|profil|checkpoint|^log"
 #: Types whose values differ wherever they are not equal, but for the sign of zero in floating point.
 _SCALARS = re.compile(
     r"(U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|BOOLEAN|VARCHAR|JSON|BLOB|UUID|DATE|TIME|TIMESTAMP(_S|_MS|_NS)?"

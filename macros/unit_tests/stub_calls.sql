@@ -130,8 +130,8 @@
   What replaces a call in a unit test: its input joined with the fixture of the inference model.
 
   The fixture has the OUTPUT columns, and it may have the DESCRIPTOR columns: then a row meets the fixture's row with its
-  values. Which it has is not known here; one that it lacks is found as the NULL of `absent`, by SQL's rules of scope,
-  and meets every row.
+  values, NULL among them: with `null-as`, or in an optional input, a NULL is sent. Which it has is not known here; one
+  that it lacks is found as the NULL of `absent`, by SQL's rules of scope, and meets every row that is not NULL there.
 -#}
 {% macro stub_call(table, operand, columns) -%}
   {%- set absent, keys, hidden, matches, names = [], [], [], [], [] -%}
@@ -140,16 +140,24 @@
     {%- set name = dbt_triton.quoted(column) -%}
     {%- do absent.append('null as ' ~ name) -%}
     {%- do keys.append(name ~ ' as ' ~ key) -%}
+    {%- set known = 'dbt_triton_known_' ~ loop.index0 -%}
+    {%- do keys.append(
+      'list_contains(list_transform(json_keys(to_json(dbt_triton_fixture)), lambda name: lower(name)), '
+      ~ dbt_triton.sql_text(column | lower) ~ ') as ' ~ known
+    ) -%}
     {%- do hidden.append(key) -%}
+    {%- do hidden.append(known) -%}
     {%- do names.append(dbt_triton.sql_text(column | lower)) -%}
     {%- do matches.append(
-      'input_rows.' ~ name ~ ' is not null and (stub.' ~ key ~ ' is null or stub.' ~ key ~ ' = input_rows.' ~ name ~ ')'
+      'case when stub.' ~ known ~ ' then stub.' ~ key ~ ' is not distinct from input_rows.' ~ name
+      ~ ' else input_rows.' ~ name ~ ' is not null end'
     ) -%}
   {%- endfor -%}
   {{- return(
     '(select input_rows.*, stub.* exclude (' ~ hidden | join(', ') ~ ') from (select * from ' ~ table ~ ') as input_rows '
     ~ 'left join (select given.* from (select ' ~ absent | join(', ') ~ ') as absent, lateral (select ' ~ keys | join(', ')
-    ~ ', columns(lambda name: lower(name) not in (' ~ names | join(', ') ~ ')) from ' ~ operand ~ ') as given) as stub on '
+    ~ ', columns(lambda name: lower(name) not in (' ~ names | join(', ') ~ ')) from ' ~ operand
+    ~ ' as dbt_triton_fixture) as given) as stub on '
     ~ matches | join(' and ') ~ ')'
   ) -}}
 {%- endmacro %}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ from typing import Any
 import duckdb
 import pytest
 from support.dbt import DbtProject, DbtResult
+from support.session import Session
 
 # Nobody listens there: a request would fail the build.
 ENDPOINT = "http://127.0.0.1:9"
+STUB = {"provider": "stub", "endpoint": ENDPOINT, "model-name": "m"}
+NAN = STUB | {"null-as": "nan"}
 REVIEWS = """
     select * from (values (1, 'good film', 2.5), (2, 'bad film', 1.0), (3, null, null), (4, 'good film', 2.5))
     as reviews(id, review, stars)
@@ -97,7 +101,7 @@ def stubbed(tmp_path_factory: pytest.TempPathFactory) -> Stubbed:
                                     "input": {"text": "STRING"},
                                     "output": {"mood": "STRING"},
                                     "provider": "stub",
-                                    "stub.mood": ["glad", "it's so-so"],
+                                    "stub": {"mood": ["glad", "it's so-so"]},
                                 }
                             },
                         },
@@ -159,6 +163,28 @@ def test_stub_serves_calls_on_calls_and_failed_rows(stubbed: Stubbed) -> None:
     """A call reads another's stubbed output, names that are taken get a counter, and ml_error is there and empty."""
     rows = _rows(stubbed, "select id, mood is null, mood0 is null, ml_error, ml_error0 from chained order by id")
     assert rows == [(number, number == 3, number == 3, None, None) for number in (1, 2, 3, 4)]
+
+
+def test_stub_predicts_for_null_that_is_sent_as_nan() -> None:
+    """With null-as a NULL number is no reason to predict NULL, and a NULL text is one, as with a server."""
+    with Session() as session:
+        session.create_model("m", "INPUT (a FLOAT, b DOUBLE, c STRING) OUTPUT (y FLOAT)", NAN)
+        rows = "(1, 1.5, 2.5, 'c'), (2, null, 2.5, 'c'), (3, null, null, 'c'), (4, 1.5, 2.5, null)"
+        session.sql(f"create table t as from (values {rows}) as v(id, a, b, c)")
+        built = session.build("p", "select id, y is null from ML_PREDICT(TABLE t, MODEL m, DESCRIPTOR(a, b, c))", ["m"])
+    assert sorted(built) == [(1, False), (2, False), (3, False), (4, True)]
+
+
+def test_stub_makes_long_arrays_in_no_time() -> None:
+    """An embedding costs by its elements, a fraction of a microsecond each, and not by what tells its row."""
+    with Session() as session:
+        session.create_model("m", "INPUT (a STRING) OUTPUT (y FLOAT[1024])", STUB)
+        session.sql("create table t as select i as id, 'text ' || i as a from range(600) r(i)")
+        started = time.perf_counter()
+        built = session.build("p", "select y from ML_PREDICT(TABLE t, MODEL m, DESCRIPTOR(a))", ["m"])
+        seconds = time.perf_counter() - started
+    assert len({row[0] for row in built}) == len(built) == 600
+    assert seconds < 10  # it takes less than one
 
 
 def test_sample_takes_the_first_rows_only(stubbed: Stubbed) -> None:

@@ -101,7 +101,7 @@ def test_every_mismatch_is_said(session: Session, triton: Triton, model: str) ->
         )
     said = str(raised.value)
     assert "COUNTS is INT32[-1, 4] without label_filename" in said
-    assert "classification is 2; declare FLOAT[2]" in said
+    assert "classification is 2, for every OUTPUT; declare FLOAT[2]" in said
     assert "day is declared DATE; a class has a STRING" in said
     with pytest.raises(StepError, match=r"classification is 5, but the server's PROBABILITIES is FP32\[-1, 4\]"):
         _create(

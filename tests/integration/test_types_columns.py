@@ -333,3 +333,12 @@ def test_what_does_not_count_says_how_many(session: Session, triton: Triton, ser
         "INPUT has 2 columns (a, b) for the server's input__0 FP32[-1, 3], which has 3 elements a row; declare 3 "
         "columns, in the order of the elements, or one column FLOAT[3] and give it [a, b, …]"
     ) in str(raised.value)
+
+
+def test_files_for_an_input_that_is_declared_as_a_text(
+    session: Session, triton: Triton, serve: Callable[[str], str]
+) -> None:
+    """Where every value is bytes that are no text, the error says that INPUT may declare BYTES."""
+    files = "select i as id, unhex('ffd8ff') || encode(i::varchar) as file from range(20) r(i)"
+    with pytest.raises(StepError, match=r"column file is no VARCHAR.*no row was sent\. Where INPUT declares BYTES"):
+        _predict(session, triton.url, serve("upper"), "INPUT (a STRING) OUTPUT (b STRING)", files, ["file"], {})

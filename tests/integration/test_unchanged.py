@@ -237,6 +237,21 @@ def test_neighbours_that_drop_indexes(triton: Triton, serve: Callable[[str], str
         assert result.status("classified") == "success", result.message("classified")
 
 
+def test_neighbours_that_write(triton: Triton, serve: Callable[[str], str], project: DbtProject) -> None:
+    """A neighbour that has the log of DuckDB grow while it writes is no reason to build again."""
+    project.inference_model("upper", triton.url, serve("upper_plain"), cache="persistent")
+    project.model("reviews", "{{ config(materialized='table') }} select 1 as id, 'fine' as review")
+    # What DuckDBWarehouse.fewer_checkpoints does while chunks of wide rows are committed.
+    writes = "set global checkpoint_threshold = '{{ var('log', '16MB') }}'"
+    project.model(
+        "predicted",
+        "{{ config(materialized='ml_predict', pre_hook=\"" + writes + '") }} select id, output from '
+        "ML_PREDICT(TABLE {{ ref('reviews') }}, MODEL {{ ref('upper') }}, DESCRIPTOR(review))",
+    )
+    project.build("--vars", "log: 16MB")
+    assert project.build("--vars", "log: 1TB").message("predicted").endswith("nothing new")
+
+
 def test_full_refresh(builds: Builds) -> None:
     """--full-refresh builds, and sends everything."""
     assert not builds.left_alone(4, "same")

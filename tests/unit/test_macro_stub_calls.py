@@ -36,6 +36,33 @@ def test_statements_of_every_form(said: str, table: str, end: str) -> None:
     assert _rows(sql) == [(1, "glad", "it's ML_PREDICT("), (2, None, "it's ML_PREDICT(")]
 
 
+@pytest.mark.parametrize(
+    ("fixture", "moods"),
+    [
+        ("select 'x' as mood", ["x", None, None, None]),
+        ("select 'a' as text, 'x' as mood", ["x", None, None, None]),
+        # What the fixture says of NULL is predicted for NULL, and for nothing else.
+        ("select null as text, 'x' as mood union all select 'a', 'y'", ["y", "x", None, None]),
+        ("select null as STARS, 'x' as mood", [None, None, "x", None]),
+        ("select null as text, null as stars, 'x' as mood", [None, None, None, "x"]),
+        (
+            "from (values ('a', 1.0, 'x'), ('a', null, 'y'), (null, 1, 'z')) as v(text, stars, mood)",
+            ["x", "z", "y", None],
+        ),
+    ],
+)
+def test_null_in_a_fixture(fixture: str, moods: list[str | None]) -> None:
+    """A NULL predicts NULL, but where the fixture has a row for it: an optional input, or one that is sent as NaN."""
+    with duckdb.connect() as connection:
+        connection.execute(
+            "create table t as from (values (1, 'a', 1), (2, null, 1), (3, 'a', null), (4, null, null)) "
+            "as v(id, text, stars)"
+        )
+        call = f"ML_PREDICT(TABLE t, MODEL ({fixture}), DESCRIPTOR(text, stars))"
+        rows = connection.execute(MACROS.stub_calls(f"select id, mood from {call} order by id")).fetchall()
+    assert rows == list(enumerate(moods, 1))
+
+
 @pytest.mark.parametrize("wrapped", ["ML_PREDICT({})", "TABLE(ml_predict({}))", "lateral table ( Ml_Predict ({}) )"])
 def test_calls_of_every_form(wrapped: str) -> None:
     """Wrapped, named or nested, a call is found as in a build."""

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from dbt_triton.credentials import mask_options
 from dbt_triton.errors import ConfigurationError
-from dbt_triton.options import NAMES, Options, parse_options
+from dbt_triton.option_maps import BY_COLUMN
+from dbt_triton.options import NAMES, PREFIXES, Options, parse_options
 
 REQUIRED = {"provider": "triton", "endpoint": "http://localhost:8000", "model-name": "m"}
 SECRET = "s3cret-t0ken"  # noqa: S105 - a made-up one that must show up nowhere
@@ -419,6 +420,27 @@ def test_null_as() -> None:
     for other in ("0", "null", "", -1):
         with pytest.raises(ConfigurationError, match="null-as: write 'nan'"):
             parse(null_as=other)
+
+
+def test_every_prefix_may_be_a_map() -> None:
+    """Every option by column may be written as a map."""
+    assert {f"{name}." for name in BY_COLUMN} == set(PREFIXES.values())
+
+
+@pytest.mark.parametrize("name", BY_COLUMN)
+def test_maps_by_column(name: str) -> None:
+    """A map by column means what an option for each column means, which wins over it."""
+    one_by_one = parse_options(REQUIRED | {f"{name}.a": "1", f"{name}.b": "2"}, "m")
+    assert parse_options(REQUIRED | {name: {"a": "1", "b": "2"}}, "m") == one_by_one
+    assert parse_options(REQUIRED | {f"{name}.b": "2", name: {"a": "1", "b": "3"}}, "m") == one_by_one
+    assert parse_options(REQUIRED | {name: {"a": "1", "b": "3"}, f"{name}.b": "2"}, "m") == one_by_one
+
+
+@pytest.mark.parametrize("key", ["tensor", "tensors", "tensors.x", "masks.attention"])
+def test_by_column_misspelt(key: str) -> None:
+    """An option by column without its column, or misspelt before the point, is told as it is written."""
+    wanted = "mask.<tensor>" if key.startswith("mask") else "tensor.<column>"
+    assert problems(REQUIRED | {key: "x"}) == [f"unknown option {key}; did you mean {wanted}?"]
 
 
 @given(

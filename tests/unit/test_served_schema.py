@@ -236,7 +236,8 @@ def test_descriptor_that_does_not_say_it(given: list[tuple[str, str, int]]) -> N
     assert isinstance(found, str)
     assert found.startswith(f"DESCRIPTOR({', '.join(name for name, _, _ in given)}) does not say which column")
     assert "TITLE STRING, BODY STRING[] (optional: LEVEL BIGINT, WEIGHTS FLOAT[2])" in found
-    assert found.endswith("or declare INPUT (`TITLE` STRING, `BODY` STRING[])")
+    optional = ", `LEVEL` BIGINT, `WEIGHTS` FLOAT[2]" if len(given) > len(["TITLE", "BODY"]) else ""
+    assert found.endswith(f"or declare INPUT (`TITLE` STRING, `BODY` STRING[]{optional})")
 
 
 @pytest.mark.parametrize(
@@ -296,6 +297,19 @@ def test_columns_are_called_as_the_options_say() -> None:
     )
     assert schema(taken) == "INPUT (`v` FLOAT[3], `text` STRING) OUTPUT (`X` STRING, `out:0` FLOAT)"
     assert problems(model(**{"tensor.v": "nothing"}), server)[0].startswith("tensor.v: the model has no tensor nothing")
+
+
+def test_two_columns_of_one_output() -> None:
+    """An output is one column: two of them are told so, and no schema is offered that would be refused."""
+    server = served([tensor("X", "FP32")], [tensor("Y", "FP32", (2,)), tensor("Z")])
+    options = {"tensor.a": "Y", "tensor.b": "Y"}
+    told = "tensor.a, tensor.b are for one output, Y, which is one column; keep one, and take its elements in SQL"
+    assert problems(model(**options), server)[0] == told
+    with pytest.raises(ConfigurationError) as caught:
+        bind(model("INPUT (x FLOAT) OUTPUT (a FLOAT, b FLOAT)", **options), server)
+    assert not any("what is served is" in problem for problem in caught.value.problems)
+    with pytest.raises(ConfigurationError, match="an output is one column: keep one, and take its elements in SQL"):
+        bind(model("INPUT (x FLOAT) OUTPUT (a FLOAT[2], b FLOAT[2])", **options), server)
 
 
 @pytest.mark.parametrize(
