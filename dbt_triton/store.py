@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from dbt_triton.distinct_inputs import distinct_texts, first_of_each, first_rows
 from dbt_triton.engine import FailedRows
 from dbt_triton.errors import PERMANENT_REASONS, DbtTritonError, Reason
 from dbt_triton.inference_model.model import InferenceModel
@@ -280,7 +281,7 @@ class PredictionStore:
             return (
                 self._unknown_texts(source, values[0], salt, within)
                 if anything_known
-                else _distinct_texts(source, values[0], salt, within)
+                else distinct_texts(source, values[0], salt, within)
             )
         columns = ", ".join(f"{value} as value_{position}" for position, value in enumerate(values))
         firsts = ", ".join(f"any_value(value_{position})" for position in range(len(values)))
@@ -291,10 +292,10 @@ class PredictionStore:
             within = f"{within} and {filled}"
         has_arrays = any(column.type.dims for column in self._model.inputs)
         if has_rowid and (has_arrays or len(values) > _FEW_VALUES):
-            return _first_rows(source, values, key, within, unknown)
+            return first_rows(source, values, key, within, unknown)
         values_and_keys = f"select {key} as {KEY}, {columns} from {source} where {within}"
         if has_arrays:
-            return _first_of_each(values_and_keys, unknown, len(values))
+            return first_of_each(values_and_keys, unknown, len(values))
         return (
             f"select {key_halves(f'pending.{KEY}')}, {firsts} from ({values_and_keys}) as pending "
             f"where {unknown} group by pending.{KEY}"
@@ -325,44 +326,3 @@ def _filler(table: pa.Table) -> int:
     """
     is_large = table.nbytes > _LARGE_PREDICTION * table.num_rows
     return -table.num_rows % _VECTOR_ROWS if is_large and any(map(pa.types.is_nested, table.schema.types)) else 0
-
-
-def _first_rows(source: str, values: Sequence[str], key: str, within: str, unknown: str) -> str:
-    """Return the query for distinct inputs that leaves their values where they are.
-
-    An aggregate of many values takes several times as long. It would copy arrays, and turns -0.0 within an array into
-    0.0 (DuckDB 2.0: any_value and first compare nested values by their sort key).
-    """
-    return (
-        f"select {key_halves('first_rows.dbt_triton_key')}, {', '.join(values)} from {source} join "
-        f"(select pending.{KEY} as dbt_triton_key, min(pending.dbt_triton_row) as dbt_triton_row "
-        f"from (select {key} as {KEY}, rowid as dbt_triton_row from {source} where {within}) as pending "
-        f"where {unknown} group by pending.{KEY}) as first_rows "
-        "on rowid = first_rows.dbt_triton_row"
-    )
-
-
-def _first_of_each(pending: str, unknown: str, values: int) -> str:
-    """Return the query for distinct inputs with arrays that have no row numbers: a window leaves -0.0 as it is.
-
-    Args:
-        pending: a query for keys, and so many values.
-        unknown: the SQL that is true for a key without a prediction.
-        values: how many.
-    """
-    selected = ", ".join(f"value_{position}" for position in range(values))
-    return (
-        f"select {key_halves(f'pending.{KEY}')}, {selected} from ({pending}) as pending "
-        f"where {unknown} qualify row_number() over (partition by pending.{KEY}) = 1"
-    )
-
-
-def _distinct_texts(source: str, value: str, salt: str, within: str) -> str:
-    """Return the query for distinct texts and their keys, which costs half of a query for distinct keys.
-
-    They are compared as bytes, as the key is: two texts that a collation takes for one are two inputs.
-    """
-    return (
-        f"select {key_halves(KEY)}, value_0 from (select md5_number(encode({salt}) || value_0) as {KEY}, value_0 "
-        f"from (select distinct encode({value}) as value_0 from {source} where {value} is not null and {within}))"
-    )

@@ -27,7 +27,7 @@ from dbt_triton.client import TritonClient
 from dbt_triton.engine.breaker import Breaker
 from dbt_triton.engine.concurrency import ConcurrencyLimit
 from dbt_triton.engine.handover import HandOver
-from dbt_triton.engine.outcomes import FailedRows, RunError, Sink, is_about_rows
+from dbt_triton.engine.outcomes import FailedRows, RunError, Sink, is_about_rows, not_the_batch
 from dbt_triton.engine.source import Request, SequenceMarker, Source, exact_batches, taken
 from dbt_triton.engine.stats import Progress, RunStats
 from dbt_triton.errors import (
@@ -45,13 +45,6 @@ logger = logging.getLogger("dbt_triton.engine")
 
 #: With so many requests that failed perhaps for the sake of others, these are isolated before any more are sent.
 MANY_SUSPECTS = 256
-_NOT_THE_BATCH = (
-    "its first axis is not the batch, but seems to count something else, such as detections, so that no row can be "
-    "told its own. "
-)
-_WITHOUT_BATCH_DIM = "Leave 'batch-dim' out, which sends one row a request, "
-_WITHOUT_BATCHES = "Serve the model with max_batch_size 0, which sends one row a request, "
-_AS_AN_ARRAY = "and declare the axis as an array, such as FLOAT[7][]"
 _WATCH_SECONDS = 0.5
 #: While requests of so many bytes are in flight, no more are started: each is held in memory as a whole.
 _BYTES_IN_FLIGHT = 128 * 2**20
@@ -286,9 +279,7 @@ class Engine:
             return None
         if not batch_dim and not request.is_recounted:
             return [replace(request, is_recounted=True)]  # it may have been an accident on the way
-        mending = (_WITHOUT_BATCH_DIM if batch_dim else _WITHOUT_BATCHES) + _AS_AN_ARRAY
-        text = f"{error.message}: {_NOT_THE_BATCH}{mending}"
-        fatal = InferenceError(text, reason=error.reason, status=error.status)
+        fatal = not_the_batch(error, batch_dim=batch_dim)
         self._end(RunError(fatal, request.request_keys, no_answer_counts=True))
         return []
 

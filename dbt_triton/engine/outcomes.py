@@ -54,3 +54,20 @@ class Sink(Protocol):
 def is_about_rows(error: InferenceError) -> bool:
     """Tell whether a smaller request may succeed where this one failed."""
     return error.reason in ROW_REASONS
+
+
+def not_the_batch(error: InferenceError, *, batch_dim: bool) -> InferenceError:
+    """Return the error of a model whose first axis counts something else than rows, with what to do.
+
+    Args:
+        error: what its answer was.
+        batch_dim: whether it has no max_batch_size.
+    """
+    one_row = "Leave 'batch-dim' out" if batch_dim else "Serve the model with max_batch_size 0"
+    return InferenceError(
+        f"{error.message}: its first axis is not the batch, but seems to count something else, such as detections, so "
+        f"that no row can be told its own. {one_row}, which sends one row a request, and declare the axis as an array, "
+        "such as FLOAT[7][]",
+        reason=error.reason,
+        status=error.status,
+    )
