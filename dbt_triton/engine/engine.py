@@ -46,6 +46,8 @@ logger = logging.getLogger("dbt_triton.engine")
 #: With so many requests that failed perhaps for the sake of others, these are isolated before any more are sent.
 MANY_SUSPECTS = 256
 _WATCH_SECONDS = 0.5
+#: One row with several answers may be a row that the model cannot bear.
+_PROVEN_BY_ROWS = 2
 #: While requests of so many bytes are in flight, no more are started: each is held in memory as a whole.
 _BYTES_IN_FLIGHT = 128 * 2**20
 #: HTTP's Content Too Large.
@@ -91,7 +93,7 @@ class Engine:
         self._version = version
         #: Fewer than the batch size once the server, or the bound of an answer, has turned out not to bear it.
         self._most_rows = batch_size
-        self._too_large = 0
+        self._too_large = self._rows_of_several_answers = 0
         self._progress = progress
         self._check_interrupt = check_interrupt
         self._interrupt: DbtTritonError | None = None
@@ -270,8 +272,9 @@ class Engine:
     def _miscounted(self, request: Request, error: RowCountError) -> list[Request] | None:
         """Decide what becomes of an answer with another number of rows; None where it is one like any other.
 
-        With ``batch-dim``, and where one row alone has several answers twice, the first axis counts something else.
-        Then answers of as many rows as were sent may have been so by chance, and none of the call's is believed.
+        With ``batch-dim``, and where two rows have several answers each although they are sent alone, the first axis
+        counts something else. Then answers of as many rows as were sent may have been so by chance, and none of the
+        call's is believed.
         """
         batch_dim = self._client.options.batch_dim
         is_proof = batch_dim or (error.more and request.rows == 1 and self._batch_size > 1)
@@ -279,6 +282,9 @@ class Engine:
             return None
         if not batch_dim and not request.is_recounted:
             return [replace(request, is_recounted=True)]  # it may have been an accident on the way
+        self._rows_of_several_answers += 1
+        if not batch_dim and self._rows_of_several_answers < _PROVEN_BY_ROWS:
+            return None
         fatal = not_the_batch(error, batch_dim=batch_dim)
         self._end(RunError(fatal, request.request_keys, no_answer_counts=True))
         return []

@@ -153,7 +153,7 @@ def _two_columns(parts: InferenceAnswer) -> None:
         output["shape"][1] = 2
 
 
-def _extra_dimension(parts: InferenceAnswer) -> None:
+def _extra_axis(parts: InferenceAnswer) -> None:
     for output in parts.header["outputs"]:
         output["shape"].append(1)
 
@@ -250,7 +250,7 @@ INVALID_JSON = _changed("invalid JSON", lambda reply: reply.with_body(b"{" + rep
 HEADER_LENGTH_SHORT = _changed("header length too small", _header_length(-3))
 HEADER_LENGTH_LONG = _changed("header length too large", _header_length(10**6))
 TWO_COLUMNS = _edited("wrong shape", _two_columns)
-EXTRA_DIMENSION = _edited("wrong rank", _extra_dimension)
+EXTRA_AXIS = _edited("an axis of length 1 too many", _extra_axis)
 ONE_ROW_LESS = _edited("one row less", _one_row_less)
 ONE_ROW_MORE = _edited("one row more", _one_row_more)
 FEWER_ELEMENTS = _edited("fewer elements than the shape", _fewer_elements_than_shape)

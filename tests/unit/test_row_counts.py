@@ -57,9 +57,9 @@ def test_a_count_that_contradicts_its_own_data_counts_nothing() -> None:
     assert len(sink.failed) == 1
 
 
-@pytest.mark.parametrize("texts", [["0", "2"] * 8 + ["1"], ["1"] * 8 + ["3", "0", "0"], ["0", "2", "0", "1"]])
-def test_a_row_with_several_answers_ends_the_run(texts: list[str]) -> None:
-    """Where one row alone has several answers, counts that agree are chance: nothing of the call is believed."""
+@pytest.mark.parametrize("texts", [["0", "2"] * 8 + ["3"], ["1"] * 8 + ["3", "0", "0"], ["0", "2", "0", "1"]])
+def test_rows_with_several_answers_end_the_run(texts: list[str]) -> None:
+    """Where two rows alone have several answers, counts that agree are chance: nothing of the call is believed."""
     model, sink = UpperModel(change=_as_many_as_asked), Kept()
     advice = r"has \d+ rows, but 1 were sent: its first axis is not the batch.* Serve the model with max_batch_size 0"
     with pytest.raises(RunError, match=advice) as caught:
