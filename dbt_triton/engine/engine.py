@@ -46,6 +46,8 @@ logger = logging.getLogger("dbt_triton.engine")
 #: With so many requests that failed perhaps for the sake of others, these are isolated before any more are sent.
 MANY_SUSPECTS = 256
 _WATCH_SECONDS = 0.5
+#: A row that was sent alone since a count differed is sent so often again: the way to the server may be at fault.
+_RECOUNTS = 3
 #: One row with several answers may be a row that the model cannot bear.
 _PROVEN_BY_ROWS = 2
 #: While requests of so many bytes are in flight, no more are started: each is held in memory as a whole.
@@ -277,14 +279,14 @@ class Engine:
         call's is believed.
         """
         batch_dim = self._client.options.batch_dim
-        is_proof = batch_dim or (error.more and request.rows == 1 and self._batch_size > 1)
-        if not is_proof:
-            return None
-        if not batch_dim and not request.is_recounted:
-            return [replace(request, is_recounted=True)]  # it may have been an accident on the way
-        self._rows_of_several_answers += 1
-        if not batch_dim and self._rows_of_several_answers < _PROVEN_BY_ROWS:
-            return None
+        if not batch_dim:
+            if request.rows > 1 or self._batch_size == 1:
+                return None
+            if request.recounts < _RECOUNTS:
+                return [replace(request, recounts=request.recounts + 1)]
+            self._rows_of_several_answers += error.more
+            if not error.more or self._rows_of_several_answers < _PROVEN_BY_ROWS:
+                return None
         fatal = not_the_batch(error, batch_dim=batch_dim)
         self._end(RunError(fatal, request.request_keys, no_answer_counts=True))
         return []

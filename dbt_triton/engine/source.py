@@ -30,8 +30,8 @@ class Request:
     start: int
     end: int
     parameters: dict[str, Any] | None = None
-    #: Whether it was sent once more, since its only row had several answers.
-    is_recounted: bool = False
+    #: How often it was sent again, since its only row had no answer, or several.
+    recounts: int = 0
 
     @property
     def rows(self) -> int:
