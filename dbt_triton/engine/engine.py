@@ -268,7 +268,9 @@ class Engine:
                 self._note_too_large(request.rows, error)
             # Half of the rows may have the right number of answers by chance; one row has its own.
             return request.pieces(1) if isinstance(error, RowCountError) else request.halves()
-        self._results.fail(FailedRows(request.request_keys, error))
+        has_several = isinstance(error, RowCountError) and error.more and self._batch_size > 1
+        failure = not_the_batch(error, batch_dim=False) if has_several else error
+        self._results.fail(FailedRows(request.request_keys, failure))
         return []
 
     def _miscounted(self, request: Request, error: RowCountError) -> list[Request] | None:
