@@ -39,6 +39,15 @@ class ServedTensor:
     def __str__(self) -> str:
         return f"{shown(self.name, NAME_LENGTH)} {shown(self.datatype, NAME_LENGTH)}{list(self.shape)}"
 
+    @property
+    def sentence(self) -> str:
+        """The tensor as the end of a sentence: ``X is FP32[-1, 3]``."""
+        return str(self).replace(" ", " is ", 1)
+
+    def row_dims(self, *, batched: bool) -> tuple[int, ...]:
+        """Return the shape of one row; ``batched`` says that the first axis is the batch."""
+        return self.shape[1:] if batched else self.shape
+
 
 def listed(tensors: Sequence[ServedTensor]) -> str:
     """Name tensors, as many as fit into a sentence."""

@@ -94,7 +94,7 @@ class Binder:
 
     def _dims(self, tensor: ServedTensor) -> tuple[int, ...]:
         """Return the shape of one row."""
-        return tensor.shape[1:] if self._batched else tensor.shape
+        return tensor.row_dims(batched=self._batched)
 
     @staticmethod
     def _datatype(tensor: ServedTensor) -> Datatype | None:
@@ -153,7 +153,7 @@ class Binder:
         """Bind a column to its part of the best classes of an output."""
         count = self._options.classification or 0
         name = f"OUTPUT column {column.name}"
-        serves = f"the server's {shown_tensor(tensor)}"
+        serves = f"the server's {tensor.sentence}"
         dims = self._dims(tensor)
         part = PART_OF_KIND.get(column.type.kind)
         declared = f"{name} is declared {column.sql_type}"
@@ -208,15 +208,10 @@ class Binder:
         ]
 
 
-def shown_tensor(tensor: ServedTensor) -> str:
-    """Write a tensor as the end of a sentence: ``X is FP32[-1, 3]``."""
-    return str(tensor).replace(" ", " is ", 1)
-
-
 def _declared(side: str, column: TypedColumn, tensor: ServedTensor) -> str:
     """Say what is declared and what is served."""
     declared = f"{side} column {column.name} is declared {column.sql_type} ({column.datatype.name})"
-    return f"{declared}, but the server's {shown_tensor(tensor)}"
+    return f"{declared}, but the server's {tensor.sentence}"
 
 
 def _advice(column: TypedColumn, datatype: Datatype, dims: Sequence[int], *, output: bool) -> str:
@@ -242,7 +237,7 @@ def _tensor_of(
 ) -> ServedTensor | None:
     if explicit is not None:
         return next((tensor for tensor in tensors if tensor.name == explicit), None)
-    named = named_tensor(column, tensors)
+    named = named_tensor(column.name, tensors)
     return named if named is not None or not alone else only_tensor(tensors, made)
 
 

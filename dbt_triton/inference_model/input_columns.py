@@ -30,10 +30,10 @@ class InputGroup:
     columns: list[TypedColumn] = field(default_factory=list)
 
 
-def named_tensor(column: TypedColumn, tensors: Sequence[ServedTensor]) -> ServedTensor | None:
-    """Find the tensor of a column's name, whatever its case; one in the same case wins, and two others are none."""
-    exact = [tensor for tensor in tensors if tensor.name == column.name]
-    folded = [tensor for tensor in tensors if tensor.name.lower() == column.name.lower()]
+def named_tensor(name: str, tensors: Sequence[ServedTensor]) -> ServedTensor | None:
+    """Find the tensor of a name, whatever its case; one in the same case wins, and two others are none."""
+    exact = [tensor for tensor in tensors if tensor.name == name]
+    folded = [tensor for tensor in tensors if tensor.name.lower() == name.lower()]
     return (exact or folded)[0] if exact or len(folded) == 1 else None
 
 
@@ -76,7 +76,7 @@ def groups_of_columns(  # noqa: PLR0913, PLR0917 - the columns, the tensors, and
     left: list[TypedColumn] = []
     for column in columns:
         explicit = explicit_of(column)
-        tensor = named_tensor(column, tensors) if explicit is None else by_name.get(explicit)
+        tensor = named_tensor(column.name, tensors) if explicit is None else by_name.get(explicit)
         if tensor is None and explicit is None and column.name.lower() in lengths:
             continue
         found[column.name] = tensor

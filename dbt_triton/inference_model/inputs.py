@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dbt_triton.client.served import ServedModel, ServedTensor, listed
-from dbt_triton.inference_model.columns import Binder, no_tensor, shown_tensor
+from dbt_triton.inference_model.columns import Binder, no_tensor
 from dbt_triton.inference_model.input_columns import InputGroup, combined, groups_of_columns, sent_as_nan
 from dbt_triton.inference_model.model import InferenceModel, TypedColumn
 from dbt_triton.tensors import Datatype, SqlType, TensorSpec
@@ -138,12 +138,12 @@ class InputBinder(Binder):
         if column.type != SqlType("BLOB") or datatype is None or datatype.numpy is None:
             return (
                 f"shape.{column.name} is for a BLOB that is the elements of a tensor, but INPUT column {column.name} "
-                f"is declared {column.sql_type}, and the server's {shown_tensor(tensor)}"
+                f"is declared {column.sql_type}, and the server's {tensor.sentence}"
             )
         dims = self._dims(tensor)
         lengths = told_lengths(told, dims)
         if isinstance(lengths, str):
-            return f"INPUT column {column.name}, the server's {shown_tensor(tensor)}: {lengths}"
+            return f"INPUT column {column.name}, the server's {tensor.sentence}: {lengths}"
         row_shape = tuple(
             served if isinstance(length, str) else length for served, length in zip(dims, lengths, strict=True)
         )

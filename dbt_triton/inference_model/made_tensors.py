@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from dbt_triton.client.served import ServedTensor, listed
 from dbt_triton.foreign_text import NAME_LENGTH, shown
+from dbt_triton.inference_model.input_columns import named_tensor
 from dbt_triton.options import MASK_PREFIX, ZEROS_PREFIX, Options
 from dbt_triton.tensors import TensorSpec, datatype_of_tensor, parse_sql_type
 from dbt_triton.tensors.datatypes import natural_sql_type
@@ -18,7 +19,7 @@ from dbt_triton.tensors.shapes import bind_shape
 def names_of_made(options: Options, tensors: Sequence[ServedTensor]) -> frozenset[str]:
     """Return the names of the served tensors that need no column."""
     asked = [*options.masks, *options.zeros]
-    return frozenset(tensor.name for name in asked if (tensor := _tensor_of(name, tensors)) is not None)
+    return frozenset(tensor.name for name in asked if (tensor := named_tensor(name, tensors)) is not None)
 
 
 def made_tensors(
@@ -44,7 +45,7 @@ def made_tensors(
         for name, column in names.items():
             key = prefix + name
             source = next((at for at, spec in enumerate(specs) if spec.column.lower() == column.lower()), None)
-            tensor = _tensor_of(name, tensors)
+            tensor = named_tensor(name, tensors)
             if tensor is None:
                 problems.append(f"{key}: the model has no tensor {name}{_hint(name, tensors)}")
                 continue
@@ -56,7 +57,7 @@ def made_tensors(
                 problems.append(f"{key}: {column} is one of several columns of a tensor, whose length is fixed")
             if source is None:
                 continue  # the column itself does not fit, and that is said
-            levels = _levels(_dims(tensor, batched=batched), specs[source])
+            levels = _levels(tensor.row_dims(batched=batched), specs[source])
             spec = _spec(tensor, specs[source], levels, batched=batched)
             if isinstance(spec, str):
                 problems.append(f"{key}: {spec}")
@@ -69,21 +70,11 @@ def _is_part(column: str, spec: TensorSpec) -> bool:
     return any(part.column.lower() == column.lower() for part in spec.parts)
 
 
-def _tensor_of(name: str, tensors: Sequence[ServedTensor]) -> ServedTensor | None:
-    folded = [tensor for tensor in tensors if tensor.name.lower() == name.lower()]
-    exact = [tensor for tensor in folded if tensor.name == name]
-    return (exact or folded)[0] if exact or len(folded) == 1 else None
-
-
 def _hint(name: str, tensors: Sequence[ServedTensor]) -> str:
     names = {tensor.name.lower(): tensor.name for tensor in tensors}
     near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
     said = f"; did you mean {shown(names[near[0]], NAME_LENGTH)}? It" if near else "; it"
     return f"{said} serves {listed(tensors)}"
-
-
-def _dims(tensor: ServedTensor, *, batched: bool) -> tuple[int, ...]:
-    return tensor.shape[1:] if batched else tensor.shape
 
 
 def _levels(dims: Sequence[int], source: TensorSpec) -> tuple[int, ...]:
@@ -100,14 +91,14 @@ def _levels(dims: Sequence[int], source: TensorSpec) -> tuple[int, ...]:
 
 def _spec(tensor: ServedTensor, source: TensorSpec, levels: Sequence[int], *, batched: bool) -> TensorSpec | str:
     """Lay the lengths of a column on the axes of a tensor, or say why they do not fit."""
-    serves = f"the server's {str(tensor).replace(' ', ' is ', 1)}"
+    serves = f"the server's {tensor.sentence}"
     datatype = datatype_of_tensor(tensor.datatype)
     if datatype is None or datatype.name == "BYTES":
         return f"it is of numbers or BOOL, but {serves}"
     element = parse_sql_type(natural_sql_type(datatype.name))
     assert not isinstance(element, str)  # noqa: S101 - each is in the table
     sql = replace(element, dims=(None,) * len(levels))
-    bound = bind_shape(sql, datatype, _dims(tensor, batched=batched), output=False)
+    bound = bind_shape(sql, datatype, tensor.row_dims(batched=batched), output=False)
     if isinstance(bound, str):
         return f"the lengths of {source.column} ({source.sql.duckdb}) do not fit, since {serves}"
     shape, axes = list(bound[0]), bound[1]

@@ -146,7 +146,7 @@ def _columns(side: str, model: InferenceModel, served: ServedModel, problems: li
             continue
         taken |= {name.lower(): tensor.name for name in names}
         # Several columns of one tensor are its elements.
-        dims = () if len(names) > 1 else tensor.shape[1:] if batched else tensor.shape
+        dims = () if len(names) > 1 else tensor.row_dims(batched=batched)
         found[tensor.name] = [
             ServedColumn(name, tensor.datatype, dims, output=output, optional=tensor.optional) for name in names
         ]

@@ -20,6 +20,7 @@ from dbt_triton.inference_model import Binding
 from dbt_triton.keys import KEY, key_of_halves
 from dbt_triton.step.planned_call import PlannedCall, unused_name
 from dbt_triton.step.rewrite import Source
+from dbt_triton.tensors.elements import Mask
 from dbt_triton.tensors.row_keys import KEY_BYTES, row_keys
 from dbt_triton.warehouse import DuckDBWarehouse, WarehouseError, quote, text_literal
 
@@ -63,7 +64,8 @@ def copy_statements(
         may_peek: whether the first row takes much less time than all of them.
     """
     create = f"create or replace temp table {table} as"
-    limit, width = warehouse.memory_limit(), _list_bytes(query, planned, warehouse, may_peek=may_peek)
+    width = _list_bytes(query, planned, warehouse, may_peek=may_peek)
+    limit = warehouse.memory_limit() if width else 0
     if width * _VECTOR_ROWS <= limit:
         return [f"{create} {query}"]
     places = min(_VECTOR_ROWS * width * _MEMORY_SHARE // limit, _VECTOR_ROWS)
@@ -230,8 +232,7 @@ class _ReadKeys:
 
     def table(self) -> pa.Table:
         is_null = ~np.frombuffer(b"".join(self.filled), dtype=np.bool_)
-        halves = np.frombuffer(b"".join(self.keys), dtype=">u8").astype(np.uint64).reshape(-1, 2)
-        high, low = (pa.array(np.ascontiguousarray(halves[:, side]), mask=is_null) for side in (0, 1))
+        high, low = _halves(self.keys, is_null)
         rows = np.concatenate([np.zeros(0, dtype=np.int64), *self.rows])
         return pa.table([pa.array(rows), high, low], names=[_ROW, "high", "low"])
 
@@ -254,9 +255,10 @@ def _hashed(columns: list[pa.Array], planned: PlannedCall) -> list[pa.Array]:
     return [value if is_wide else next(keys) for value, is_wide in zip(columns, planned.wide, strict=False)]
 
 
-def _halves(keys: list[bytes]) -> list[pa.Array]:
+def _halves(keys: list[bytes], is_null: Mask | None = None) -> list[pa.Array]:
+    """Return the high and the low halves of keys, of which some may be NULL."""
     numbers = np.frombuffer(b"".join(keys), dtype=">u8").astype(np.uint64).reshape(-1, 2)
-    return [pa.array(np.ascontiguousarray(numbers[:, side])) for side in (0, 1)]
+    return [pa.array(np.ascontiguousarray(numbers[:, side]), mask=is_null) for side in (0, 1)]
 
 
 def _digests(high: pa.Array, low: pa.Array) -> list[bytes]:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import duckdb
 import pytest
@@ -14,22 +11,6 @@ from support.dbt import DbtProject
 from support.triton import Triton
 
 pytestmark = pytest.mark.slow
-
-COMMAND = Path(sys.executable).parent / "dbt-triton"
-
-
-def _run(project: DbtProject, *arguments: str) -> subprocess.CompletedProcess[str]:
-    _, environment = project.command()
-    return subprocess.run(
-        [COMMAND, *arguments],
-        cwd=project.root,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
 
 
 def _statuses(output: str) -> dict[str, str]:
@@ -59,7 +40,7 @@ def test_check_compares_every_model_with_its_server(
     results.parent.mkdir()
     results.write_text("kept")
     with duckdb.connect(str(project.database)):
-        checked = _run(project, "check", "--vars", json.dumps({"dbt_triton_endpoint": triton.url}))
+        checked = project.dbt_triton("check", "--vars", json.dumps({"dbt_triton_endpoint": triton.url}))
     assert _statuses(checked.stdout) == {
         "good": "ok",
         "absent": "not served",
@@ -93,10 +74,10 @@ def test_check_and_describe_of_models_that_fit(
     }
     config = {"materialized": "inference_model", "meta": {"inference_model": definition}}
     project.write("models/models.yml", json.dumps({"models": [{"name": "by_yaml", "config": config}]}))
-    checked = _run(project, "check")
+    checked = project.dbt_triton("check")
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert _statuses(checked.stdout) == {"by_yaml": "ok"}
-    described = _run(project, "describe", "by_yaml")
+    described = project.dbt_triton("describe", "by_yaml")
     assert described.returncode == 0, described.stdout + described.stderr
     assert "INPUT (text STRING) OUTPUT (loud STRING)" in described.stdout
     assert "text STRING is bound to INPUT_TEXT BYTES" in described.stdout
@@ -132,7 +113,7 @@ def test_tokens_are_nowhere_after_check_and_describe(
     definition |= {"endpoint": "http://127.0.0.1:9", "model-name": "m", "custom-headers": {"X-Key": "yaml-t0ken"}}
     config = {"materialized": "inference_model", "meta": {"inference_model": definition}}
     project.write("models/models.yml", json.dumps({"models": [{"name": "by_yaml", "config": config}]}))
-    ran = _run(project, *command)
+    ran = project.dbt_triton(*command)
     assert ran.returncode == 1
     assert "connection refused" in ran.stdout
     files = [path for path in project.root.rglob("*") if path.is_file() and not path.is_symlink()]
@@ -147,14 +128,14 @@ def test_check_reads_what_dbt_has_parsed(project: DbtProject) -> None:
     assert project.dbt("parse").code == 0
     parsed = project.root / "target" / "partial_parse.msgpack"
     before = parsed.read_bytes(), parsed.stat().st_mtime_ns
-    assert _run(project, "check").returncode == 0
+    assert project.dbt_triton("check").returncode == 0
     assert (parsed.read_bytes(), parsed.stat().st_mtime_ns) == before
 
 
 def test_project_that_dbt_cannot_read_is_said_so(project: DbtProject) -> None:
     """Outside of a project, or with a broken one, the message is dbt's own, and the exit code is 1."""
     project.model("broken", "{{ config(materialized='inference_model' }}")
-    failed = _run(project, "check")
+    failed = project.dbt_triton("check")
     assert failed.returncode == 1
     assert "cannot list the inference models of this project" in failed.stderr
     assert "broken" in failed.stderr
@@ -166,7 +147,7 @@ def test_init_lists_the_package_so_that_dbt_finds_it(project: DbtProject) -> Non
     project.write("dbt_project.yml", "name: shop\nversion: 1.0.0\nprofile: shop\n")
     project.write("packages.yml", "# ours\npackages:\n    - local: other  # stays\n")
     project.write("other/dbt_project.yml", "name: other\nversion: 1.0.0\nprofile: shop\n")
-    first, second = _run(project, "init", "--dispatch"), _run(project, "init", "--dispatch")
+    first, second = project.dbt_triton("init", "--dispatch"), project.dbt_triton("init", "--dispatch")
     assert first.returncode == second.returncode == 0, first.stderr
     assert "next: run `dbt deps`" in first.stdout
     assert second.stdout.count("already in") == 2

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from support.dbt import DbtProject
@@ -14,7 +11,6 @@ from support.triton import Triton
 
 pytestmark = pytest.mark.slow
 
-COMMAND = Path(sys.executable).parent / "dbt-triton"
 CONFIG = "{{ config(materialized='inference_model') }}\n"
 PYTHON = """
     from dbt_triton import ml_predict
@@ -77,20 +73,6 @@ def _write(project: DbtProject, endpoint: str, model: str) -> None:
     project.write("models/models.yml", json.dumps({"models": [CONTRACT, *yaml], "unit_tests": [UNIT_TEST]}))
 
 
-def _command(project: DbtProject, *arguments: str) -> subprocess.CompletedProcess[str]:
-    _, environment = project.command()
-    return subprocess.run(
-        [COMMAND, *arguments],
-        cwd=project.root,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
-
-
 def test_every_door(triton: Triton, serve: Callable[[str], str], project: DbtProject) -> None:
     """SQL, YAML, the macros and Python models predict by a schema that the server has said, and what is told of it."""
     _write(project, triton.url, serve("arithmetic"))
@@ -116,17 +98,17 @@ def test_every_door(triton: Triton, serve: Callable[[str], str], project: DbtPro
     assert empty.status("predicted") == "success"
     assert project.query("select count(*) from predicted") == [(0,)]
 
-    checked = _command(project, "check")
+    checked = project.dbt_triton("check")
     assert checked.returncode == 0, checked.stdout
     assert "4 inference models, 0 with problems" in checked.stdout
-    described = _command(project, "describe", "of_yaml")
+    described = project.dbt_triton("describe", "of_yaml")
     assert "PRICE DOUBLE is bound to PRICE FP64" in described.stdout
     assert "Taken from the server: INPUT, OUTPUT" in described.stdout
 
     stub = project.dbt("build", "--vars", "{dbt_triton_provider: stub}")
     assert "INPUT and OUTPUT can be left out only where a server says the schema, but a stub" in stub.message("taken")
     assert "INPUT can be left out only" in stub.message("half")
-    stubbed = _command(project, "check", "--vars", "{dbt_triton_provider: stub}")
+    stubbed = project.dbt_triton("check", "--vars", "{dbt_triton_provider: stub}")
     assert stubbed.stdout.count("invalid") == 4
     # The table that is built has the schema, so a stub of it has one.
     project.build("--select", "taken")

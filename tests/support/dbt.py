@@ -105,6 +105,20 @@ class DbtProject:
         }
         return [str(self.programs / "dbt"), *arguments], environment
 
+    def dbt_triton(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the command ``dbt-triton`` in the folder of the project, with the environment of a dbt command."""
+        _, environment = self.command()
+        return subprocess.run(
+            [Path(sys.executable).parent / "dbt-triton", *arguments],
+            cwd=self.root,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+
     def dbt(self, *arguments: str, **environment: str) -> DbtResult:
         """Run a dbt command to its end."""
         command, variables = self.command(*arguments)
