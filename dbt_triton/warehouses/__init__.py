@@ -1,0 +1,310 @@
+"""What a step may ask of a warehouse; each warehouse is a folder beside this file.
+
+A step knows no dialect. It asks for a value, a key or a query, and gets SQL that only the warehouse itself reads again.
+Carrying a call out is the warehouse's as well: where rows are read, how they reach the engine, and where predictions
+are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+
+import pyarrow as pa
+
+from dbt_triton.engine import RunStats
+from dbt_triton.errors import DbtTritonError
+from dbt_triton.tensors.sql_types import SqlType
+
+if TYPE_CHECKING:
+    from dbt_triton.inference_model import Binding
+    from dbt_triton.warehouses.planned_call import PlannedCall
+
+T = TypeVar("T")
+
+
+class WarehouseError(DbtTritonError):
+    """The warehouse refused a statement; with its own words."""
+
+
+class Value(NamedTuple):
+    """A DESCRIPTOR column as INPUT declares it, as SQL.
+
+    Args:
+        sql: of the declared type; NULL where the column is NULL, and where its value is none of the type.
+        key: what the key of a row is made of, NULL only where the column is NULL: distinct for distinct values.
+        wide: the value is known by its bytes instead.
+    """
+
+    sql: str
+    key: str
+    wide: bool = False
+
+
+class Operand(NamedTuple):
+    """The TABLE operand of a call, with the calls that it depends on replaced.
+
+    Args:
+        query: a query for its rows that stands by itself, with the CTEs that it needs.
+        relation: the operand as a FROM clause.
+        is_query: whether it is a query rather than a relation, a file or a table function.
+    """
+
+    query: str
+    relation: str
+    is_query: bool
+
+
+class InputSize(NamedTuple):
+    """The size of an input: all rows, those with any value, those that are sent, and the bytes of these, about."""
+
+    every_row: int
+    any_filled: int
+    filled: int
+    bytes: int = 0
+
+
+class Failures(NamedTuple):
+    """How many rows of an input have failed, of how many that were sent."""
+
+    failed: int
+    sent: int
+
+
+class FailedRow(NamedTuple):
+    """One row that failed: its own columns, and why."""
+
+    row: dict[str, Any]
+    why: str
+    status: int | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What a call's run is told of the model that it belongs to.
+
+    Args:
+        name: of the predicting model.
+        number: of the call, from 0.
+        full_refresh: forget what earlier runs have left.
+        target: what is known of the table, where it is made anew as a whole; as the macros pass it.
+        statement: renders the whole SELECT with the call replaced by a text; of a plan with one call only.
+    """
+
+    name: str
+    number: int = 0
+    full_refresh: bool = False
+    target: Mapping[str, Any] | None = None
+    statement: Any = None
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What came of a call.
+
+    Args:
+        joined: the SQL that takes the place of the call: its input with its predictions.
+        stats: of the engine, or of all engines.
+        reused: rows whose prediction the store had.
+        clean_up: statements for after the commit of the table.
+        unchanged: whether the table is what would be built.
+        remember: what is to be kept for the next build to tell so.
+    """
+
+    joined: str
+    stats: RunStats = field(default_factory=RunStats)
+    reused: int = 0
+    clean_up: Sequence[str] = ()
+    unchanged: bool = False
+    remember: dict[str, str] | None = None
+
+
+class CallRun(Protocol):
+    """One call that is being carried out: its input, and its predictions. Close it whatever comes of it."""
+
+    @property
+    def rows(self) -> str:
+        """A query for the input's own columns."""
+        ...
+
+    def measure(self, planned: PlannedCall) -> InputSize:
+        """Count the rows of the input."""
+        ...
+
+    def predict(self, planned: PlannedCall, binding: Binding, size: InputSize) -> Predicted:
+        """Send what has no prediction yet.
+
+        Raises:
+            RunError: the run ended early; what was answered is in the store, unless no answer counts.
+            WarehouseError: the warehouse refused something, or the run was interrupted.
+        """
+        ...
+
+    def failures(self) -> Failures:
+        """Count the rows of the input that failed, in this run or before."""
+        ...
+
+    def first_failures(self, limit: int) -> list[FailedRow]:
+        """Return the first rows that failed, in the order of the input where it has one."""
+        ...
+
+    def different_reasons(self) -> int:
+        """Count the reasons for which rows failed."""
+        ...
+
+    def rows_with(self, keys: Sequence[pa.Array], limit: int) -> list[dict[str, Any]]:
+        """Return rows of the input that have one of these keys."""
+        ...
+
+    def every_reason(self) -> str:
+        """Return the query by which a user selects the reasons of all failed rows."""
+        ...
+
+    def every_row(self) -> str | None:
+        """Return the query by which a user selects all failed rows; None where there is none that is short."""
+        ...
+
+    def close(self, *, failed: bool) -> None:
+        """Free what the run has put into the session; after a failed one, also what it must not leave behind."""
+        ...
+
+
+class Dialect(Protocol):
+    """How a warehouse writes names, values and types."""
+
+    def quote(self, identifier: str) -> str:
+        """Quote an identifier."""
+        ...
+
+    def text(self, text: str) -> str:
+        """Write a text as SQL."""
+        ...
+
+    def type_name(self, kind: SqlType) -> str:
+        """Name the type that tables have for a declared one."""
+        ...
+
+    def typed(self, value: str | int | None, kind: SqlType) -> str:
+        """Write a value as SQL of a type."""
+        ...
+
+    def source_kind(self, source: str) -> tuple[str, int]:
+        """Return what a column's elements are, by the kinds of `SqlType` where it is one, and its levels of arrays."""
+        ...
+
+    def value_of(self, column: str, source: str, declared: SqlType, *, sent: SqlType | None = None) -> Value | str:
+        """Return a column as a declared type, or a sentence that says why no value of the one type is one of the other.
+
+        Args:
+            column: its name.
+            source: its own type, as `Warehouse.describe` says it.
+            declared: the type in INPUT.
+            sent: a type of floating-point numbers that holds the declared one, where NULL is to be NaN.
+        """
+        ...
+
+    def is_given(self, column: str) -> str:
+        """Return the SQL that is true where a column is not NULL."""
+        ...
+
+    def sequence_key(self, column: str, source: str) -> str:
+        """Return the SQL of a column that tells sequences apart, by its name and its type."""
+        ...
+
+    def check_form(self, planned: PlannedCall, query: str) -> str:
+        """Return what stands for a call where no prediction is needed: its input, with NULLs of the right types."""
+        ...
+
+    def stubbed(self, planned: PlannedCall, query: str) -> str:
+        """Return what stands for the call of a stub: its input, with what the stub predicts."""
+        ...
+
+    def metadata_query(self, row: Mapping[str, Any], types: Mapping[str, SqlType]) -> str:
+        """Return the SELECT of the one row of an inference model."""
+        ...
+
+
+class Warehouse(Protocol):
+    """The session of one dbt model."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """How it writes SQL."""
+        ...
+
+    def end_transaction(self) -> None:
+        """Commit whatever transaction is open, where there are transactions."""
+        ...
+
+    def set_result(self, result: Mapping[str, Any]) -> None:
+        """Leave a result for Jinja."""
+        ...
+
+    def describe(self, query: str) -> list[tuple[str, str]]:
+        """Return the columns of a query and their types, without running it."""
+        ...
+
+    def first_rows(self, relation: str, limit: int) -> list[dict[str, Any]]:
+        """Return the first rows of a relation."""
+        ...
+
+    def is_table(self, relation: Sequence[str]) -> bool:
+        """Tell whether a relation is a table that is the same however often it is read during a run."""
+        ...
+
+    def holds(self, text: str, kind: SqlType) -> bool:
+        """Tell whether a text is exactly a value of a type."""
+        ...
+
+    def refused_store(self, relation: str) -> str | None:
+        """Say why a quoted relation cannot be a prediction store; None where it can."""
+        ...
+
+    def unless_interrupted(self, asking: Coroutine[None, None, T]) -> T:
+        """Await something on an event loop of its own, and notice Ctrl-C meanwhile.
+
+        Raises:
+            WarehouseError: the session was interrupted.
+        """
+        ...
+
+    def call(self, planned: PlannedCall, operand: Operand, context: RunContext) -> CallRun:
+        """Begin to carry out a call."""
+        ...
+
+    def count(self, planned: PlannedCall, operand: Operand, binding: Binding, *, full_refresh: bool) -> Mapping[str, int]:
+        """Count what a call would send, without sending it: the figures of a dry run by their names."""
+        ...
+
+    def take_note(self, note: str, relation: str) -> None:
+        """Keep what a table was built of, as `Predicted.remember` says; where it cannot be kept, the next run builds."""
+        ...
+
+
+def open_warehouse(session: Any, arguments: Mapping[str, Any]) -> Warehouse:  # noqa: ANN401 - of dbt's adapter
+    """Return the warehouse of a session: dbt-duckdb's cursor, or a session of Spark.
+
+    Args:
+        session: as dbt's adapter gives it to a Python model.
+        arguments: of the step.
+    """
+    raise NotImplementedError
+
+
+__all__ = [
+    "CallRun",
+    "Collection",
+    "Dialect",
+    "FailedRow",
+    "Failures",
+    "InputSize",
+    "Operand",
+    "Predicted",
+    "RunContext",
+    "Value",
+    "Warehouse",
+    "WarehouseError",
+    "open_warehouse",
+]
