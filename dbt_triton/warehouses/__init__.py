@@ -274,12 +274,14 @@ class Warehouse(Protocol):
         """Begin to carry out a call."""
         ...
 
-    def count(self, planned: PlannedCall, operand: Operand, binding: Binding, *, full_refresh: bool) -> Mapping[str, int]:
+    def count(
+        self, planned: PlannedCall, operand: Operand, binding: Binding, *, full_refresh: bool
+    ) -> Mapping[str, int]:
         """Count what a call would send, without sending it: the figures of a dry run by their names."""
         ...
 
     def take_note(self, note: str, relation: str) -> None:
-        """Keep what a table was built of, as `Predicted.remember` says; where it cannot be kept, the next run builds."""
+        """Keep what a table was built of, as `Predicted.remember` says; else the next run builds."""
         ...
 
 
