@@ -14,15 +14,17 @@ from dbt_triton.engine.source import exact_batches
 from dbt_triton.engine.stats import Figures
 from dbt_triton.errors import PERMANENT_REASONS
 from dbt_triton.inference_model import Binding
-from dbt_triton.keys import FINGERPRINT, KEY, key_halves
 from dbt_triton.step.plan import Plan
-from dbt_triton.step.planned_call import PlannedCall
 from dbt_triton.step.predict import request_format
 from dbt_triton.step.preflight import preflight
-from dbt_triton.step.rewrite import sampled
-from dbt_triton.step.wide import WideInput
-from dbt_triton.store import ERROR, PredictionStore
-from dbt_triton.warehouse import DuckDBWarehouse, WarehouseError, quote
+from dbt_triton.warehouses import WarehouseError
+from dbt_triton.warehouses.duckdb.dialect import quote
+from dbt_triton.warehouses.duckdb.keys import FINGERPRINT, KEY, key_halves
+from dbt_triton.warehouses.duckdb.rewrite import sampled
+from dbt_triton.warehouses.duckdb.session import DuckDBWarehouse
+from dbt_triton.warehouses.duckdb.store import ERROR, PredictionStore
+from dbt_triton.warehouses.duckdb.wide import WideInput
+from dbt_triton.warehouses.planned_call import PlannedCall
 
 _INPUT = "dbt_triton_dry_run_input"
 

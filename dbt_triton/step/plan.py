@@ -21,13 +21,15 @@ from dbt_triton.inference_model.model import TypedColumn
 from dbt_triton.inference_model.served_columns import GivenColumn
 from dbt_triton.inference_model.served_schema import for_descriptor
 from dbt_triton.options import STUB_PREFIX
-from dbt_triton.step.planned_call import PlannedCall, output_names
-from dbt_triton.step.sequence_order import read_term, sequence_key
-from dbt_triton.step.source_types import parse_source_type
-from dbt_triton.step.stub import stub_values
-from dbt_triton.step.values import Value, value_of
-from dbt_triton.store import ERROR, refusal
-from dbt_triton.warehouse import DuckDBWarehouse, WarehouseError, literal, quote
+from dbt_triton.warehouses import Value, WarehouseError
+from dbt_triton.warehouses.duckdb.dialect import literal, quote
+from dbt_triton.warehouses.duckdb.session import DuckDBWarehouse
+from dbt_triton.warehouses.duckdb.source_types import parse_source_type
+from dbt_triton.warehouses.duckdb.store import ERROR, refusal
+from dbt_triton.warehouses.duckdb.stub import stub_values
+from dbt_triton.warehouses.duckdb.values import value_of
+from dbt_triton.warehouses.planned_call import PlannedCall, output_names
+from dbt_triton.warehouses.sequence_order import read_term, sequence_key
 
 _WRITE_REF = "write MODEL {{ ref('…') }}, of a model with materialized='inference_model'"
 

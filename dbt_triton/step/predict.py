@@ -18,19 +18,21 @@ from dbt_triton.ddl.calls import Span
 from dbt_triton.engine import Engine, FailedRows, RunError, RunStats, SequenceEngine
 from dbt_triton.errors import DbtTritonError
 from dbt_triton.inference_model import Binding
-from dbt_triton.keys import KEY_COLUMNS, parts
-from dbt_triton.step.inputs import inputs_queries, key_of_row, measure
 from dbt_triton.step.plan import Plan
-from dbt_triton.step.planned_call import PlannedCall, unused_name
 from dbt_triton.step.preflight import headers_of, preflight
-from dbt_triton.step.progress import reporter
 from dbt_triton.step.report import ended_early, failed_rows, kept
-from dbt_triton.step.rewrite import Source, joined, sampled, stubbed
-from dbt_triton.step.unchanged import Target, built_of, is_note
-from dbt_triton.step.wide import WideInput, copy_statements
-from dbt_triton.store import PredictionStore
 from dbt_triton.tensors import RequestFormat
-from dbt_triton.warehouse import DuckDBWarehouse, TableWriter, WarehouseError, quote
+from dbt_triton.warehouses import WarehouseError
+from dbt_triton.warehouses.duckdb.dialect import quote
+from dbt_triton.warehouses.duckdb.inputs import inputs_queries, key_of_row, measure
+from dbt_triton.warehouses.duckdb.keys import KEY_COLUMNS, parts
+from dbt_triton.warehouses.duckdb.rewrite import Source, joined, sampled, stubbed
+from dbt_triton.warehouses.duckdb.session import DuckDBWarehouse, TableWriter
+from dbt_triton.warehouses.duckdb.store import PredictionStore
+from dbt_triton.warehouses.duckdb.unchanged import Target, built_of, is_note
+from dbt_triton.warehouses.duckdb.wide import WideInput, copy_statements
+from dbt_triton.warehouses.planned_call import PlannedCall, unused_name
+from dbt_triton.warehouses.progress import reporter
 
 logger = logging.getLogger("dbt_triton.step")
 

@@ -12,8 +12,8 @@ from dbt_triton.errors import ConfigurationError, InferenceError
 from dbt_triton.inference_model import Binding, bind
 from dbt_triton.step.advice import with_advice
 from dbt_triton.step.plan import Plan
-from dbt_triton.step.planned_call import PlannedCall
-from dbt_triton.warehouse import DuckDBWarehouse
+from dbt_triton.warehouses.duckdb.session import DuckDBWarehouse
+from dbt_triton.warehouses.planned_call import PlannedCall
 
 _WATCH_SECONDS = 0.5
 

@@ -20,7 +20,8 @@ from dbt_triton.inference_model.row import COLUMNS
 from dbt_triton.step.plan import make_plan
 from dbt_triton.step.predict import run_plan
 from dbt_triton.step.python_config import check_config
-from dbt_triton.warehouse import DuckDBWarehouse, literal, quote
+from dbt_triton.warehouses.duckdb.dialect import literal, quote
+from dbt_triton.warehouses.duckdb.session import DuckDBWarehouse
 
 logger = logging.getLogger("dbt_triton.step")
 

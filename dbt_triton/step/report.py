@@ -7,13 +7,14 @@ from typing import Any
 
 from dbt_triton.engine import RunError
 from dbt_triton.errors import Reason
-from dbt_triton.keys import KEY, key_of_halves, salt_of_store
 from dbt_triton.step.advice import advice_on_status
-from dbt_triton.step.planned_call import PlannedCall, unused_name
-from dbt_triton.step.rewrite import Source
 from dbt_triton.step.shown_values import printable, shown, shown_row
-from dbt_triton.store import ERROR, PredictionStore
-from dbt_triton.warehouse import DuckDBWarehouse, quote
+from dbt_triton.warehouses.duckdb.dialect import quote
+from dbt_triton.warehouses.duckdb.keys import KEY, key_of_halves, salt_of_store
+from dbt_triton.warehouses.duckdb.rewrite import Source
+from dbt_triton.warehouses.duckdb.session import DuckDBWarehouse
+from dbt_triton.warehouses.duckdb.store import ERROR, PredictionStore
+from dbt_triton.warehouses.planned_call import PlannedCall, unused_name
 
 _MEND_VALUES = (
     "Mend such values in the TABLE query; they are not sent again as they are, unless 'retry-errors' is 'true'"

@@ -35,8 +35,9 @@ from dbt_triton.step.dry_run import dry_run as count_dry_run
 from dbt_triton.step.plan import Plan, make_plan, options_of_meta, project_endpoint
 from dbt_triton.step.predict import run_plan
 from dbt_triton.step.preflight import unless_interrupted
-from dbt_triton.step.unchanged import Target, take_note
-from dbt_triton.warehouse import DuckDBWarehouse, literal, quote
+from dbt_triton.warehouses.duckdb.dialect import literal, quote
+from dbt_triton.warehouses.duckdb.session import DuckDBWarehouse
+from dbt_triton.warehouses.duckdb.unchanged import Target, take_note
 
 logger = logging.getLogger("dbt_triton")
 

@@ -11,7 +11,8 @@ from support.proxy import RecordingProxy
 from support.session import Session
 from support.triton import Triton
 
-from dbt_triton import keys, ml_predict
+from dbt_triton import ml_predict
+from dbt_triton.warehouses.duckdb import keys
 
 SCHEMA = "INPUT (a INT, b INT, c STRING) OUTPUT (total INT, seen STRING)"
 #: A and B, C, and what the model makes of them alone.

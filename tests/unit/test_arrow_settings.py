@@ -12,7 +12,7 @@ from dbt_triton.tensors import datatype_of_tensor, parse_sql_type
 from dbt_triton.tensors.rows import Rows
 from dbt_triton.tensors.shapes import bind_shape
 from dbt_triton.tensors.spec import TensorSpec
-from dbt_triton.warehouse import DuckDBWarehouse
+from dbt_triton.warehouses.duckdb.session import DuckDBWarehouse
 
 #: SQL of a column, its declared type, and the tensor it goes into.
 COLUMNS = [

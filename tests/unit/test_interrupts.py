@@ -3,7 +3,8 @@ import threading
 import duckdb
 import pytest
 
-from dbt_triton.warehouse import _WATCH_READS, DuckDBWarehouse, WarehouseError
+from dbt_triton.warehouses import WarehouseError
+from dbt_triton.warehouses.duckdb.session import _WATCH_READS, DuckDBWarehouse
 
 #: A test of a machine that takes its time: an interrupt is looked for so often, twice a second in a run.
 CHECKS = 2 * _WATCH_READS + 3

@@ -7,12 +7,12 @@ import pyarrow as pa
 from dbt_triton import __version__
 from dbt_triton.engine import FailedRows
 from dbt_triton.errors import InferenceError, Reason
-from dbt_triton.keys import key_halves
 from dbt_triton.step import build_inference_model
 from dbt_triton.step.plan import make_plan
-from dbt_triton.step.rewrite import Source, joined
-from dbt_triton.store import PredictionStore
-from dbt_triton.warehouse import DuckDBWarehouse
+from dbt_triton.warehouses.duckdb.keys import key_halves
+from dbt_triton.warehouses.duckdb.rewrite import Source, joined
+from dbt_triton.warehouses.duckdb.session import DuckDBWarehouse
+from dbt_triton.warehouses.duckdb.store import PredictionStore
 
 MODEL = """CREATE MODEL cultivar INPUT (alcohol FLOAT, acid FLOAT, flavour FLOAT, color FLOAT, proline INT)
 OUTPUT (p FLOAT[3]) WITH ('provider' = 'triton', 'endpoint' = 'http://127.0.0.1:9', 'model-name' = 'm',

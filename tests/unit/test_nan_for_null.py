@@ -9,8 +9,9 @@ import duckdb
 import pytest
 
 from dbt_triton.inference_model.input_columns import sent_as_nan
-from dbt_triton.step.values import Value, value_of
 from dbt_triton.tensors import SqlType, parse_sql_type
+from dbt_triton.warehouses import Value
+from dbt_triton.warehouses.duckdb.values import value_of
 
 NAN = math.nan
 

@@ -11,9 +11,9 @@ from dbt_triton.ddl import parse_create_model
 from dbt_triton.engine import FailedRows
 from dbt_triton.errors import InferenceError, Reason
 from dbt_triton.inference_model import InferenceModel
-from dbt_triton.keys import Part, key_expression, parts, salt_of_session
-from dbt_triton.store import PredictionStore
-from dbt_triton.warehouse import DuckDBWarehouse
+from dbt_triton.warehouses.duckdb.keys import Part, key_expression, parts, salt_of_session
+from dbt_triton.warehouses.duckdb.session import DuckDBWarehouse
+from dbt_triton.warehouses.duckdb.store import PredictionStore
 
 TEXTS = st.one_of(
     st.sampled_from(["", "a", "A", "ä", "Ä", "a ", "ß", "ss", "1:a", "a1:", "null", "🙂", "\x00"]),

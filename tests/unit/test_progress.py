@@ -10,8 +10,8 @@ import time
 import pytest
 
 from dbt_triton.engine import Progress
-from dbt_triton.step import progress as module
-from dbt_triton.step.progress import VARIABLE, BarReporter, PlainReporter, reporter, seconds_left
+from dbt_triton.warehouses import progress as module
+from dbt_triton.warehouses.progress import VARIABLE, BarReporter, PlainReporter, reporter, seconds_left
 
 PROGRESS = Progress(rows=25_000, rows_failed=3, in_flight=32, limit=64, retries=1_234)
 
@@ -108,7 +108,7 @@ TWO_RUNS = textwrap.dedent(
     """
     import sys, threading, time
     from dbt_triton.engine import Progress
-    from dbt_triton.step import progress as module
+    from dbt_triton.warehouses import progress as module
 
     module._SHORT_RUN_SECONDS = 0.0
     steps = threading.Barrier(2)

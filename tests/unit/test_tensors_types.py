@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from dbt_triton.step.values import Value, value_of
 from dbt_triton.tensors import SqlType, datatype_of_tensor, fits, parse_sql_type
 from dbt_triton.tensors.shapes import bind_shape, told_lengths
+from dbt_triton.warehouses import Value
+from dbt_triton.warehouses.duckdb.values import value_of
 
 DATATYPES = [
     *("BOOL", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"),

@@ -1,9 +1,10 @@
 import duckdb
 import pytest
 
-from dbt_triton.step.repeatable import is_repeatable
-from dbt_triton.step.unchanged import _exact, _NotComparableError
-from dbt_triton.warehouse import DuckDBWarehouse, checksum
+from dbt_triton.warehouses.duckdb.dialect import checksum
+from dbt_triton.warehouses.duckdb.repeatable import is_repeatable
+from dbt_triton.warehouses.duckdb.session import DuckDBWarehouse
+from dbt_triton.warehouses.duckdb.unchanged import _exact, _NotComparableError
 
 TABLE = "dbt_triton_operand"
 REPEATABLE = [

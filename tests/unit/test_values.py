@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from support import type_values
 from support.exact_values import NO_PAIR, REFUSED, as_declared, bits, microseconds, shown
 
-from dbt_triton.step.values import Value, value_of
 from dbt_triton.tensors import SqlType, datatype_of_tensor, parse_sql_type
 from dbt_triton.tensors.elements import to_tensor
+from dbt_triton.warehouses import Value
+from dbt_triton.warehouses.duckdb.values import value_of
 
 INTEGERS = ["TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"]
 DECLARED = [

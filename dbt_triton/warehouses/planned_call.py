@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 
 from dbt_triton.ddl import Call
 from dbt_triton.inference_model import Binding, InferenceModel
-from dbt_triton.keys import all_of, key_expression, salt_of_session
-from dbt_triton.step.values import Value
 from dbt_triton.tensors.presence import optional_columns
-from dbt_triton.warehouse import quote
+from dbt_triton.warehouses import Value
+from dbt_triton.warehouses.duckdb.dialect import quote
+from dbt_triton.warehouses.duckdb.keys import all_of, key_expression, salt_of_session
 
 #: Aliases within the rewritten call; no name of the user's SQL can be seen there.
 INPUT_ALIAS = "input_rows"
@@ -88,7 +88,7 @@ class PlannedCall:
 
     @property
     def is_wide(self) -> bool:
-        """Whether rows are known by the bytes of their values: they are then read by `dbt_triton.step.wide`."""
+        """Whether rows are known by the bytes of their values: `wide` then reads them."""
         # Rows are told apart by DuckDB's own rowid.
         return any(self.wide) and not self.in_order and "rowid" not in map(str.lower, self.columns)
 

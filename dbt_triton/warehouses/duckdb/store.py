@@ -14,19 +14,23 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from dbt_triton.distinct_inputs import distinct_texts, first_of_each, first_rows
 from dbt_triton.engine import FailedRows
 from dbt_triton.errors import PERMANENT_REASONS, DbtTritonError, Reason
 from dbt_triton.inference_model.model import InferenceModel
-from dbt_triton.keys import FINGERPRINT, KEY, SALT, WHOLE, Part, key_expression, key_halves, key_of_halves
-from dbt_triton.warehouse import (
-    DuckDBWarehouse,
-    TableWriter,
-    WarehouseError,
-    checksum,
-    quote,
-    same_relation,
+from dbt_triton.warehouses import WarehouseError
+from dbt_triton.warehouses.duckdb.dialect import checksum, quote, same_relation
+from dbt_triton.warehouses.duckdb.distinct_inputs import distinct_texts, first_of_each, first_rows
+from dbt_triton.warehouses.duckdb.keys import (
+    FINGERPRINT,
+    KEY,
+    SALT,
+    WHOLE,
+    Part,
+    key_expression,
+    key_halves,
+    key_of_halves,
 )
+from dbt_triton.warehouses.duckdb.session import DuckDBWarehouse, TableWriter
 
 ERROR = "ml_error"
 _FAILURE_COLUMNS = (

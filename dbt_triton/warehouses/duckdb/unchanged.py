@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from dbt_triton import __version__
-from dbt_triton.keys import key_expression
 from dbt_triton.step.plan import Plan
-from dbt_triton.step.repeatable import is_repeatable
-from dbt_triton.step.rewrite import Source, joined
-from dbt_triton.store import PredictionStore
-from dbt_triton.warehouse import DuckDBWarehouse, WarehouseError, checksum, literal, quote, same_relation, text_literal
+from dbt_triton.warehouses import WarehouseError
+from dbt_triton.warehouses.duckdb.dialect import checksum, literal, quote, same_relation, text_literal
+from dbt_triton.warehouses.duckdb.keys import key_expression
+from dbt_triton.warehouses.duckdb.repeatable import is_repeatable
+from dbt_triton.warehouses.duckdb.rewrite import Source, joined
+from dbt_triton.warehouses.duckdb.session import DuckDBWarehouse
+from dbt_triton.warehouses.duckdb.store import PredictionStore
 
 logger = logging.getLogger("dbt_triton.step")
 

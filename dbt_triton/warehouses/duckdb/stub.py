@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dbt_triton.errors import DbtTritonError
 from dbt_triton.inference_model import InferenceModel
 from dbt_triton.inference_model.model import TypedColumn
-from dbt_triton.warehouse import literal
+from dbt_triton.warehouses.duckdb.dialect import literal
 
 #: Elements of an array whose length is not declared.
 ARRAY_LENGTH = 3

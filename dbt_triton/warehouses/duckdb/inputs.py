@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dbt_triton.keys import Part, key_halves
-from dbt_triton.step.planned_call import PlannedCall
-from dbt_triton.step.rewrite import Source
-from dbt_triton.step.sequence_order import ASCENDING
-from dbt_triton.store import PredictionStore
-from dbt_triton.warehouse import DuckDBWarehouse
+from dbt_triton.warehouses.duckdb.keys import Part, key_halves
+from dbt_triton.warehouses.duckdb.rewrite import Source
+from dbt_triton.warehouses.duckdb.session import DuckDBWarehouse
+from dbt_triton.warehouses.duckdb.store import PredictionStore
+from dbt_triton.warehouses.planned_call import PlannedCall
+from dbt_triton.warehouses.sequence_order import ASCENDING
 
 
 def key_of_row(planned: PlannedCall, hidden: str | None = None) -> str:

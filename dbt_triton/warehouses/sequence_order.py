@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from dbt_triton.warehouse import quote
+from dbt_triton.warehouses.duckdb.dialect import quote
 
 ASCENDING = "asc nulls last"
 _TERM = re.compile(

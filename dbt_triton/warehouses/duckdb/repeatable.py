@@ -10,7 +10,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dbt_triton.warehouse import DuckDBWarehouse, literal
+from dbt_triton.warehouses.duckdb.dialect import literal
+from dbt_triton.warehouses.duckdb.session import DuckDBWarehouse
 
 _EXPRESSIONS = {
     "BETWEEN",

@@ -1,17 +1,22 @@
 """The SQL of a value as INPUT declares it: the column's own value exactly, or NULL, which is a failed row.
 
 Only FLOAT, DOUBLE, FLOAT16 and BFLOAT16 round, as their declaration says: 0.1 has no exact binary form.
+
+A key is a VARCHAR, made of the value that is sent, whatever the settings of the session: distinct for distinct values,
+and for values that are not sent. (But two NaNs are one.) Where the value is a text that always fits, it is the value's
+own SQL. A value that is known by its bytes is hashed in `wide`: a text of a million numbers takes half a second. Its
+key is NULL only where the column is NULL; an element that is none of the type is NULL.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
 
-from dbt_triton.step.conversions import NESTED, Conversion, Sql, conversion_of, text_of
-from dbt_triton.step.source_types import SourceType, parse_source_type
 from dbt_triton.tensors.sql_types import SqlType
-from dbt_triton.warehouse import quote
+from dbt_triton.warehouses import Value
+from dbt_triton.warehouses.duckdb.conversions import NESTED, Conversion, Sql, conversion_of, text_of
+from dbt_triton.warehouses.duckdb.dialect import quote
+from dbt_triton.warehouses.duckdb.source_types import SourceType, parse_source_type
 
 #: What the key of a value begins with that is not sent; no text of a number, a time or JSON does.
 _REFUSED = "dbt-triton refused "
@@ -19,23 +24,6 @@ _REFUSED = "dbt-triton refused "
 _NULL = "dbt-triton null"
 _TEXTS = {"VARCHAR", "JSON", "BLOB", "ENUM"}
 _READ_AS_ARRAYS = {"VARCHAR", "ENUM", "JSON"}
-
-
-class Value(NamedTuple):
-    """A value, and what its key is made of.
-
-    Args:
-        sql: of the declared type; NULL where the column is NULL, and where its value is none of the type.
-        key: a VARCHAR, NULL only where the column is NULL. It is made of the value that is sent, whatever the settings
-            of the session: distinct for distinct values, and for values that are not sent. (But two NaNs are one.)
-            Where the value is a text that always fits, it is the value's own SQL.
-        wide: the value is known by its bytes instead, which `dbt_triton.step.wide` hashes: a text of a million numbers
-            takes half a second. It is NULL only where the column is NULL; an element that is none of the type is NULL.
-    """
-
-    sql: str
-    key: str
-    wide: bool = False
 
 
 def value_of(column: str, source: str, declared: SqlType, *, sent: SqlType | None = None) -> Value | str:

@@ -17,12 +17,14 @@ import pyarrow as pa
 
 from dbt_triton.engine.source import rows_at_once
 from dbt_triton.inference_model import Binding
-from dbt_triton.keys import KEY, key_of_halves
-from dbt_triton.step.planned_call import PlannedCall, unused_name
-from dbt_triton.step.rewrite import Source
 from dbt_triton.tensors.elements import Mask
 from dbt_triton.tensors.row_keys import KEY_BYTES, row_keys
-from dbt_triton.warehouse import DuckDBWarehouse, WarehouseError, quote, text_literal
+from dbt_triton.warehouses import WarehouseError
+from dbt_triton.warehouses.duckdb.dialect import quote, text_literal
+from dbt_triton.warehouses.duckdb.keys import KEY, key_of_halves
+from dbt_triton.warehouses.duckdb.rewrite import Source
+from dbt_triton.warehouses.duckdb.session import DuckDBWarehouse
+from dbt_triton.warehouses.planned_call import PlannedCall, unused_name
 
 _ROW = "dbt_triton_row"
 _VIEW = "dbt_triton_read_keys"

@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dbt_triton.keys import KEY, key_expression
-from dbt_triton.step.planned_call import INPUT_ALIAS, STORE_ALIAS, PlannedCall, unused_name
-from dbt_triton.step.stub import stub_expression
-from dbt_triton.store import ERROR, PredictionStore
-from dbt_triton.warehouse import literal, quote
+from dbt_triton.warehouses.duckdb.dialect import literal, quote
+from dbt_triton.warehouses.duckdb.keys import KEY, key_expression
+from dbt_triton.warehouses.duckdb.store import ERROR, PredictionStore
+from dbt_triton.warehouses.duckdb.stub import stub_expression
+from dbt_triton.warehouses.planned_call import INPUT_ALIAS, STORE_ALIAS, PlannedCall, unused_name
 
 
 def _nothing() -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dbt_triton.step.source_types import SourceType
-from dbt_triton.step.text_conversions import (
+from dbt_triton.tensors.sql_types import INTEGER_BITS, SqlType
+from dbt_triton.warehouses.duckdb.source_types import SourceType
+from dbt_triton.warehouses.duckdb.text_conversions import (
     boolean_of_text,
     date_of_text,
     decimal_of_text,
@@ -21,7 +22,6 @@ from dbt_triton.step.text_conversions import (
     timestamp_of_text,
     timestamptz_of_text,
 )
-from dbt_triton.tensors.sql_types import INTEGER_BITS, SqlType
 
 Sql = Callable[[str], str]
 

@@ -1,4 +1,4 @@
-"""DuckDB: every call to it is in this module, since its Python interface differs between versions.
+"""DuckDB's session: every call to DuckDB is in this module, since its Python interface differs between versions.
 
 The session is dbt's own cursor. Input is read on it, because only it has the session's settings and temporary
 tables. The store is written on a second cursor, whose commits do not touch the session.
@@ -17,9 +17,10 @@ from typing import Any, Self
 import duckdb
 import pyarrow as pa
 
-from dbt_triton.arrow_types import has_boolean_arrays, plain
-from dbt_triton.dbt_connection import note_no_transaction
-from dbt_triton.errors import DbtTritonError
+from dbt_triton.warehouses import WarehouseError
+from dbt_triton.warehouses.duckdb.arrow_types import has_boolean_arrays, plain
+from dbt_triton.warehouses.duckdb.dbt_connection import note_no_transaction
+from dbt_triton.warehouses.duckdb.dialect import literal, quote, text_literal
 
 #: The variable by which figures, SQL and errors reach Jinja.
 RESULT_VARIABLE = "dbt_triton_result"
@@ -31,40 +32,6 @@ _NO_TRANSACTION = "no transaction is active"
 #: Of the query that is read to notice an interrupt. It is small, since DuckDB may run ahead of who reads it, and it is
 #: begun anew before the rest of it fits into DuckDB's buffer.
 _WATCH_ROWS, _WATCH_ROWS_READ, _WATCH_READS = 262_144, 2_048, 50
-
-
-class WarehouseError(DbtTritonError):
-    """The warehouse refused a statement; with its own words."""
-
-
-def quote(identifier: str) -> str:
-    """Quote an identifier."""
-    return '"' + identifier.replace('"', '""') + '"'
-
-
-def text_literal(text: str) -> str:
-    """Write a text as SQL."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def literal(value: str | int | None, sql_type: str) -> str:
-    """Write a value as SQL of a type."""
-    return f"cast({'null' if value is None else text_literal(str(value))} as {sql_type})"
-
-
-def checksum(relation: str, values: Sequence[str]) -> str:
-    """Return the SQL of the number of rows, and of a checksum of them in any order.
-
-    DuckDB joins the hashes of values by XOR. Hashed once more, they do not cancel out where two rows swap a value.
-    """
-    return f"(select concat(count(*), ' ', coalesce(sum(hash(hash({', '.join(values)}))), 0)) from {relation})"
-
-
-def same_relation(relation: str) -> str:
-    """Return the SQL that is true in DuckDB's catalog for the table of that quoted name, of three parts."""
-    parts = ("database_name", "schema_name", "table_name")
-    name = " || '.' || ".join(f"""'"' || replace({part}, '"', '""') || '"'""" for part in parts)
-    return f"lower({name}) = lower({literal(relation, 'VARCHAR')})"
 
 
 @dataclass

@@ -1,0 +1,35 @@
+"""How DuckDB writes names and values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def quote(identifier: str) -> str:
+    """Quote an identifier."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def text_literal(text: str) -> str:
+    """Write a text as SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def literal(value: str | int | None, sql_type: str) -> str:
+    """Write a value as SQL of a type."""
+    return f"cast({'null' if value is None else text_literal(str(value))} as {sql_type})"
+
+
+def checksum(relation: str, values: Sequence[str]) -> str:
+    """Return the SQL of the number of rows, and of a checksum of them in any order.
+
+    DuckDB joins the hashes of values by XOR. Hashed once more, they do not cancel out where two rows swap a value.
+    """
+    return f"(select concat(count(*), ' ', coalesce(sum(hash(hash({', '.join(values)}))), 0)) from {relation})"
+
+
+def same_relation(relation: str) -> str:
+    """Return the SQL that is true in DuckDB's catalog for the table of that quoted name, of three parts."""
+    parts = ("database_name", "schema_name", "table_name")
+    name = " || '.' || ".join(f"""'"' || replace({part}, '"', '""') || '"'""" for part in parts)
+    return f"lower({name}) = lower({literal(relation, 'VARCHAR')})"
