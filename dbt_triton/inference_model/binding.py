@@ -197,8 +197,8 @@ def fingerprint(model: InferenceModel, version: str) -> str:
     parts: dict[str, object] = {
         "model": options.model_name,
         "version": version,
-        "inputs": [(column.name.lower(), column.type.kind, column.duckdb_type) for column in model.inputs],
-        "outputs": [(column.name.lower(), column.duckdb_type) for column in model.outputs],
+        "inputs": [(column.name.lower(), column.type.kind, column.type.in_tables.name) for column in model.inputs],
+        "outputs": [(column.name.lower(), column.type.in_tables.name) for column in model.outputs],
         "tensors": sorted((column.lower(), name) for column, name in options.tensors.items()),
         "sequence": [options.sequence_id, options.sequence_start, options.sequence_end]
         + ["each"] * options.sequence_id_auto_increment,

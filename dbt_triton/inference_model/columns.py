@@ -131,7 +131,7 @@ class Binder:
             try:
                 pad_value(spec, column.type.arrow_element)
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-                return f"{option} is {pad!r}, which is no {column.type.element.duckdb} ({side} column {column.name})"
+                return f"{option} is {pad!r}, which is no {column.type.element.name} ({side} column {column.name})"
         return spec
 
     def _pad(self, column: TypedColumn) -> tuple[str, str | None]:
@@ -158,7 +158,7 @@ class Binder:
         part = PART_OF_KIND.get(column.type.kind)
         declared = f"{name} is declared {column.sql_type}"
         one_or_more = [(), (None,), (1,)] if count == 1 else [(None,), (count,)]
-        wanted = column.type.element.duckdb + ("" if count == 1 else f"[{count}]")
+        wanted = column.type.element.name + ("" if count == 1 else f"[{count}]")
         problems = [
             (
                 tensor.datatype not in _CLASSIFIABLE,

@@ -128,7 +128,7 @@ class InputBinder(Binder):
         if len(dims) > 1 or None in dims:
             return (
                 f"{name} is declared {column.sql_type}, so that it is not known how many elements of the server's "
-                f"{tensor} it is; declare {column.type.element.duckdb}[n]"
+                f"{tensor} it is; declare {column.type.element.name}[n]"
             )
         return self._as_part(column, column.type, self._sent(column, datatype), (dims[0] or 1) if dims else 1)
 

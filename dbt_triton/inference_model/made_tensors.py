@@ -100,7 +100,7 @@ def _spec(tensor: ServedTensor, source: TensorSpec, levels: Sequence[int], *, ba
     sql = replace(element, dims=(None,) * len(levels))
     bound = bind_shape(sql, datatype, tensor.row_dims(batched=batched), output=False)
     if isinstance(bound, str):
-        return f"the lengths of {source.column} ({source.sql.duckdb}) do not fit, since {serves}"
+        return f"the lengths of {source.column} ({source.sql.name}) do not fit, since {serves}"
     shape, axes = list(bound[0]), bound[1]
     for axis, level in zip(axes, levels, strict=True):
         if shape[axis] == -1:

@@ -28,14 +28,12 @@ class TypedColumn:
     Args:
         name: as it was declared.
         sql_type: its type as it was declared.
-        duckdb_type: DuckDB's name of the type that tables have: large fixed arrays are lists there.
         datatype: the tensor datatype that is the type's own.
         type: the type as it was understood.
     """
 
     name: str
     sql_type: str
-    duckdb_type: str
     datatype: Datatype
     type: SqlType
 
@@ -168,5 +166,5 @@ def typed_columns(columns: Sequence[Column], side: str, problems: list[str]) -> 
             words = hidden if misplaced else parsed
             problems.append(f"{side} column {column.name}: {words}")
         else:
-            typed.append(TypedColumn(column.name, column.type, parsed.in_tables.duckdb, found[0], parsed))
+            typed.append(TypedColumn(column.name, column.type, found[0], parsed))
     return tuple(typed)

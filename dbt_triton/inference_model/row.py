@@ -18,26 +18,28 @@ from dbt_triton.foreign_text import shown
 from dbt_triton.inference_model.binding import fingerprint
 from dbt_triton.inference_model.model import InferenceModel, TypedColumn
 from dbt_triton.inference_model.served_columns import ServedColumn
+from dbt_triton.tensors.sql_types import SqlType
 
+_TEXT = SqlType("VARCHAR")
 #: The columns of the row and their SQL types.
-COLUMNS: dict[str, str] = {
-    "name": "VARCHAR",
-    "provider": "VARCHAR",
-    "endpoint": "VARCHAR",
-    "model_name": "VARCHAR",
-    "model_version": "VARCHAR",
-    "input_schema": "VARCHAR",
-    "output_schema": "VARCHAR",
-    "options": "VARCHAR",
-    "comment": "VARCHAR",
-    "served_version": "VARCHAR",
-    "served_inputs": "VARCHAR",
-    "served_outputs": "VARCHAR",
-    "max_batch_size": "INTEGER",
-    "server_version": "VARCHAR",
-    "fingerprint": "VARCHAR",
-    "checked_at": "TIMESTAMP",
-    "dbt_triton_version": "VARCHAR",
+COLUMNS: dict[str, SqlType] = {
+    "name": _TEXT,
+    "provider": _TEXT,
+    "endpoint": _TEXT,
+    "model_name": _TEXT,
+    "model_version": _TEXT,
+    "input_schema": _TEXT,
+    "output_schema": _TEXT,
+    "options": _TEXT,
+    "comment": _TEXT,
+    "served_version": _TEXT,
+    "served_inputs": _TEXT,
+    "served_outputs": _TEXT,
+    "max_batch_size": SqlType("INTEGER"),
+    "server_version": _TEXT,
+    "fingerprint": _TEXT,
+    "checked_at": SqlType("TIMESTAMP"),
+    "dbt_triton_version": _TEXT,
 }
 _LISTS = ("input_schema", "output_schema", "options")
 

@@ -16,7 +16,7 @@ _TEXTS = {"VARCHAR", "ENUM", "JSON"}
 
 @dataclass(frozen=True)
 class GivenColumn:
-    """A column of a call's DESCRIPTOR: its name, DuckDB's word for its elements, and its array levels."""
+    """A column of a call's DESCRIPTOR: its name, what its elements are, and its array levels."""
 
     name: str
     kind: str

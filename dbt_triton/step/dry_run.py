@@ -18,11 +18,12 @@ from dbt_triton.step.plan import Plan
 from dbt_triton.step.predict import request_format
 from dbt_triton.step.preflight import preflight
 from dbt_triton.warehouses import WarehouseError
+from dbt_triton.warehouses.columns import ERROR, FINGERPRINT, KEY, REASON
 from dbt_triton.warehouses.duckdb.dialect import quote
-from dbt_triton.warehouses.duckdb.keys import FINGERPRINT, KEY, key_halves
+from dbt_triton.warehouses.duckdb.keys import key_halves
 from dbt_triton.warehouses.duckdb.rewrite import sampled
 from dbt_triton.warehouses.duckdb.session import DuckDBWarehouse
-from dbt_triton.warehouses.duckdb.store import ERROR, PredictionStore
+from dbt_triton.warehouses.duckdb.store import PredictionStore
 from dbt_triton.warehouses.duckdb.wide import WideInput
 from dbt_triton.warehouses.planned_call import PlannedCall
 
@@ -148,7 +149,7 @@ def _known_keys(planned: PlannedCall, binding: Binding, warehouse: DuckDBWarehou
     if full_refresh or planned.in_order or options.cache == "off":
         return nothing
     permanent = ", ".join(f"'{reason}'" for reason in sorted(PERMANENT_REASONS))
-    kept = f"{ERROR} is null" + ("" if options.retry_errors else f" or ml_reason in ({permanent})")
+    kept = f"{ERROR} is null" + ("" if options.retry_errors else f" or {REASON} in ({permanent})")
     query = f"select {KEY} from {planned.store} where {FINGERPRINT} = '{binding.fingerprint}' and ({kept})"
     try:
         warehouse.describe(query)

@@ -22,10 +22,11 @@ from dbt_triton.inference_model.served_columns import GivenColumn
 from dbt_triton.inference_model.served_schema import for_descriptor
 from dbt_triton.options import STUB_PREFIX
 from dbt_triton.warehouses import Value, WarehouseError
-from dbt_triton.warehouses.duckdb.dialect import literal, quote
+from dbt_triton.warehouses.columns import ERROR
+from dbt_triton.warehouses.duckdb.dialect import literal, quote, table_type
 from dbt_triton.warehouses.duckdb.session import DuckDBWarehouse
 from dbt_triton.warehouses.duckdb.source_types import parse_source_type
-from dbt_triton.warehouses.duckdb.store import ERROR, refusal
+from dbt_triton.warehouses.duckdb.store import refusal
 from dbt_triton.warehouses.duckdb.stub import stub_values
 from dbt_triton.warehouses.duckdb.values import value_of
 from dbt_triton.warehouses.planned_call import PlannedCall, output_names
@@ -188,7 +189,9 @@ class _Planner:
         fits = f"{exact.sql} is not null" if isinstance(exact, Value) else "false"
         written = f"(select {literal(text, 'VARCHAR')} as written)"
         try:
-            rows = self._warehouse.rows(f"select {fits} as fits, {literal(text, column.duckdb_type)} from {written}")
+            rows = self._warehouse.rows(
+                f"select {fits} as fits, {literal(text, table_type(column.type))} from {written}"
+            )
         except WarehouseError:
             return False
         return bool(rows[0]["fits"])

@@ -20,7 +20,7 @@ from dbt_triton.inference_model.row import COLUMNS
 from dbt_triton.step.plan import make_plan
 from dbt_triton.step.predict import run_plan
 from dbt_triton.step.python_config import check_config
-from dbt_triton.warehouses.duckdb.dialect import literal, quote
+from dbt_triton.warehouses.duckdb.dialect import literal, quote, table_type
 from dbt_triton.warehouses.duckdb.session import DuckDBWarehouse
 
 logger = logging.getLogger("dbt_triton.step")
@@ -75,7 +75,9 @@ def ml_predict(  # noqa: PLR0913 - dbt's two, and the four arguments of ML_PREDI
             for reason in reasons_not_needed(config or {}):
                 logger.warning("%s: accepted, and not needed here: %s", dbt.this.identifier, reason)
             chosen = _descriptor(descriptor, columns, model_from_row(row))
-            values = ", ".join(f"{literal(_text(row[name]), kind)} as {quote(name)}" for name, kind in COLUMNS.items())
+            values = ", ".join(
+                f"{literal(_text(row[name]), table_type(kind))} as {quote(name)}" for name, kind in COLUMNS.items()
+            )
             warehouse.execute(f"create temp table {made} as select {values}")
             call = f"ML_PREDICT(TABLE {given}, MODEL {made}, DESCRIPTOR({', '.join(chosen)}))"
             plan = make_plan(_arguments(dbt, f"select * from {call}", config or {}), warehouse)

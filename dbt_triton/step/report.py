@@ -9,11 +9,12 @@ from dbt_triton.engine import RunError
 from dbt_triton.errors import Reason
 from dbt_triton.step.advice import advice_on_status
 from dbt_triton.step.shown_values import printable, shown, shown_row
+from dbt_triton.warehouses.columns import ERROR, HTTP_STATUS, KEY, REASON
 from dbt_triton.warehouses.duckdb.dialect import quote
-from dbt_triton.warehouses.duckdb.keys import KEY, key_of_halves, salt_of_store
+from dbt_triton.warehouses.duckdb.keys import key_of_halves, salt_of_store
 from dbt_triton.warehouses.duckdb.rewrite import Source
 from dbt_triton.warehouses.duckdb.session import DuckDBWarehouse
-from dbt_triton.warehouses.duckdb.store import ERROR, PredictionStore
+from dbt_triton.warehouses.duckdb.store import PredictionStore
 from dbt_triton.warehouses.planned_call import PlannedCall, unused_name
 
 _MEND_VALUES = (
@@ -80,8 +81,8 @@ def failed_rows(  # noqa: PLR0913 - each is another part of the run
     """
     key, place = (quote(unused_name(name, planned.columns)) for name in ("input_key", "input_place"))
     first = warehouse.rows(
-        f"select failed.{ERROR} as {_WHY}, failed.ml_http_status as {_STATUS}, "
-        f"failed.ml_reason as {_REASON}, input_rows.* exclude ({', '.join([key, place, *source.hidden])}) "
+        f"select failed.{ERROR} as {_WHY}, failed.{HTTP_STATUS} as {_STATUS}, "
+        f"failed.{REASON} as {_REASON}, input_rows.* exclude ({', '.join([key, place, *source.hidden])}) "
         f"from (select *, {source.key} as {key}, rowid as {place} from {source.relation}) as input_rows "
         f"join {store.current} as failed on failed.{KEY} = input_rows.{key} "
         f"where failed.{ERROR} is not null order by input_rows.{place} asc limit {_SHOWN_ROWS}"

@@ -35,7 +35,7 @@ from dbt_triton.step.dry_run import dry_run as count_dry_run
 from dbt_triton.step.plan import Plan, make_plan, options_of_meta, project_endpoint
 from dbt_triton.step.predict import run_plan
 from dbt_triton.step.preflight import unless_interrupted
-from dbt_triton.warehouses.duckdb.dialect import literal, quote
+from dbt_triton.warehouses.duckdb.dialect import literal, quote, table_type
 from dbt_triton.warehouses.duckdb.session import DuckDBWarehouse
 from dbt_triton.warehouses.duckdb.unchanged import Target, take_note
 
@@ -64,7 +64,7 @@ def build_inference_model(arguments: str, session: Any) -> None:  # noqa: ANN401
             model = with_served_schema(model, served)
             bind(model, served)
         row = metadata_row(model, served)
-        columns = [f"{literal(row[name], kind)} as {quote(name)}" for name, kind in COLUMNS.items()]
+        columns = [f"{literal(row[name], table_type(kind))} as {quote(name)}" for name, kind in COLUMNS.items()]
         said = f"version {served.shown_version} of Triton {served.server_version}" if served else "not checked"
         said = "stub" if model.is_stub else said
         return {
@@ -166,7 +166,7 @@ def _run(
 def _lists(model: InferenceModel) -> str:
     """Say which large fixed arrays are lists in the table."""
     return "".join(
-        f"; {column.name} is {column.duckdb_type} in tables: DuckDB makes room for 2,048 of {column.type.duckdb}"
+        f"; {column.name} is {table_type(column.type)} in tables: DuckDB makes room for 2,048 of {column.type.name}"
         for column in model.outputs
         if column.type.in_tables != column.type
     )

@@ -65,7 +65,7 @@ def unnest(array: pa.Array, spec: TensorSpec) -> Unnested:
             row_of = np.repeat(np.arange(rows), counts)
             mask = np.zeros(rows, dtype=bool)
             mask[row_of[array.is_null().to_numpy(zero_copy_only=False)]] = True
-            unfit.append(Unfit(mask, f"an array holds NULL, or a value that is no {spec.sql.element.duckdb}"))
+            unfit.append(Unfit(mask, f"an array holds NULL, or a value that is no {spec.sql.element.name}"))
             return Unnested(array, sizes, unfit)
     return Unnested(array, sizes, unfit)
 

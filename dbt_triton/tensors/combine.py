@@ -122,7 +122,7 @@ def _with_lengths(arrays: Sequence[pa.Array], spec: TensorSpec) -> pa.Array:
 
 def _nulls(arrays: Sequence[pa.Array], parts: Sequence[Part]) -> _Found:
     return [
-        (part.column, Unfit(array.is_null().to_numpy(zero_copy_only=False), f"its value is no {part.sql.duckdb}"))
+        (part.column, Unfit(array.is_null().to_numpy(zero_copy_only=False), f"its value is no {part.sql.name}"))
         for array, part in zip(arrays, parts, strict=True)
         if array.null_count
     ]

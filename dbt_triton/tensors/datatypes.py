@@ -140,13 +140,13 @@ def natural_sql_type(datatype: str) -> str:
 
 
 def datatype_of_sql(sql_type: str) -> tuple[Datatype, str] | None:
-    """Return the datatype that is a SQL type's own and DuckDB's name for the type; None where it is not supported."""
+    """Return the datatype that is a SQL type's own and the name of the type; None where it is not supported."""
     sql = parse_sql_type(sql_type)
     if isinstance(sql, str):
         return None
     if sql.kind == "BLOB":
-        return _BLOB, sql.duckdb
-    return _DATATYPES[_NATURAL.get(sql.kind, "BYTES")], sql.duckdb
+        return _BLOB, sql.name
+    return _DATATYPES[_NATURAL.get(sql.kind, "BYTES")], sql.name
 
 
 def datatype_of_tensor(name: str) -> Datatype | None:

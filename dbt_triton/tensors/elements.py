@@ -220,7 +220,7 @@ def from_tensor(values: pa.Array, sql: SqlType, name: str) -> pa.Array:
     except (pa.ArrowInvalid, orjson.JSONDecodeError) as error:
         text = str(error).split(" Input", maxsplit=1)[0]
         advice = "; declare it as BYTES" if sql.kind == "VARCHAR" else ""
-        why = "holds bytes that are not UTF-8" if sql.kind == "VARCHAR" else f"holds a value that is no {sql.duckdb}"
+        why = "holds bytes that are not UTF-8" if sql.kind == "VARCHAR" else f"holds a value that is no {sql.name}"
         raise AnswerError(f"output {name} {why}{advice or f': {text}'}") from None
 
 

@@ -140,7 +140,7 @@ class Rows:
         unfit = []
         for column, spec in zip(self._columns, self._specs, strict=True):
             mask = column.is_null().to_numpy(zero_copy_only=False) if column.null_count else None
-            unfit.append([] if mask is None else [Unfit(mask, f"its value is no {spec.sql.duckdb}")])
+            unfit.append([] if mask is None else [Unfit(mask, f"its value is no {spec.sql.name}")])
         self._refuse(unfit, unnested=False)
 
     def _unnest(self) -> list[Unnested]:

@@ -1,4 +1,4 @@
-"""The SQL types that INPUT and OUTPUT may declare, in Flink's spelling and in DuckDB's."""
+"""The SQL types that INPUT and OUTPUT may declare, in Flink's spelling and in that of databases."""
 
 from __future__ import annotations
 
@@ -89,8 +89,8 @@ _ARROW = {
     "TIMESTAMP": pa.timestamp("us"),
     "TIMESTAMPTZ": pa.timestamp("us", "UTC"),
 }
-# DuckDB has no 16-bit floats: each fits into a FLOAT.
-_DUCKDB = {"FLOAT16": "FLOAT", "BFLOAT16": "FLOAT", "TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE"}
+#: What messages and fingerprints call a kind. No warehouse has 16-bit floats: each fits into a FLOAT.
+_NAMES = {"FLOAT16": "FLOAT", "BFLOAT16": "FLOAT", "TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE"}
 _WITH_LENGTH = {
     *("VARCHAR", "CHAR", "CHARACTER", "CHARACTER VARYING", "CHAR VARYING"),
     *("BINARY", "VARBINARY", "BINARY VARYING"),
@@ -123,7 +123,7 @@ class SqlType:
     """One declared type.
 
     Args:
-        kind: what its elements are; DuckDB's word, but for FLOAT16, BFLOAT16 and TIMESTAMPTZ.
+        kind: what its elements are, one word for all spellings.
         dims: the length of each array level, the outermost first; None for a level of any length. Empty for one value.
         precision: digits of a DECIMAL.
         scale: those behind the point.
@@ -140,9 +140,9 @@ class SqlType:
         return replace(self, dims=())
 
     @property
-    def duckdb(self) -> str:
-        """DuckDB's name of the type."""
-        name = _DUCKDB.get(self.kind, self.kind)
+    def name(self) -> str:
+        """The name of the type, whatever the warehouse. Fingerprints are made of it, so it stays as it is."""
+        name = _NAMES.get(self.kind, self.kind)
         if self.kind == "DECIMAL":
             name = f"DECIMAL({self.precision},{self.scale})"
         return name + "".join(f"[{'' if size is None else size}]" for size in reversed(self.dims))
@@ -173,7 +173,7 @@ class SqlType:
 
     @property
     def in_tables(self) -> SqlType:
-        """The type that a table has for it: without lengths where DuckDB would take too much memory for them."""
+        """The type that a table has for it: without lengths where these would take too much memory."""
         fixed = math.prod(size or 1 for size in self.dims) * (self.element_bytes or _TEXT_BYTES)
         if not self.dims or fixed <= FIXED_BYTES:
             return self

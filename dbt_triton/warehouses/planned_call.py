@@ -9,7 +9,7 @@ from dbt_triton.ddl import Call
 from dbt_triton.inference_model import Binding, InferenceModel
 from dbt_triton.tensors.presence import optional_columns
 from dbt_triton.warehouses import Value
-from dbt_triton.warehouses.duckdb.dialect import quote
+from dbt_triton.warehouses.duckdb.dialect import quote, table_type
 from dbt_triton.warehouses.duckdb.keys import all_of, key_expression, salt_of_session
 
 #: Aliases within the rewritten call; no name of the user's SQL can be seen there.
@@ -114,7 +114,7 @@ class PlannedCall:
     def check_form(self, source: str) -> str:
         """Return what stands for the call where no prediction is needed: NULLs of the right types."""
         nulls = [
-            f"cast(null as {column.duckdb_type}) as {quote(name)}"
+            f"cast(null as {table_type(column.type)}) as {quote(name)}"
             for column, name in zip(self.model.outputs, self.output_names, strict=True)
         ]
         if self.error_name is not None:

@@ -31,7 +31,7 @@ MODELS: dict[str, Any] = {
                 "post_hook": "create or replace table {{ this.schema }}.after_upper as select * from {{ this }}",
             },
             "columns": [
-                {"name": name, "data_type": kind.lower(), "description": f"The {name}."}
+                {"name": name, "data_type": kind.name.lower(), "description": f"The {name}."}
                 for name, kind in COLUMNS.items()
             ],
         },

@@ -160,7 +160,7 @@ def _value(sql_type: str, number: int) -> str:
     value = element
     for size in reversed(parsed.dims):
         value = f"[{', '.join([value] * (size or 2))}]"
-    return f"cast({value} as {parsed.duckdb})"
+    return f"cast({value} as {parsed.name})"
 
 
 def _both_ways(

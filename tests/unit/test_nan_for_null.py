@@ -94,4 +94,4 @@ def test_what_is_no_number_has_no_nan() -> None:
     for text, sent in (("INT", "DOUBLE"), ("HALF[2]", "FLOAT[2]"), ("DECIMAL(5, 2)[]", "DOUBLE[]"), ("FLOAT", "FLOAT")):
         found = sent_as_nan(_type(text))
         assert found is not None
-        assert found.duckdb == sent
+        assert found.name == sent

@@ -65,7 +65,7 @@ class Setting:
         model = InferenceModel.from_definition(parse_create_model(statement))
         self.warehouse = DuckDBWarehouse(self.connection)
         self.store = PredictionStore('"inputs__ml_predictions"', model, "fingerprint")
-        self.values = [f"cast(column_{number} as {column.duckdb_type})" for number, column in enumerate(model.inputs)]
+        self.values = [f"cast(column_{number} as {column.type.name})" for number, column in enumerate(model.inputs)]
         self.salt = salt_of_session("salt")
         texts = [value if " as VARCHAR)" in value else f"cast({value} as varchar)" for value in self.values]
         self.key = key_expression(texts, self.salt)

@@ -181,7 +181,7 @@ def _check(connection: duckdb.DuckDBPyConnection, source: str, values: Sequence[
     ).fetchall()
     sent = _through_tensors(declared, [row[0] for row in rows])
     for row, one, is_sent, wanted in zip(rows, values, sent, expected, strict=True):
-        assert row[2:] == (declared.duckdb, "VARCHAR")
+        assert row[2:] == (declared.name, "VARCHAR")
         assert row[1] is not None
         if wanted is REFUSED:
             assert is_sent is None, (source, one, declared)
@@ -219,10 +219,10 @@ def _check_keys(rows: Sequence[tuple[str, Any, Any]]) -> None:
 def _check_arrays(connection: duckdb.DuckDBPyConnection, source: str, scalar: Value, declared: SqlType) -> None:
     """Elements follow the rule of values, in lists and in fixed arrays within them."""
     for suffix, made in {"[]": "[{0}]", "[2][]": "cast([[{0}, {0}]] as {1}[2][])"}.items():
-        name = declared.kind if declared.kind in {"FLOAT16", "BFLOAT16"} else declared.duckdb
+        name = declared.kind if declared.kind in {"FLOAT16", "BFLOAT16"} else declared.name
         array = value_of("xs", source + suffix, _type(name + suffix))
         assert isinstance(array, Value)
-        elements = made.format(f"({scalar.sql})", declared.duckdb)
+        elements = made.format(f"({scalar.sql})", declared.name)
         given = f"(select x, {made.format('x', source)} as xs from given)"
         keyed = (
             f"(select x, {scalar.key} as scalar_key, {array.sql} as xs, {array.key} as key, {elements} as made "
@@ -375,7 +375,7 @@ def test_types_that_share_no_value_are_an_error_of_the_plan(source: str, declare
     """Where no row could be sent, that is said once, with both types."""
     said = value_of("x", source, _type(declared))
     assert isinstance(said, str)
-    assert f"the column x is {source}, of which no value is a {_type(declared).duckdb}" in said
+    assert f"the column x is {source}, of which no value is a {_type(declared).name}" in said
 
 
 @pytest.mark.parametrize(

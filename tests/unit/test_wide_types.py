@@ -29,5 +29,5 @@ def test_type_in_tables(written: str, in_tables: str, is_wide: bool) -> None:
     """Large fixed arrays are lists in tables; small arrays, numbers and texts are not wide."""
     parsed = parse_sql_type(written)
     assert not isinstance(parsed, str)
-    assert parsed.in_tables.duckdb == in_tables
+    assert parsed.in_tables.name == in_tables
     assert parsed.is_wide == is_wide

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dbt_triton.tensors.sql_types import INTEGER_BITS, SqlType
+from dbt_triton.warehouses.duckdb.dialect import type_name
 from dbt_triton.warehouses.duckdb.source_types import SourceType
 from dbt_triton.warehouses.duckdb.text_conversions import (
     boolean_of_text,
@@ -65,8 +66,8 @@ def text_of(x: str) -> str:
 def conversion_of(source: SourceType, declared: SqlType) -> Conversion | None:
     """Find how one value of a type becomes one of the declared type; None where it cannot."""
     declared = declared.element
-    if source.name == declared.duckdb or source.kind == "NULL":
-        return _cast(declared.duckdb)
+    if source.name == type_name(declared) or source.kind == "NULL":
+        return _cast(type_name(declared))
     if source.kind not in _TEXTS and declared.kind in {"VARCHAR", "JSON"}:
         return _to_text(source) if declared.kind == "VARCHAR" else _to_json(source)
     families = {"BOOLEAN": _of_integer, "DECIMAL": _of_decimal, "FLOAT": _of_float, "DOUBLE": _of_float}
@@ -175,10 +176,10 @@ def _of_integer(source: SourceType, declared: SqlType) -> Conversion | None:
     if declared.kind in INTEGER_BITS:
         return _cast(declared.kind) if _always_fits(source, declared) else _try_cast(declared.kind)
     if declared.kind == "DECIMAL":
-        return _try_cast(declared.duckdb)
+        return _try_cast(type_name(declared))
     if declared.kind in _HALVES and source.kind != "BOOLEAN":
         return _nearest_half(_binary_of_integer(source, "FLOAT").sql, lambda x: x, exact="HUGEINT")
-    return _binary_of_integer(source, declared.duckdb) if declared.kind in _BINARY else None
+    return _binary_of_integer(source, type_name(declared)) if declared.kind in _BINARY else None
 
 
 def _binary_of_integer(source: SourceType, kind: str) -> Conversion:
@@ -204,8 +205,8 @@ def _of_decimal(source: SourceType, declared: SqlType) -> Conversion | None:
         return Conversion(_zero_or_one)
     if declared.kind in INTEGER_BITS or declared.kind == "DECIMAL":
         if source.scale <= declared.scale:
-            return _try_cast(declared.duckdb)
-        return _if_back(declared.duckdb, source.name)
+            return _try_cast(type_name(declared))
+        return _if_back(type_name(declared), source.name)
     if declared.kind in _HALVES:
         return _nearest_half(_binary_of_decimal(source, "FLOAT").sql, _binary_of_decimal(source, "DOUBLE").sql)
     return _binary_of_decimal(source, declared.kind) if declared.kind in _BINARY else None
@@ -229,7 +230,7 @@ def _of_float(source: SourceType, declared: SqlType) -> Conversion | None:
         return None
     if declared.kind in _HALVES and source.kind == "DOUBLE":
         return _nearest_half(lambda x: f"try_cast({x} as FLOAT)", lambda x: x)
-    return _try_cast("FLOAT") if source.kind == "DOUBLE" else _cast(declared.duckdb)
+    return _try_cast("FLOAT") if source.kind == "DOUBLE" else _cast(type_name(declared))
 
 
 def _nearest_half(single: Sql, double: Sql, exact: str = "DOUBLE") -> Conversion:

@@ -1,8 +1,10 @@
-"""How DuckDB writes names and values."""
+"""How DuckDB writes names, values and types."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+from dbt_triton.tensors.sql_types import SqlType
 
 
 def quote(identifier: str) -> str:
@@ -18,6 +20,16 @@ def text_literal(text: str) -> str:
 def literal(value: str | int | None, sql_type: str) -> str:
     """Write a value as SQL of a type."""
     return f"cast({'null' if value is None else text_literal(str(value))} as {sql_type})"
+
+
+def type_name(kind: SqlType) -> str:
+    """Name a type; the neutral names are DuckDB's own."""
+    return kind.name
+
+
+def table_type(kind: SqlType) -> str:
+    """Name the type that tables have for a declared one: large fixed arrays are lists there."""
+    return type_name(kind.in_tables)
 
 
 def checksum(relation: str, values: Sequence[str]) -> str:

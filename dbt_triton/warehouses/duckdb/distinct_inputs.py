@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dbt_triton.warehouses.duckdb.keys import KEY, key_halves
+from dbt_triton.warehouses.columns import KEY
+from dbt_triton.warehouses.duckdb.keys import key_halves
 
 
 def first_rows(source: str, values: Sequence[str], key: str, within: str, unknown: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from dbt_triton.warehouses.duckdb.dialect import table_type
 from dbt_triton.warehouses.duckdb.keys import Part, key_halves
 from dbt_triton.warehouses.duckdb.rewrite import Source
 from dbt_triton.warehouses.duckdb.session import DuckDBWarehouse
@@ -38,10 +39,10 @@ def measure(planned: PlannedCall, source: Source, warehouse: DuckDBWarehouse) ->
     filled = f"filter (where {planned.filled})"
     sizes = [
         f"coalesce(sum(octet_length(encode({value}))) {filled}, 0)"
-        if column.duckdb_type == "VARCHAR"
+        if table_type(column.type) == "VARCHAR"
         else f"coalesce(sum(octet_length({value})) {filled}, 0)"
         for value, column in zip(planned.values, planned.model.inputs, strict=True)
-        if column.duckdb_type in {"VARCHAR", "BLOB"}
+        if table_type(column.type) in {"VARCHAR", "BLOB"}
     ]
     total = " + ".join(sizes) or "0"
     found = warehouse.rows(

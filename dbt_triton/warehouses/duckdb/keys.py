@@ -13,9 +13,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-KEY = "ml_key"
-FINGERPRINT = "ml_fingerprint"
-SALT = "ml_salt"
+from dbt_triton.warehouses.columns import FINGERPRINT, SALT
+
 #: What DuckDB keeps of an input besides its value while it looks for distinct ones, about.
 _BYTES_A_ROW = 64
 _PART_BYTES = 128 * 2**20

@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dbt_triton.warehouses.duckdb.dialect import literal, quote
-from dbt_triton.warehouses.duckdb.keys import KEY, key_expression
-from dbt_triton.warehouses.duckdb.store import ERROR, PredictionStore
+from dbt_triton.warehouses.columns import ERROR, KEY
+from dbt_triton.warehouses.duckdb.dialect import literal, quote, table_type
+from dbt_triton.warehouses.duckdb.keys import key_expression
+from dbt_triton.warehouses.duckdb.store import PredictionStore
 from dbt_triton.warehouses.duckdb.stub import stub_expression
 from dbt_triton.warehouses.planned_call import INPUT_ALIAS, STORE_ALIAS, PlannedCall, unused_name
 
@@ -53,9 +54,9 @@ def joined(planned: PlannedCall, source: Source, store: PredictionStore) -> str:
     stored = store.current
     if lists:
         replaced = [
-            f"cast({quote(column.name)} as {lists[column.duckdb_type]}) as {quote(column.name)}"
+            f"cast({quote(column.name)} as {lists[table_type(column.type)]}) as {quote(column.name)}"
             for column in planned.model.outputs
-            if column.duckdb_type in lists
+            if table_type(column.type) in lists
         ]
         stored = f"(select * replace ({', '.join(replaced)}) from {stored})"
     for column, name in zip(planned.model.outputs, planned.output_names, strict=True):
@@ -63,10 +64,10 @@ def joined(planned: PlannedCall, source: Source, store: PredictionStore) -> str:
         if source.lost != "false":
             cases.append(f"when {INPUT_ALIAS}.{source.lost} then {lost}")
         if default is not None:
-            cases.append(f"when {STORE_ALIAS}.{ERROR} is not null then {literal(default, column.duckdb_type)}")
+            cases.append(f"when {STORE_ALIAS}.{ERROR} is not null then {literal(default, table_type(column.type))}")
         found = f"{STORE_ALIAS}.{quote(column.name)}"
-        if column.duckdb_type in lists:
-            found = f"cast({found} as {column.duckdb_type})"
+        if table_type(column.type) in lists:
+            found = f"cast({found} as {table_type(column.type)})"
         columns.append(f"case {' '.join(cases)} else {found} end as {quote(name)}")
     if planned.error_name is not None:
         columns.append(f"{STORE_ALIAS}.{ERROR} as {quote(planned.error_name)}")
@@ -82,7 +83,7 @@ def _lists(planned: PlannedCall) -> dict[str, str]:
     DuckDB 2.0.0 loses the length of a NULL array in an outer join ("Cannot cast list with length 0 to array with
     length 3"), so arrays go through it as lists.
     """
-    types = {column.duckdb_type for column in planned.model.outputs}
+    types = {table_type(column.type) for column in planned.model.outputs}
     return {kind: re.sub(r"\[\d+\]", "[]", kind) for kind in types if re.search(r"\[\d+\]", kind)}
 
 

@@ -18,26 +18,17 @@ from dbt_triton.engine import FailedRows
 from dbt_triton.errors import PERMANENT_REASONS, DbtTritonError, Reason
 from dbt_triton.inference_model.model import InferenceModel
 from dbt_triton.warehouses import WarehouseError
-from dbt_triton.warehouses.duckdb.dialect import checksum, quote, same_relation
+from dbt_triton.warehouses.columns import ATTEMPTS, ERROR, FINGERPRINT, HTTP_STATUS, KEY, REASON, SALT
+from dbt_triton.warehouses.duckdb.dialect import checksum, quote, same_relation, table_type
 from dbt_triton.warehouses.duckdb.distinct_inputs import distinct_texts, first_of_each, first_rows
-from dbt_triton.warehouses.duckdb.keys import (
-    FINGERPRINT,
-    KEY,
-    SALT,
-    WHOLE,
-    Part,
-    key_expression,
-    key_halves,
-    key_of_halves,
-)
+from dbt_triton.warehouses.duckdb.keys import WHOLE, Part, key_expression, key_halves, key_of_halves
 from dbt_triton.warehouses.duckdb.session import DuckDBWarehouse, TableWriter
 
-ERROR = "ml_error"
 _FAILURE_COLUMNS = (
     (ERROR, "VARCHAR"),
-    ("ml_reason", "VARCHAR"),
-    ("ml_http_status", "INTEGER"),
-    ("ml_attempts", "INTEGER"),
+    (REASON, "VARCHAR"),
+    (HTTP_STATUS, "INTEGER"),
+    (ATTEMPTS, "INTEGER"),
 )
 _ARROW_VIEW = "dbt_triton_chunk"
 #: So many values of a row DuckDB's aggregates take along without much ado.
@@ -147,7 +138,7 @@ class PredictionStore:
             How many rows of this fingerprint it holds that need not be sent again.
         """
         columns = [(KEY, "UHUGEINT"), (FINGERPRINT, "VARCHAR"), (SALT, "UBIGINT")]
-        columns += [(column.name, column.duckdb_type) for column in self._model.outputs]
+        columns += [(column.name, table_type(column.type)) for column in self._model.outputs]
         columns += _FAILURE_COLUMNS
         definition = ", ".join(f"{quote(name)} {kind}" for name, kind in columns)
         writer.execute(f"create table if not exists {self.relation} ({definition})")
@@ -155,7 +146,7 @@ class PredictionStore:
             writer.execute(f"create or replace table {self.relation} ({definition})")
             return 0
         permanent = ", ".join(f"'{reason}'" for reason in sorted(PERMANENT_REASONS))
-        kept = "" if retry_errors else f" and ml_reason not in ({permanent})"
+        kept = "" if retry_errors else f" and {REASON} not in ({permanent})"
         writer.execute(f"delete from {self.relation} where {self._ours} and {ERROR} is not null{kept}")
         return int(writer.execute(f"select count(*) from {self.relation} where {self._ours}")[0][0])
 
@@ -202,7 +193,7 @@ class PredictionStore:
     def absolve(self, writer: TableWriter) -> None:
         """Forget rows that failed in the model: a run that ended early may have blamed them for a broken model."""
         reasons = f"'{Reason.MODEL_ERROR}', '{Reason.WRONG_ANSWER}'"
-        writer.execute(f"delete from {self.relation} where {self._ours} and ml_reason in ({reasons})")
+        writer.execute(f"delete from {self.relation} where {self._ours} and {REASON} in ({reasons})")
 
     def disown(self, writer: TableWriter) -> None:
         """Forget every prediction of this fingerprint."""
@@ -279,7 +270,7 @@ class PredictionStore:
             has_rowid: whether the input has DuckDB's own ``rowid``, and no column of that name.
         """
         within = part.condition(values)
-        types = [column.duckdb_type for column in self._model.inputs]
+        types = [table_type(column.type) for column in self._model.inputs]
         # A key of something else than the value is that of a value which is none of its type, and must be told so.
         if types == ["VARCHAR"] and key == key_expression(values, salt):
             return (

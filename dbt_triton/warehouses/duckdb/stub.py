@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dbt_triton.errors import DbtTritonError
 from dbt_triton.inference_model import InferenceModel
 from dbt_triton.inference_model.model import TypedColumn
-from dbt_triton.warehouses.duckdb.dialect import literal
+from dbt_triton.warehouses.duckdb.dialect import literal, table_type
 
 #: Elements of an array whose length is not declared.
 ARRAY_LENGTH = 3
@@ -37,10 +37,10 @@ def stub_expression(model: InferenceModel, column: TypedColumn, key: str) -> str
     seed = f"cast({key} as varchar) || {literal(':' + column.name.lower(), 'VARCHAR')}"
     values = stub_values(model, column)
     if values:
-        choice = ", ".join(literal(value, column.duckdb_type) for value in values)
+        choice = ", ".join(literal(value, table_type(column.type)) for value in values)
         made = f"list_extract([{choice}], cast(1 + {_number(seed, len(values))} as bigint))"
     else:
-        made = _value(column.duckdb_type, seed, depth=0)
+        made = _value(table_type(column.type), seed, depth=0)
     return f"case when {key} is not null then {made} end"
 
 

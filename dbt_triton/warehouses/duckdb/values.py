@@ -15,7 +15,7 @@ from dataclasses import replace
 from dbt_triton.tensors.sql_types import SqlType
 from dbt_triton.warehouses import Value
 from dbt_triton.warehouses.duckdb.conversions import NESTED, Conversion, Sql, conversion_of, text_of
-from dbt_triton.warehouses.duckdb.dialect import quote
+from dbt_triton.warehouses.duckdb.dialect import quote, type_name
 from dbt_triton.warehouses.duckdb.source_types import SourceType, parse_source_type
 
 #: What the key of a value begins with that is not sent; no text of a number, a time or JSON does.
@@ -67,7 +67,7 @@ def _nan_for_null(column: str, source: str, declared: SqlType, sent: SqlType) ->
     if isinstance(value, str):
         return value
     name, kind = quote(column), parse_source_type(source)
-    nan, number = f"'nan'::{sent.element.duckdb}", f"cast({value.sql} as {sent.duckdb})"
+    nan, number = f"'nan'::{type_name(sent.element)}", f"cast({value.sql} as {type_name(sent)})"
     if not declared.dims:
         return Value(f"case when {name} is null then {nan} else {number} end", f"coalesce({value.key}, '{_NULL}')")
     array, levels = name, len(declared.dims)
@@ -76,7 +76,7 @@ def _nan_for_null(column: str, source: str, declared: SqlType, sent: SqlType) ->
             return value
         array = f"try_cast({text_of(name)} as VARCHAR{'[]' * levels})"
     filled = _nan_in(value.sql, array, nan, levels)
-    return Value(f"cast({filled} as {sent.duckdb})", value.key)
+    return Value(f"cast({filled} as {type_name(sent)})", value.key)
 
 
 def _nan_in(value: str, source: str, nan: str, levels: int, depth: int = 0) -> str:
@@ -89,13 +89,11 @@ def _nan_in(value: str, source: str, nan: str, levels: int, depth: int = 0) -> s
 
 
 def _refusal(column: str, source: str, kind: SourceType, declared: SqlType) -> str:
-    said = f"the column {column} is {source}, of which no value is a {declared.duckdb}"
+    said = f"the column {column} is {source}, of which no value is a {declared.name}"
     if declared.dims and not kind.dims and kind.kind not in NESTED:
         return f"{said}; write an array of several, such as [a, b, c], as a column of the TABLE operand"
-    if declared.duckdb in {"VARCHAR", "JSON"} and (kind.dims or kind.kind in NESTED):
-        return (
-            f"{said}; write cast({column} as {declared.duckdb}) or to_json({column}) as a column of the TABLE operand"
-        )
+    if declared.name in {"VARCHAR", "JSON"} and (kind.dims or kind.kind in NESTED):
+        return f"{said}; write cast({column} as {declared.name}) or to_json({column}) as a column of the TABLE operand"
     return f"{said}; write the cast that you mean as a column of the TABLE operand"
 
 
@@ -115,11 +113,11 @@ def _same(
     name: str, declared: SqlType, conversion: Conversion | None = None, source: SourceType | None = None
 ) -> Value:
     """Return a value that every value of the column has."""
-    sql = f"cast({name} as {declared.duckdb})"
+    sql = f"cast({name} as {type_name(declared)})"
     if conversion is not None and source is not None and not conversion.whole:
         sql = _of_elements(name, conversion.sql, len(source.dims))
         if declared.dims:
-            sql = f"cast({sql} as {declared.duckdb})"
+            sql = f"cast({sql} as {type_name(declared)})"
     return Value(sql, _key(sql, declared.kind, len(declared.dims)))
 
 
@@ -127,10 +125,10 @@ def _checked(name: str, source: SourceType, declared: SqlType, conversion: Conve
     """Return a value that some values of the column do not have."""
     levels = len(source.dims)
     if conversion.whole:
-        sql = f"try_cast({name} as {declared.duckdb})"
+        sql = f"try_cast({name} as {type_name(declared)})"
     else:
         sql = _of_elements(name, conversion.sql, levels)
-        sql = f"try_cast({sql} as {declared.duckdb})" if levels else sql
+        sql = f"try_cast({sql} as {type_name(declared)})" if levels else sql
     if not levels:
         return Value(sql, _checked_key(sql, name, source, declared))
     if conversion.total:

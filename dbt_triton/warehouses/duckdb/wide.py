@@ -20,8 +20,9 @@ from dbt_triton.inference_model import Binding
 from dbt_triton.tensors.elements import Mask
 from dbt_triton.tensors.row_keys import KEY_BYTES, row_keys
 from dbt_triton.warehouses import WarehouseError
+from dbt_triton.warehouses.columns import KEY
 from dbt_triton.warehouses.duckdb.dialect import quote, text_literal
-from dbt_triton.warehouses.duckdb.keys import KEY, key_of_halves
+from dbt_triton.warehouses.duckdb.keys import key_of_halves
 from dbt_triton.warehouses.duckdb.rewrite import Source
 from dbt_triton.warehouses.duckdb.session import DuckDBWarehouse
 from dbt_triton.warehouses.planned_call import PlannedCall, unused_name
