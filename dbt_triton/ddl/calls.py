@@ -6,7 +6,7 @@ Only the text of a call is ever replaced; everything else of the statement stays
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -68,6 +68,11 @@ class Call:
     descriptor: tuple[str, ...]
     config: Mapping[str, Any]
     scopes: tuple[Scope, ...]
+
+
+def select_of_call(table: str, model: str, descriptor: Iterable[str]) -> str:
+    """Write a statement of one call, as SQL names its operands."""
+    return f"select * from ML_PREDICT(TABLE {table}, MODEL {model}, DESCRIPTOR({', '.join(descriptor)}))"
 
 
 @dataclass(frozen=True)

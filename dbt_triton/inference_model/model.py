@@ -112,6 +112,11 @@ class InferenceModel:
         """Whether no server is asked."""
         return self.options.provider == STUB
 
+    def stub_values(self, column: TypedColumn) -> Sequence[str]:
+        """Return the values that the user lets the stub choose from for an OUTPUT column; often none."""
+        by_column = {name.lower(): values for name, values in self.options.stubs.items()}
+        return by_column.get(column.name.lower(), [])
+
     @property
     def all_inputs(self) -> tuple[TypedColumn, ...]:
         """The columns that INPUT may have: where it is taken from the server, with the optional ones."""

@@ -32,12 +32,10 @@ from dbt_triton.inference_model.row import COLUMNS
 from dbt_triton.options import KEYS
 from dbt_triton.step.advice import with_advice
 from dbt_triton.step.dry_run import dry_run as count_dry_run
-from dbt_triton.step.plan import Plan, make_plan, options_of_meta, project_endpoint
+from dbt_triton.step.options_of_step import options_of_meta, project_endpoint
+from dbt_triton.step.plan import Plan, make_plan
 from dbt_triton.step.predict import run_plan
-from dbt_triton.step.preflight import unless_interrupted
-from dbt_triton.warehouses.duckdb.dialect import literal, quote, table_type
-from dbt_triton.warehouses.duckdb.session import DuckDBWarehouse
-from dbt_triton.warehouses.duckdb.unchanged import Target, take_note
+from dbt_triton.warehouses import Dialect, Warehouse, open_warehouse
 
 logger = logging.getLogger("dbt_triton")
 
@@ -47,29 +45,27 @@ Arguments = Mapping[str, Any]
 _OF_DBT = {"batch_size"}
 
 
-def build_inference_model(arguments: str, session: Any) -> None:  # noqa: ANN401 - dbt-duckdb's cursor
+def build_inference_model(arguments: str, session: Any) -> None:  # noqa: ANN401 - of dbt's adapter
     """Check an inference model.
 
     Leaves ``build_sql``, the SELECT of its metadata row; ``message`` and ``comment``; ``misplaced``, options among
     dbt's configs; and ``not_needed``, which options do nothing, and why.
     """
 
-    def work(args: Arguments, warehouse: DuckDBWarehouse) -> dict[str, Any]:
+    def work(args: Arguments, warehouse: Warehouse) -> dict[str, Any]:
         model = defined_model(args)
         asked = model.options.preflight and not model.is_stub
         if not asked:
             require_schema(model)
-        served = unless_interrupted(served_model(model), warehouse) if asked else None
+        served = warehouse.unless_interrupted(served_model(model)) if asked else None
         if served is not None:
             model = with_served_schema(model, served)
             bind(model, served)
-        row = metadata_row(model, served)
-        columns = [f"{literal(row[name], table_type(kind))} as {quote(name)}" for name, kind in COLUMNS.items()]
         said = f"version {served.shown_version} of Triton {served.server_version}" if served else "not checked"
         said = "stub" if model.is_stub else said
         return {
-            "build_sql": "select " + ", ".join(columns),
-            "message": f"CREATE MODEL {model.name}, {said}{_lists(model)}",
+            "build_sql": warehouse.dialect.metadata_query(metadata_row(model, served), COLUMNS),
+            "message": f"CREATE MODEL {model.name}, {said}{_notes_on_types(model, warehouse.dialect)}",
             "comment": description(model, served),
             "misplaced": _misplaced(args),
             "not_needed": reasons_not_needed(_definition(args).options),
@@ -78,7 +74,7 @@ def build_inference_model(arguments: str, session: Any) -> None:  # noqa: ANN401
     _run(arguments, session, work)
 
 
-def plan(arguments: str, session: Any) -> None:  # noqa: ANN401 - dbt-duckdb's cursor
+def plan(arguments: str, session: Any) -> None:  # noqa: ANN401 - of dbt's adapter
     """Check a predicting model without sending a row.
 
     Leaves ``check_sql``, a SELECT with the columns and types of the table to come; ``needs_secrets``, the nodes of the
@@ -86,7 +82,7 @@ def plan(arguments: str, session: Any) -> None:  # noqa: ANN401 - dbt-duckdb's c
     ``not_needed``, which options of its calls do nothing, and why.
     """
 
-    def work(args: Arguments, warehouse: DuckDBWarehouse) -> dict[str, Any]:
+    def work(args: Arguments, warehouse: Warehouse) -> dict[str, Any]:
         planned = make_plan(args, warehouse)
         return {
             "check_sql": planned.check_sql,
@@ -98,35 +94,35 @@ def plan(arguments: str, session: Any) -> None:  # noqa: ANN401 - dbt-duckdb's c
     _run(arguments, session, work)
 
 
-def predict(arguments: str, session: Any) -> None:  # noqa: ANN401 - dbt-duckdb's cursor
+def predict(arguments: str, session: Any) -> None:  # noqa: ANN401 - of dbt's adapter
     """Predict, and leave the SELECT of the table as ``build_sql``, the stores to drop, and the figures."""
 
-    def work(args: Arguments, warehouse: DuckDBWarehouse) -> dict[str, Any]:
+    def work(args: Arguments, warehouse: Warehouse) -> dict[str, Any]:
         return run_plan(
             make_plan(args, warehouse),
             warehouse,
             name=str(args["name"]),
             full_refresh=bool(args.get("full_refresh")),
-            target=Target.of(args),
+            target=args.get("target"),
         )
 
     _run(arguments, session, work)
 
 
-def note(arguments: str, session: Any) -> None:  # noqa: ANN401 - dbt-duckdb's cursor
+def note(arguments: str, session: Any) -> None:  # noqa: ANN401 - of dbt's adapter
     """Note what a table was built of, as `predict` has said under ``remember``."""
 
-    def work(args: Arguments, warehouse: DuckDBWarehouse) -> dict[str, Any]:
-        take_note(str(args["note"]), str(args["relation"]), warehouse)
+    def work(args: Arguments, warehouse: Warehouse) -> dict[str, Any]:
+        warehouse.take_note(str(args["note"]), str(args["relation"]))
         return {}
 
     _run(arguments, session, work)
 
 
-def dry_run(arguments: str, session: Any) -> None:  # noqa: ANN401 - dbt-duckdb's cursor
+def dry_run(arguments: str, session: Any) -> None:  # noqa: ANN401 - of dbt's adapter
     """Count what `predict` would send, and leave it as ``figures`` and ``message``."""
 
-    def work(args: Arguments, warehouse: DuckDBWarehouse) -> dict[str, Any]:
+    def work(args: Arguments, warehouse: Warehouse) -> dict[str, Any]:
         full_refresh = bool(args.get("full_refresh"))
         return count_dry_run(make_plan(args, warehouse), warehouse, full_refresh=full_refresh)
 
@@ -135,12 +131,12 @@ def dry_run(arguments: str, session: Any) -> None:  # noqa: ANN401 - dbt-duckdb'
 
 def _run(
     arguments: str,
-    session: Any,  # noqa: ANN401 - dbt-duckdb's cursor
-    work: Callable[[Arguments, DuckDBWarehouse], dict[str, Any]],
+    session: Any,  # noqa: ANN401 - of dbt's adapter
+    work: Callable[[Arguments, Warehouse], dict[str, Any]],
 ) -> None:
     """Do the work and leave its result, or its error, for Jinja."""
-    warehouse = DuckDBWarehouse(session)
     args: Arguments = json.loads(arguments)
+    warehouse = open_warehouse(session, args)
     _configure_logging(debug=bool(args.get("debug")))
     try:
         _check_versions(str(args["package_version"]))
@@ -163,13 +159,10 @@ def _run(
     warehouse.set_result(result)
 
 
-def _lists(model: InferenceModel) -> str:
-    """Say which large fixed arrays are lists in the table."""
-    return "".join(
-        f"; {column.name} is {table_type(column.type)} in tables: DuckDB makes room for 2,048 of {column.type.name}"
-        for column in model.outputs
-        if column.type.in_tables != column.type
-    )
+def _notes_on_types(model: InferenceModel, dialect: Dialect) -> str:
+    """Say which OUTPUT columns are something else in tables than their users would expect."""
+    notes = [dialect.note_on_type(column.name, column.type) for column in model.outputs]
+    return "".join(f"; {note}" for note in notes if note)
 
 
 def _misplaced(args: Arguments) -> list[str]:

@@ -7,8 +7,10 @@ are kept.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import pyarrow as pa
@@ -26,6 +28,10 @@ T = TypeVar("T")
 
 class WarehouseError(DbtTritonError):
     """The warehouse refused a statement; with its own words."""
+
+
+class StoppedError(WarehouseError):
+    """The warehouse refused something while rows were sent, or the run was interrupted: what was answered is kept."""
 
 
 class Value(NamedTuple):
@@ -87,17 +93,15 @@ class RunContext:
 
     Args:
         name: of the predicting model.
-        number: of the call, from 0.
         full_refresh: forget what earlier runs have left.
         target: what is known of the table, where it is made anew as a whole; as the macros pass it.
         statement: renders the whole SELECT with the call replaced by a text; of a plan with one call only.
     """
 
     name: str
-    number: int = 0
     full_refresh: bool = False
     target: Mapping[str, Any] | None = None
-    statement: Any = None
+    statement: Callable[[str], str] | None = None
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,6 @@ class Predicted:
         joined: the SQL that takes the place of the call: its input with its predictions.
         stats: of the engine, or of all engines.
         reused: rows whose prediction the store had.
-        clean_up: statements for after the commit of the table.
         unchanged: whether the table is what would be built.
         remember: what is to be kept for the next build to tell so.
     """
@@ -116,7 +119,6 @@ class Predicted:
     joined: str
     stats: RunStats = field(default_factory=RunStats)
     reused: int = 0
-    clean_up: Sequence[str] = ()
     unchanged: bool = False
     remember: dict[str, str] | None = None
 
@@ -129,8 +131,13 @@ class CallRun(Protocol):
         """A query for the input's own columns."""
         ...
 
+    @property
+    def clean_up(self) -> Sequence[str]:
+        """Statements for after the commit of the table, as far as they are known by now."""
+        ...
+
     def measure(self, planned: PlannedCall) -> InputSize:
-        """Count the rows of the input."""
+        """Count the rows of the input; again for the call as it is bound to what is served, where that changes it."""
         ...
 
     def predict(self, planned: PlannedCall, binding: Binding, size: InputSize) -> Predicted:
@@ -138,7 +145,8 @@ class CallRun(Protocol):
 
         Raises:
             RunError: the run ended early; what was answered is in the store, unless no answer counts.
-            WarehouseError: the warehouse refused something, or the run was interrupted.
+            StoppedError: the warehouse refused something while rows were sent, or the run was interrupted.
+            WarehouseError: the warehouse refused something before or after.
         """
         ...
 
@@ -178,16 +186,8 @@ class Dialect(Protocol):
         """Quote an identifier."""
         ...
 
-    def text(self, text: str) -> str:
-        """Write a text as SQL."""
-        ...
-
-    def type_name(self, kind: SqlType) -> str:
-        """Name the type that tables have for a declared one."""
-        ...
-
-    def typed(self, value: str | int | None, kind: SqlType) -> str:
-        """Write a value as SQL of a type."""
+    def note_on_type(self, column: str, kind: SqlType) -> str | None:
+        """Say what a column is in tables, where its users would not expect it; None where they would."""
         ...
 
     def source_kind(self, source: str) -> tuple[str, int]:
@@ -223,6 +223,41 @@ class Dialect(Protocol):
 
     def metadata_query(self, row: Mapping[str, Any], types: Mapping[str, SqlType]) -> str:
         """Return the SELECT of the one row of an inference model."""
+        ...
+
+
+class Given(Protocol):
+    """The table and the inference model that a dbt Python model passes, as SQL can name them; and what it gets back."""
+
+    @property
+    def table(self) -> str:
+        """The name by which SQL reads the table."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """The name by which SQL reads the row of the inference model, once it is put there."""
+        ...
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The table's columns."""
+        ...
+
+    def model_rows(self) -> list[dict[str, Any]]:
+        """Read what was passed as the inference model."""
+        ...
+
+    def put_model(self, query: str) -> None:
+        """Put the row that a query makes where SQL reads the inference model."""
+        ...
+
+    def keep(self, build_sql: str, clean_up: Sequence[str]) -> None:
+        """Carry out the SELECT of the result, in the order of the table's rows, and then the statements."""
+        ...
+
+    def result(self) -> Any:  # noqa: ANN401 - the warehouse's own
+        """Return what the model returns to dbt; once the call is done and what was put into the session is gone."""
         ...
 
 
@@ -280,6 +315,15 @@ class Warehouse(Protocol):
         """Count what a call would send, without sending it: the figures of a dry run by their names."""
         ...
 
+    def given(self, table: Any, model: Any) -> AbstractContextManager[Given]:  # noqa: ANN401 - the warehouse's own
+        """Take what a dbt Python model passes; while the block is entered, calls see it and can be carried out.
+
+        Args:
+            table: what ``dbt.ref()`` gives, a data frame, an Arrow table or a SELECT as a text.
+            model: what ``dbt.ref()`` gives of an inference model, or a SELECT.
+        """
+        ...
+
     def take_note(self, note: str, relation: str) -> None:
         """Keep what a table was built of, as `Predicted.remember` says; else the next run builds."""
         ...
@@ -292,19 +336,26 @@ def open_warehouse(session: Any, arguments: Mapping[str, Any]) -> Warehouse:  # 
         session: as dbt's adapter gives it to a Python model.
         arguments: of the step.
     """
-    raise NotImplementedError
+    if any(base.__module__.split(".")[0] == "pyspark" for base in type(session).__mro__):
+        spark = import_module("dbt_triton.warehouses.spark.session")  # pyspark is an extra
+        on_spark: Warehouse = spark.SparkWarehouse(session, arguments)
+        return on_spark
+    from dbt_triton.warehouses.duckdb.warehouse import DuckDBWarehouse  # noqa: PLC0415 - which imports this module
+
+    return DuckDBWarehouse(session)
 
 
 __all__ = [
     "CallRun",
-    "Collection",
     "Dialect",
     "FailedRow",
     "Failures",
+    "Given",
     "InputSize",
     "Operand",
     "Predicted",
     "RunContext",
+    "StoppedError",
     "Value",
     "Warehouse",
     "WarehouseError",

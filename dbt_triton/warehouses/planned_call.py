@@ -9,31 +9,26 @@ from dbt_triton.ddl import Call
 from dbt_triton.inference_model import Binding, InferenceModel
 from dbt_triton.tensors.presence import optional_columns
 from dbt_triton.warehouses import Value
-from dbt_triton.warehouses.duckdb.dialect import quote, table_type
-from dbt_triton.warehouses.duckdb.keys import all_of, key_expression, salt_of_session
 
-#: Aliases within the rewritten call; no name of the user's SQL can be seen there.
-INPUT_ALIAS = "input_rows"
-STORE_ALIAS = "predictions"
+#: So many conditions stand beside one another.
+_IN_A_ROW = 50
 
 
 @dataclass(frozen=True)
 class PlannedCall:
-    """One call with everything resolved.
+    """One call with everything resolved. What is SQL in it, the warehouse's dialect has written.
 
     Args:
         call: as it was parsed.
+        number: of the call in its statement, from 0.
         model: the inference model, with the call's own options.
         columns: the input's columns.
-        values: the DESCRIPTOR columns as SQL, in the types of INPUT; NULL too where a value is none of its type.
-        key_values: what the key is made of: NULL only where a column is NULL.
+        inputs: the DESCRIPTOR columns in the types of INPUT.
         given: the SQL that is true where a DESCRIPTOR column is not NULL, for each that must not be.
-        wide: which values are known by their bytes; they have no key as SQL that is worth its time.
         output_names: the names of the OUTPUT columns in the result.
         error_name: the name of the column that says why a row failed, with ``on-error`` = ``null``.
         is_table: whether the input is a table that can be read twice.
         store: the quoted relation of the prediction store.
-        salt_variable: of the session, where the salt of the keys is while the call is carried out.
         sequence_by: the columns whose values are the keys of sequences, as SQL.
         order_by: the order of the rows of a sequence, as SQL.
         nan_values: by the place of a column of numbers, its value where NULL is NaN; with ``null-as``.
@@ -41,17 +36,15 @@ class PlannedCall:
     """
 
     call: Call
+    number: int
     model: InferenceModel
     columns: list[str]
-    values: list[str]
-    key_values: list[str]
-    given: list[str]
-    wide: tuple[bool, ...]
+    inputs: tuple[Value, ...]
+    given: tuple[str, ...]
     output_names: list[str]
     error_name: str | None
     is_table: bool
     store: str
-    salt_variable: str
     sequence_by: tuple[str, ...] = ()
     order_by: tuple[str, ...] = ()
     nan_values: Mapping[int, Value] = field(default_factory=dict)
@@ -63,12 +56,27 @@ class PlannedCall:
 
     def with_nan(self, places: Collection[int]) -> PlannedCall:
         """Return the call with NaN in place of NULL in some columns of INPUT, by their places."""
-        values, keys, given, wide = list(self.values), list(self.key_values), list(self.given), list(self.wide)
+        inputs, given = list(self.inputs), list(self.given)
         for place in places:
-            values[place], keys[place], wide[place] = self.nan_values[place]
+            inputs[place] = self.nan_values[place]
             if not self.model.inputs[place].type.dims:  # a NULL array has no length
                 given[place] = "true"
-        return replace(self, values=values, key_values=keys, given=given, wide=tuple(wide))
+        return replace(self, inputs=tuple(inputs), given=tuple(given))
+
+    @property
+    def values(self) -> list[str]:
+        """The SQL of the inputs; NULL too where a value is none of its type."""
+        return [value.sql for value in self.inputs]
+
+    @property
+    def key_values(self) -> list[str]:
+        """The SQL of what the key of a row is made of: NULL only where a column is NULL."""
+        return [value.key for value in self.inputs]
+
+    @property
+    def wide(self) -> tuple[bool, ...]:
+        """Which values are known by their bytes; they have no key as SQL that is worth its time."""
+        return tuple(value.wide for value in self.inputs)
 
     @property
     def in_order(self) -> bool:
@@ -87,39 +95,22 @@ class PlannedCall:
         return f"not ({all_of([f'not ({given})' for given in self.given])})"
 
     @property
-    def is_wide(self) -> bool:
-        """Whether rows are known by the bytes of their values: `wide` then reads them."""
-        # Rows are told apart by DuckDB's own rowid.
-        return any(self.wide) and not self.in_order and "rowid" not in map(str.lower, self.columns)
-
-    @property
-    def key(self) -> str:
-        """The SQL of a row's key."""
-        return self.key_with(self.salt)
-
-    def key_with(self, salt: str) -> str:
-        """Return the SQL of a row's key, given that of the salt."""
-        return key_expression(self.key_values, salt, self.optional, self.filled)
-
-    @property
     def sent_values(self) -> list[str]:
         """The SQL of what a row's request is made of: the values, and of each optional one whether it is left out."""
         return [*self.values, *(f"not ({self.given[place]})" for place in self.optional)]
 
-    @property
-    def salt(self) -> str:
-        """The SQL of the salt of the keys."""
-        return salt_of_session(self.salt_variable)
+    def sampled(self, query: str) -> str:
+        """Return the first rows of the input's query only, where ``sample`` says so."""
+        rows = self.model.options.sample
+        return query if rows is None else f"select * from ({query}) limit {rows}"
 
-    def check_form(self, source: str) -> str:
-        """Return what stands for the call where no prediction is needed: NULLs of the right types."""
-        nulls = [
-            f"cast(null as {table_type(column.type)}) as {quote(name)}"
-            for column, name in zip(self.model.outputs, self.output_names, strict=True)
-        ]
-        if self.error_name is not None:
-            nulls.append(f"cast(null as varchar) as {quote(self.error_name)}")
-        return f"(select {INPUT_ALIAS}.*, {', '.join(nulls)} from ({source}) as {INPUT_ALIAS})"
+
+def all_of(conditions: Sequence[str]) -> str:
+    """Return the SQL that is true where all conditions are; in pairs of pairs: databases bound how deep SQL may be."""
+    if len(conditions) <= _IN_A_ROW:
+        return " and ".join(conditions) or "true"
+    middle = len(conditions) // 2
+    return f"({all_of(conditions[:middle])}) and ({all_of(conditions[middle:])})"
 
 
 def unused_name(name: str, columns: Sequence[str]) -> str:

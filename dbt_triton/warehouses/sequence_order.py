@@ -8,8 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from dbt_triton.warehouses.duckdb.dialect import quote
-
 ASCENDING = "asc nulls last"
 _TERM = re.compile(
     r"(?P<name>.+?)(?:\s+(?P<direction>asc|desc))?(?:\s+nulls\s+(?P<nulls>first|last))?", re.IGNORECASE | re.DOTALL
@@ -30,8 +28,3 @@ def read_term(text: str, columns: Collection[str]) -> tuple[str, str]:
     if match is None or text.strip().lower() in map(str.lower, columns):
         return text.strip(), ASCENDING
     return match["name"].strip('"`'), f"{match['direction'] or 'asc'} nulls {match['nulls'] or 'last'}".lower()
-
-
-def sequence_key(column: str, kind: str) -> str:
-    """Return the SQL of a column that tells sequences apart: texts by their bytes, whatever a collation says."""
-    return f"encode({quote(column)})" if kind == "VARCHAR" else quote(column)

@@ -241,7 +241,7 @@ def test_neighbours_that_write(triton: Triton, serve: Callable[[str], str], proj
     """A neighbour that has the log of DuckDB grow while it writes is no reason to build again."""
     project.inference_model("upper", triton.url, serve("upper_plain"), cache="persistent")
     project.model("reviews", "{{ config(materialized='table') }} select 1 as id, 'fine' as review")
-    # What DuckDBWarehouse.fewer_checkpoints does while chunks of wide rows are committed.
+    # What DuckDBSession.fewer_checkpoints does while chunks of wide rows are committed.
     writes = "set global checkpoint_threshold = '{{ var('log', '16MB') }}'"
     project.model(
         "predicted",

@@ -12,7 +12,7 @@ from dbt_triton.tensors import datatype_of_tensor, parse_sql_type
 from dbt_triton.tensors.rows import Rows
 from dbt_triton.tensors.shapes import bind_shape
 from dbt_triton.tensors.spec import TensorSpec
-from dbt_triton.warehouses.duckdb.session import DuckDBWarehouse
+from dbt_triton.warehouses.duckdb.session import DuckDBSession
 
 #: SQL of a column, its declared type, and the tensor it goes into.
 COLUMNS = [
@@ -63,7 +63,7 @@ def _spec(declared: str, tensor: str, dims: tuple[int, ...]) -> TensorSpec:
 def _sent(connection: duckdb.DuckDBPyConnection) -> Iterator[list[bytes]]:
     for column, declared, tensor, dims in COLUMNS:
         query = f"select cast({column} as {declared}) from range(1, 50) as t(i)"
-        with closing(DuckDBWarehouse(connection).read(query)) as batches:
+        with closing(DuckDBSession(connection).read(query)) as batches:
             for batch in batches:
                 rows = Rows(batch.columns, [_spec(declared, tensor, dims)], binary=True)
                 assert rows.refused == []

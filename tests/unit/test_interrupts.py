@@ -4,7 +4,7 @@ import duckdb
 import pytest
 
 from dbt_triton.warehouses import WarehouseError
-from dbt_triton.warehouses.duckdb.session import _WATCH_READS, DuckDBWarehouse
+from dbt_triton.warehouses.duckdb.session import _WATCH_READS, DuckDBSession
 
 #: A test of a machine that takes its time: an interrupt is looked for so often, twice a second in a run.
 CHECKS = 2 * _WATCH_READS + 3
@@ -26,7 +26,7 @@ def usable(session: duckdb.DuckDBPyConnection) -> bool:
 
 def test_no_interrupt(session: duckdb.DuckDBPyConnection) -> None:
     """A run that nobody interrupts is not disturbed, however long it takes, and the session is usable afterwards."""
-    with DuckDBWarehouse(session).interrupts() as interrupts:
+    with DuckDBSession(session).interrupts() as interrupts:
         for _ in range(CHECKS):
             interrupts.check()
     assert usable(session)
@@ -35,7 +35,7 @@ def test_no_interrupt(session: duckdb.DuckDBPyConnection) -> None:
 @pytest.mark.parametrize("before", [1, 2, _WATCH_READS - 1, _WATCH_READS, _WATCH_READS + 1, CHECKS])
 def test_interrupt_is_seen_by_the_next_check(session: duckdb.DuckDBPyConnection, before: int) -> None:
     """Whenever dbt interrupts its session between two checks, the next one says so; the session stays usable."""
-    with DuckDBWarehouse(session).interrupts() as interrupts:
+    with DuckDBSession(session).interrupts() as interrupts:
         for _ in range(before):
             interrupts.check()
         thread = threading.Thread(target=session.interrupt)  # as dbt does: from another thread
@@ -48,7 +48,7 @@ def test_interrupt_is_seen_by_the_next_check(session: duckdb.DuckDBPyConnection,
 
 def test_store_can_be_written_meanwhile(session: duckdb.DuckDBPyConnection) -> None:
     """Watching holds up no commit of the store, which is written on another cursor."""
-    warehouse = DuckDBWarehouse(session)
+    warehouse = DuckDBSession(session)
     with warehouse.interrupts() as interrupts, warehouse.writer() as writer:
         writer.execute("create table store (number integer)")
         for number in range(10):

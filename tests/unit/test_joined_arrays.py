@@ -9,10 +9,10 @@ from dbt_triton.engine import FailedRows
 from dbt_triton.errors import InferenceError, Reason
 from dbt_triton.step import build_inference_model
 from dbt_triton.step.plan import make_plan
-from dbt_triton.warehouses.duckdb.keys import key_halves
+from dbt_triton.warehouses.duckdb.keys import key_halves, key_of, salt_variable
 from dbt_triton.warehouses.duckdb.rewrite import Source, joined
-from dbt_triton.warehouses.duckdb.session import DuckDBWarehouse
 from dbt_triton.warehouses.duckdb.store import PredictionStore
+from dbt_triton.warehouses.duckdb.warehouse import DuckDBWarehouse
 
 MODEL = """CREATE MODEL cultivar INPUT (alcohol FLOAT, acid FLOAT, flavour FLOAT, color FLOAT, proline INT)
 OUTPUT (p FLOAT[3]) WITH ('provider' = 'triton', 'endpoint' = 'http://127.0.0.1:9', 'model-name' = 'm',
@@ -46,10 +46,10 @@ def test_array_of_failed_and_of_null_rows() -> None:
         warehouse = DuckDBWarehouse(session)
         planned = make_plan(_arguments("predicted", CALL), warehouse).calls[0]
         store = PredictionStore(planned.store, planned.model, "fingerprint")
-        store.unlock(warehouse, planned.salt_variable)
-        source = Source("wines", planned.key)
+        store.unlock(warehouse, salt_variable(planned))
+        source = Source("wines", key_of(planned))
         halves = session.sql(
-            f"select {key_halves(planned.key)} from wines where acid is not null order by alcohol = '13.1' desc"
+            f"select {key_halves(key_of(planned))} from wines where acid is not null order by alcohol = '13.1' desc"
         ).to_arrow_table()
         high, low = (halves.column(number).combine_chunks() for number in (0, 1))
         with warehouse.writer() as writer:

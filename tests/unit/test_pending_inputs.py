@@ -12,7 +12,7 @@ from dbt_triton.engine import FailedRows
 from dbt_triton.errors import InferenceError, Reason
 from dbt_triton.inference_model import InferenceModel
 from dbt_triton.warehouses.duckdb.keys import Part, key_expression, parts, salt_of_session
-from dbt_triton.warehouses.duckdb.session import DuckDBWarehouse
+from dbt_triton.warehouses.duckdb.session import DuckDBSession
 from dbt_triton.warehouses.duckdb.store import PredictionStore
 
 TEXTS = st.one_of(
@@ -63,7 +63,7 @@ class Setting:
         options = "'provider' = 'triton', 'endpoint' = 'http://localhost', 'model-name' = 'm'"
         statement = f"create model m input ({inputs}) output (o VARCHAR) with ({options})"
         model = InferenceModel.from_definition(parse_create_model(statement))
-        self.warehouse = DuckDBWarehouse(self.connection)
+        self.warehouse = DuckDBSession(self.connection)
         self.store = PredictionStore('"inputs__ml_predictions"', model, "fingerprint")
         self.values = [f"cast(column_{number} as {column.type.name})" for number, column in enumerate(model.inputs)]
         self.salt = salt_of_session("salt")

@@ -54,7 +54,7 @@ def test_error_shows_no_secret(config: Any, tmp_path: Path, monkeypatch: pytest.
     def fail(*_: object) -> None:
         raise ConfigurationError(["whatever the options say"], "config")
 
-    monkeypatch.setattr(python_model, "DuckDBWarehouse", fail)
+    monkeypatch.setattr(python_model, "open_warehouse", fail)
     file = tmp_path / "model.py"
     file.write_text(MODEL.replace("CONFIG", repr(config)))
     found = importlib.util.spec_from_file_location("model", file)

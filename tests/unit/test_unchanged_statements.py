@@ -3,7 +3,7 @@ import pytest
 
 from dbt_triton.warehouses.duckdb.dialect import checksum
 from dbt_triton.warehouses.duckdb.repeatable import is_repeatable
-from dbt_triton.warehouses.duckdb.session import DuckDBWarehouse
+from dbt_triton.warehouses.duckdb.session import DuckDBSession
 from dbt_triton.warehouses.duckdb.unchanged import _exact, _NotComparableError
 
 TABLE = "dbt_triton_operand"
@@ -60,23 +60,23 @@ NOT_REPEATABLE = [
 
 
 @pytest.fixture
-def warehouse() -> DuckDBWarehouse:
+def warehouse() -> DuckDBSession:
     """An empty warehouse, with a macro."""
     connection = duckdb.connect()
     connection.execute("create macro twice(x) as 2 * x")
     connection.execute("create macro reverse(x) as 2 * x")
     connection.create_function("in_python", lambda x: x, ["BIGINT"], "BIGINT")
-    return DuckDBWarehouse(connection)
+    return DuckDBSession(connection)
 
 
 @pytest.mark.parametrize("statement", REPEATABLE)
-def test_repeatable(warehouse: DuckDBWarehouse, statement: str) -> None:
+def test_repeatable(warehouse: DuckDBSession, statement: str) -> None:
     """What reads the call alone, with functions that are known to give the same for the same, may be left alone."""
     assert is_repeatable(statement, TABLE, warehouse)
 
 
 @pytest.mark.parametrize("statement", NOT_REPEATABLE)
-def test_not_repeatable(warehouse: DuckDBWarehouse, statement: str) -> None:
+def test_not_repeatable(warehouse: DuckDBSession, statement: str) -> None:
     """What reads something else, the time, chance or the session, or depends on the order of rows, may not."""
     assert not is_repeatable(statement, TABLE, warehouse)
 
@@ -101,7 +101,7 @@ def test_not_repeatable(warehouse: DuckDBWarehouse, statement: str) -> None:
         ("JSON", "'[1]'", "'[1 ]'"),
     ],
 )
-def test_checksum(warehouse: DuckDBWarehouse, kind: str, one: str, other: str) -> None:
+def test_checksum(warehouse: DuckDBSession, kind: str, one: str, other: str) -> None:
     """Inputs that differ in one value, or in how often a row is there, have other checksums; order is no matter."""
 
     def checksum_of(*values: str) -> object:
@@ -119,7 +119,7 @@ def test_checksum(warehouse: DuckDBWarehouse, kind: str, one: str, other: str) -
 @pytest.mark.parametrize(
     "kind", ["FLOAT[]", "DOUBLE[3]", "INTEGER[][]", "STRUCT(a INTEGER)", "MAP(VARCHAR, INTEGER)", "INTERVAL"]
 )
-def test_types_that_cannot_be_compared(warehouse: DuckDBWarehouse, kind: str) -> None:
+def test_types_that_cannot_be_compared(warehouse: DuckDBSession, kind: str) -> None:
     """A table with a column whose equal values may differ is always built."""
     warehouse.execute(f"create table inputs (id integer, value {kind})")
     with pytest.raises(_NotComparableError):
@@ -136,7 +136,7 @@ def test_types_that_cannot_be_compared(warehouse: DuckDBWarehouse, kind: str) ->
         *((kind, "'2026-01-01'") for kind in ("DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")),
     ],
 )
-def test_checksum_is_salted(warehouse: DuckDBWarehouse, kind: str, value: str) -> None:
+def test_checksum_is_salted(warehouse: DuckDBSession, kind: str, value: str) -> None:
     """The checksum of every value depends on the salt, so its author cannot make two inputs look the same."""
     warehouse.execute(f"create table inputs as select {value}::{kind} as value")
     columns = warehouse.describe("from inputs")

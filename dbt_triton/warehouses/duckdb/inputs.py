@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
+from dbt_triton.warehouses import InputSize
 from dbt_triton.warehouses.duckdb.dialect import table_type
-from dbt_triton.warehouses.duckdb.keys import Part, key_halves
+from dbt_triton.warehouses.duckdb.keys import Part, is_wide, key_halves, key_of, salt_of
 from dbt_triton.warehouses.duckdb.rewrite import Source
-from dbt_triton.warehouses.duckdb.session import DuckDBWarehouse
+from dbt_triton.warehouses.duckdb.session import DuckDBSession
 from dbt_triton.warehouses.duckdb.store import PredictionStore
 from dbt_triton.warehouses.planned_call import PlannedCall
 from dbt_triton.warehouses.sequence_order import ASCENDING
@@ -17,23 +17,14 @@ from dbt_triton.warehouses.sequence_order import ASCENDING
 def key_of_row(planned: PlannedCall, hidden: str | None = None) -> str:
     """Return the SQL of a row's key; ``hidden`` is the quoted column that has its place in a sequence."""
     if hidden is None:
-        return planned.key
+        return key_of(planned)
     # Each row of a sequence is a step of its own, so its place is its key.
     return f"case when {planned.filled} then cast({hidden} as uhugeint) end"
 
 
-class InputSize(NamedTuple):
-    """The size of an input: all rows, those with any value, those that are sent, and the bytes of these, about."""
-
-    every_row: int
-    any_filled: int
-    filled: int
-    bytes: int
-
-
-def measure(planned: PlannedCall, source: Source, warehouse: DuckDBWarehouse) -> InputSize:
+def measure(planned: PlannedCall, source: Source, warehouse: DuckDBSession) -> InputSize:
     """Count rows and bytes. Of wide values that would read them all: every row counts as one to send, of no bytes."""
-    if planned.is_wide:
+    if is_wide(planned):
         rows = int(warehouse.rows(f"select count(*) as n from {source.relation}")[0]["n"])
         return InputSize(rows, rows, rows, 0)
     filled = f"filter (where {planned.filled})"
@@ -63,7 +54,7 @@ def inputs_queries(
                 source.relation,
                 planned.sent_values,
                 source.key,
-                salt=planned.salt,
+                salt=salt_of(planned),
                 anything_known=anything_known,
                 filled=planned.filled,
                 part=part,

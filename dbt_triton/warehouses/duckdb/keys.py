@@ -14,6 +14,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from dbt_triton.warehouses.columns import FINGERPRINT, SALT
+from dbt_triton.warehouses.planned_call import PlannedCall, all_of
 
 #: What DuckDB keeps of an input besides its value while it looks for distinct ones, about.
 _BYTES_A_ROW = 64
@@ -21,8 +22,6 @@ _PART_BYTES = 128 * 2**20
 _MAX_PARTS = 32
 
 
-#: So many conditions stand beside one another.
-_IN_A_ROW = 50
 #: How many columns of a record batch are the key.
 KEY_COLUMNS = 2
 
@@ -60,12 +59,30 @@ def _joined(columns: Sequence[str], optional: Collection[int], filled: str | Non
     return f"concat({texts}) || case when {filled} then '' end"
 
 
-def all_of(conditions: Sequence[str]) -> str:
-    """Return the SQL that is true where all conditions are; in pairs of pairs, since DuckDB bounds how deep SQL is."""
-    if len(conditions) <= _IN_A_ROW:
-        return " and ".join(conditions) or "true"
-    middle = len(conditions) // 2
-    return f"({all_of(conditions[:middle])}) and ({all_of(conditions[middle:])})"
+def key_of(planned: PlannedCall) -> str:
+    """Return the SQL of the key of a row of a call's input."""
+    return key_with(planned, salt_of(planned))
+
+
+def key_with(planned: PlannedCall, salt: str) -> str:
+    """Return the SQL of the key of a row, given that of the salt."""
+    return key_expression(planned.key_values, salt, planned.optional, planned.filled)
+
+
+def is_wide(planned: PlannedCall) -> bool:
+    """Tell whether rows are known by the bytes of their values: `wide` then reads them."""
+    # Rows are told apart by DuckDB's own rowid.
+    return any(planned.wide) and not planned.in_order and "rowid" not in map(str.lower, planned.columns)
+
+
+def salt_variable(planned: PlannedCall) -> str:
+    """Name the variable of the session that has the salt of a call's keys, until its table is built."""
+    return f"dbt_triton_salt_{planned.number + 1}"
+
+
+def salt_of(planned: PlannedCall) -> str:
+    """Return the SQL of the salt of a call's keys."""
+    return salt_of_session(salt_variable(planned))
 
 
 def salt_of_session(variable: str) -> str:

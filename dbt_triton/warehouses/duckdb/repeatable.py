@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dbt_triton.warehouses.duckdb.dialect import literal
-from dbt_triton.warehouses.duckdb.session import DuckDBWarehouse
+from dbt_triton.warehouses.duckdb.session import DuckDBSession
 
 _EXPRESSIONS = {
     "BETWEEN",
@@ -67,7 +67,7 @@ _NO_COLUMNS = {
 }
 
 
-def is_repeatable(statement: str, operand: str, warehouse: DuckDBWarehouse) -> bool:
+def is_repeatable(statement: str, operand: str, warehouse: DuckDBSession) -> bool:
     """Tell whether a SELECT reads nothing but the table ``operand``, and gives the same for the same, in any order.
 
     Raises:
@@ -109,7 +109,7 @@ def _is_known(node: Mapping[str, Any], operand: str) -> bool:
     return str(node.get("class", "STAR")) in _EXPRESSIONS
 
 
-def _are_shadowed(functions: set[str], warehouse: DuckDBWarehouse) -> bool:
+def _are_shadowed(functions: set[str], warehouse: DuckDBSession) -> bool:
     """Tell whether a macro stands in the place of a function."""
     names = ", ".join(literal(name, "VARCHAR") for name in sorted(functions))
     query = f"select 1 from duckdb_functions() where not internal and lower(function_name) in ({names}) limit 1"

@@ -11,7 +11,11 @@ from dbt_triton.warehouses.duckdb.dialect import literal, quote, table_type
 from dbt_triton.warehouses.duckdb.keys import key_expression
 from dbt_triton.warehouses.duckdb.store import PredictionStore
 from dbt_triton.warehouses.duckdb.stub import stub_expression
-from dbt_triton.warehouses.planned_call import INPUT_ALIAS, STORE_ALIAS, PlannedCall, unused_name
+from dbt_triton.warehouses.planned_call import PlannedCall, unused_name
+
+#: Aliases within the rewritten call; no name of the user's SQL can be seen there.
+INPUT_ALIAS = "input_rows"
+STORE_ALIAS = "predictions"
 
 
 def _nothing() -> None:
@@ -103,7 +107,12 @@ def stubbed(planned: PlannedCall, query: str) -> str:
     return f"(select {', '.join(columns)} from (select *, {key} as {key_name} from ({query})) as {INPUT_ALIAS})"
 
 
-def sampled(planned: PlannedCall, query: str) -> str:
-    """Return the first rows of the input's query only, where ``sample`` says so."""
-    rows = planned.model.options.sample
-    return query if rows is None else f"select * from ({query}) limit {rows}"
+def check_form(planned: PlannedCall, query: str) -> str:
+    """Return what stands for the call where no prediction is needed: NULLs of the right types."""
+    nulls = [
+        f"cast(null as {table_type(column.type)}) as {quote(name)}"
+        for column, name in zip(planned.model.outputs, planned.output_names, strict=True)
+    ]
+    if planned.error_name is not None:
+        nulls.append(f"cast(null as varchar) as {quote(planned.error_name)}")
+    return f"(select {INPUT_ALIAS}.*, {', '.join(nulls)} from ({query}) as {INPUT_ALIAS})"

@@ -6,13 +6,14 @@ tables. The store is written on a second cursor, whose commits do not touch the 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Coroutine, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -32,6 +33,9 @@ _NO_TRANSACTION = "no transaction is active"
 #: Of the query that is read to notice an interrupt. It is small, since DuckDB may run ahead of who reads it, and it is
 #: begun anew before the rest of it fits into DuckDB's buffer.
 _WATCH_ROWS, _WATCH_ROWS_READ, _WATCH_READS = 262_144, 2_048, 50
+_WATCH_SECONDS = 0.5
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -50,7 +54,7 @@ _CHECKPOINTS = _Checkpoints()
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
-class DuckDBWarehouse:
+class DuckDBSession:
     """The session of one dbt model."""
 
     def __init__(self, session: Any) -> None:  # noqa: ANN401 - dbt-duckdb wraps the cursor
@@ -91,6 +95,24 @@ class DuckDBWarehouse:
     def execute(self, sql: str) -> None:
         """Run a statement on the session."""
         self._fetch(sql)
+
+    def relation(self, query: str) -> Any:  # noqa: ANN401 - a DuckDBPyRelation
+        """Return a query as a relation of DuckDB's."""
+        return self._session.query(query)
+
+    def copy(self, table: Any, statement: str) -> list[str]:  # noqa: ANN401 - whatever DuckDB reads
+        """Run a statement, which ends in FROM, on a relation, a data frame, an Arrow table or a SELECT.
+
+        Returns:
+            The names of the columns.
+        """
+        if isinstance(table, str):
+            table = self._session.query(table)
+        elif not hasattr(table, "sql_query"):
+            table = self._session.from_df(table) if hasattr(table, "iloc") else self._session.from_arrow(table)
+        dbt_triton_given_input = table  # noqa: F841 - DuckDB finds it here by its name
+        self._session.query(f"{statement} dbt_triton_given_input")
+        return list(map(str, table.columns))
 
     @contextmanager
     def outside_transaction(self) -> Generator[None]:
@@ -226,6 +248,23 @@ class DuckDBWarehouse:
                 _CHECKPOINTS.blocks -= 1
                 if not _CHECKPOINTS.blocks:
                     self.execute(f"set global checkpoint_threshold = {text_literal(_CHECKPOINTS.threshold)}")
+
+    def unless_interrupted(self, asking: Coroutine[None, None, T]) -> T:
+        """Await something, which may take a while, on an event loop of its own, and notice Ctrl-C meanwhile.
+
+        Raises:
+            WarehouseError: the session was interrupted.
+        """
+        with self.interrupts() as interrupts:
+
+            async def ask() -> T:
+                asked = asyncio.ensure_future(asking)
+                interrupts.check()  # from now on, nothing else would see that dbt interrupts the session
+                while not (await asyncio.wait([asked], timeout=_WATCH_SECONDS))[0]:
+                    interrupts.check()  # what it raises ends the loop, which cancels what is awaited
+                return asked.result()
+
+            return asyncio.run(ask())
 
     def interrupts(self) -> Interrupts:
         """Notice an interrupt while nothing else runs on the session."""

@@ -22,7 +22,7 @@ from dbt_triton.warehouses.columns import ATTEMPTS, ERROR, FINGERPRINT, HTTP_STA
 from dbt_triton.warehouses.duckdb.dialect import checksum, quote, same_relation, table_type
 from dbt_triton.warehouses.duckdb.distinct_inputs import distinct_texts, first_of_each, first_rows
 from dbt_triton.warehouses.duckdb.keys import WHOLE, Part, key_expression, key_halves, key_of_halves
-from dbt_triton.warehouses.duckdb.session import DuckDBWarehouse, TableWriter
+from dbt_triton.warehouses.duckdb.session import DuckDBSession, TableWriter
 
 _FAILURE_COLUMNS = (
     (ERROR, "VARCHAR"),
@@ -42,7 +42,7 @@ _FIRST = (KEY, FINGERPRINT)
 _OURS = (*_FIRST, *(name for name, _ in _FAILURE_COLUMNS))
 
 
-def refusal(relation: str, warehouse: DuckDBWarehouse) -> str | None:
+def refusal(relation: str, warehouse: DuckDBSession) -> str | None:
     """Say why a relation cannot be a prediction store: another table of that name is never touched.
 
     Args:
@@ -92,12 +92,12 @@ class PredictionStore:
         self._model = model
         self._lock = threading.Lock()
 
-    def unlock(self, warehouse: DuckDBWarehouse, variable: str) -> None:
+    def unlock(self, warehouse: DuckDBSession, variable: str) -> None:
         """Put the salt of this fingerprint's keys into a variable of the session; without stored keys, a new one."""
         self.salt = self.salt or self._stored_salt(warehouse) or str(secrets.randbits(_SALT_BITS))
         warehouse.set_variable(variable, self.salt)
 
-    def _stored_salt(self, warehouse: DuckDBWarehouse) -> str | None:
+    def _stored_salt(self, warehouse: DuckDBSession) -> str | None:
         try:
             found = warehouse.rows(
                 f"select {SALT} as salt from {self.relation} where {self._ours} and {SALT} is not null limit 1"
@@ -106,7 +106,7 @@ class PredictionStore:
             return None  # there is no store yet, or one of another shape
         return str(found[0]["salt"]) if found else None
 
-    def check_keys(self, warehouse: DuckDBWarehouse, model: str) -> None:
+    def check_keys(self, warehouse: DuckDBSession, model: str) -> None:
         """Check that no key is there twice, since a join would then multiply rows.
 
         Args:
@@ -124,7 +124,7 @@ class PredictionStore:
                 f"'{{name: {model}}}'`, or by itself with `drop table {self.relation}` in DuckDB, and build again"
             )
 
-    def prepare(self, warehouse: DuckDBWarehouse, writer: TableWriter, *, retry_errors: bool) -> int:
+    def prepare(self, warehouse: DuckDBSession, writer: TableWriter, *, retry_errors: bool) -> int:
         """Create the table, or keep the one that an earlier run left if its columns still fit.
 
         Rows that failed for a passing reason are forgotten, so that they are sent again.
@@ -175,7 +175,7 @@ class PredictionStore:
         columns = [KEY, *(quote(column.name) for column in self._model.outputs), ERROR]
         return checksum(self.current, columns)
 
-    def comment(self, warehouse: DuckDBWarehouse) -> str | None:
+    def comment(self, warehouse: DuckDBSession) -> str | None:
         """Return the comment of the table."""
         found = warehouse.rows(f"select comment from duckdb_tables() where {same_relation(self.relation)}")
         return found[0]["comment"] if found else None

@@ -7,7 +7,6 @@ values of ``stub.<column>``. NULL inputs predict NULL, as with a server.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 from dbt_triton.errors import DbtTritonError
 from dbt_triton.inference_model import InferenceModel
@@ -20,12 +19,6 @@ _ARRAY = re.compile(r"^(.*)\[(\d*)\]$")
 _INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "HUGEINT"}
 
 
-def stub_values(model: InferenceModel, column: TypedColumn) -> Sequence[str]:
-    """Return the values that the user lets the stub choose from for an OUTPUT column; often none."""
-    by_column = {name.lower(): values for name, values in model.options.stubs.items()}
-    return by_column.get(column.name.lower(), [])
-
-
 def stub_expression(model: InferenceModel, column: TypedColumn, key: str) -> str:
     """Return the SQL of what the stub predicts for an OUTPUT column.
 
@@ -35,7 +28,7 @@ def stub_expression(model: InferenceModel, column: TypedColumn, key: str) -> str
         key: the SQL of the row's key; where it is NULL the prediction is NULL.
     """
     seed = f"cast({key} as varchar) || {literal(':' + column.name.lower(), 'VARCHAR')}"
-    values = stub_values(model, column)
+    values = model.stub_values(column)
     if values:
         choice = ", ".join(literal(value, table_type(column.type)) for value in values)
         made = f"list_extract([{choice}], cast(1 + {_number(seed, len(values))} as bigint))"

@@ -11,21 +11,21 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dbt_triton import __version__
-from dbt_triton.step.plan import Plan
-from dbt_triton.warehouses import WarehouseError
+from dbt_triton.warehouses import RunContext, WarehouseError
 from dbt_triton.warehouses.duckdb.dialect import checksum, literal, quote, same_relation, text_literal
-from dbt_triton.warehouses.duckdb.keys import key_expression
+from dbt_triton.warehouses.duckdb.keys import is_wide, key_expression, salt_of
 from dbt_triton.warehouses.duckdb.repeatable import is_repeatable
 from dbt_triton.warehouses.duckdb.rewrite import Source, joined
-from dbt_triton.warehouses.duckdb.session import DuckDBWarehouse
+from dbt_triton.warehouses.duckdb.session import DuckDBSession
 from dbt_triton.warehouses.duckdb.store import PredictionStore
+from dbt_triton.warehouses.planned_call import PlannedCall
 
-logger = logging.getLogger("dbt_triton.step")
+logger = logging.getLogger("dbt_triton.warehouses")
 
 #: How a note begins. A comment of somebody else's is left alone.
 _NOTE = "dbt-triton built this table of statement "
@@ -59,9 +59,9 @@ class Target:
     definition: str
 
     @classmethod
-    def of(cls, args: Mapping[str, Any]) -> Target | None:
-        """Read it from the arguments of a step; None where the table is not made anew as a whole."""
-        target = args.get("target")
+    def of(cls, context: RunContext) -> Target | None:
+        """Read it from what the macros say; None where the table is not made anew as a whole."""
+        target = context.target
         return None if not target else cls(str(target["relation"]), bool(target["exists"]), str(target["definition"]))
 
 
@@ -69,20 +69,28 @@ class BuiltOf:
     """What a table is built of, and was.
 
     Args:
-        plan: the planned statement, of one call.
+        planned: the call.
+        statement: renders the whole SELECT with the call replaced.
         target: the table.
         store: the prediction store of the call.
         source: its input.
         warehouse: the session.
     """
 
-    def __init__(
-        self, plan: Plan, target: Target, store: PredictionStore, source: Source, warehouse: DuckDBWarehouse
+    def __init__(  # noqa: PLR0913 - all that a table is built of
+        self,
+        planned: PlannedCall,
+        statement: Callable[[str], str],
+        target: Target,
+        *,
+        store: PredictionStore,
+        source: Source,
+        warehouse: DuckDBSession,
     ) -> None:
         self._target = target
         self._store = store
         self._warehouse = warehouse
-        build_sql = plan.statement.render({plan.calls[0].call.span: joined(plan.calls[0], source, store)})
+        build_sql = statement(joined(planned, source, store))
         columns = warehouse.describe(source.rows)
         self._columns = warehouse.describe(build_sql)
         if len({name.lower() for name, _ in self._columns}) < len(self._columns):
@@ -93,10 +101,10 @@ class BuiltOf:
             target.definition,
             columns,
             self._columns,
-            _surroundings(plan, source, warehouse),
+            _surroundings(planned, source, warehouse),
         ]
         self._statement = hashlib.sha256(json.dumps(depends_on, default=str).encode()).hexdigest()
-        rows = checksum(source.relation, _exact(columns, plan.calls[0].salt))
+        rows = checksum(source.relation, _exact(columns, salt_of(planned)))
         self._input = warehouse.rows(f"select {rows} as checksum")[0]["checksum"]
 
     @property
@@ -132,35 +140,35 @@ class _NotComparableError(Exception):
 
 
 def built_of(
-    plan: Plan, target: Target | None, store: PredictionStore, source: Source, warehouse: DuckDBWarehouse
+    planned: PlannedCall, context: RunContext, store: PredictionStore, source: Source, warehouse: DuckDBSession
 ) -> BuiltOf | None:
-    """Return what the table of a plan is built of, or None where the same may give another table.
+    """Return what the table of a call is built of, or None where the same may give another table.
 
     Args:
-        plan: the planned statement.
-        target: the table, where it is made anew as a whole.
-        store: the prediction store of the first call.
+        planned: the call.
+        context: of the model whose table it is.
+        store: the prediction store of the call.
         source: its input.
         warehouse: the session.
     """
-    planned = plan.calls[0]
+    target, statement = Target.of(context), context.statement
     if (
         target is None
+        or statement is None
         or planned.model.options.cache != "persistent"
         or planned.in_order
-        or planned.is_wide
-        or len(plan.calls) > 1
+        or is_wide(planned)
     ):
         return None
     try:
-        if not is_repeatable(plan.statement.render({planned.call.span: _OPERAND}), _OPERAND, warehouse):
+        if not is_repeatable(statement(_OPERAND), _OPERAND, warehouse):
             return None
-        return BuiltOf(plan, target, store, source, warehouse)
+        return BuiltOf(planned, statement, target, store=store, source=source, warehouse=warehouse)
     except (WarehouseError, RecursionError, _NotComparableError):
         return None
 
 
-def take_note(note: str, store: str, warehouse: DuckDBWarehouse) -> None:
+def take_note(note: str, store: str, warehouse: DuckDBSession) -> None:
     """Note what a table was built of, once it is committed. Where that cannot be told, the next build just builds.
 
     Args:
@@ -181,9 +189,9 @@ def is_note(comment: str | None) -> bool:
     return comment is not None and comment.startswith(_NOTE)
 
 
-def _surroundings(plan: Plan, source: Source, warehouse: DuckDBWarehouse) -> list[dict[str, Any]]:
+def _surroundings(planned: PlannedCall, source: Source, warehouse: DuckDBSession) -> list[dict[str, Any]]:
     """Return what a statement may depend on besides what it says: settings, types, and the collations of the input."""
-    names = [source.relation.strip('"'), *(plan.calls[0].call.relation or ())[-1:]]
+    names = [source.relation.strip('"'), *(planned.call.relation or ())[-1:]]
     tables = ", ".join(literal(name.lower(), "VARCHAR") for name in names)
     return [
         *warehouse.rows(

@@ -24,7 +24,7 @@ from dbt_triton.warehouses.columns import KEY
 from dbt_triton.warehouses.duckdb.dialect import quote, text_literal
 from dbt_triton.warehouses.duckdb.keys import key_of_halves
 from dbt_triton.warehouses.duckdb.rewrite import Source
-from dbt_triton.warehouses.duckdb.session import DuckDBWarehouse
+from dbt_triton.warehouses.duckdb.session import DuckDBSession
 from dbt_triton.warehouses.planned_call import PlannedCall, unused_name
 
 _ROW = "dbt_triton_row"
@@ -51,7 +51,7 @@ class Counts:
 
 
 def copy_statements(
-    query: str, table: str, planned: PlannedCall, warehouse: DuckDBWarehouse, *, may_peek: bool
+    query: str, table: str, planned: PlannedCall, warehouse: DuckDBSession, *, may_peek: bool
 ) -> list[str]:
     """Return the statements that put the rows of a query into a temporary table.
 
@@ -84,7 +84,7 @@ def copy_statements(
     ]
 
 
-def _list_bytes(query: str, planned: PlannedCall, warehouse: DuckDBWarehouse, *, may_peek: bool) -> int:
+def _list_bytes(query: str, planned: PlannedCall, warehouse: DuckDBSession, *, may_peek: bool) -> int:
     """Return how many bytes the lists of a row are; where no length is declared, those of the first row."""
     inputs = [
         (column, value)
@@ -115,7 +115,7 @@ class WideInput:
         warehouse: the session.
     """
 
-    def __init__(self, planned: PlannedCall, table: str, keys_table: str, warehouse: DuckDBWarehouse) -> None:
+    def __init__(self, planned: PlannedCall, table: str, keys_table: str, warehouse: DuckDBSession) -> None:
         self.counts = Counts()
         self._planned = planned
         self._table = table

@@ -1,0 +1,45 @@
+"""The requests of a call, as every warehouse sends them: how they look, their headers, and their size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pyarrow as pa
+
+from dbt_triton.credentials import request_headers
+from dbt_triton.engine.source import exact_batches
+from dbt_triton.inference_model import Binding
+from dbt_triton.tensors import RequestFormat
+from dbt_triton.warehouses.planned_call import PlannedCall
+
+
+def request_format(planned: PlannedCall, binding: Binding) -> RequestFormat:
+    """Return how the requests of a call look."""
+    priority = planned.model.options.priority
+    return RequestFormat(
+        binding.inputs,
+        binding.outputs,
+        binary=binding.binary,
+        batched=binding.batched,
+        parameters={} if priority is None else {"priority": priority},
+        made=binding.made,
+    )
+
+
+def headers_of(planned: PlannedCall) -> dict[str, str]:
+    """Return the headers of a call's requests."""
+    return request_headers(planned.model.options, f'inference model "{planned.model.name}"')
+
+
+def encoded_size(batches: Iterable[pa.RecordBatch], planned: PlannedCall, binding: Binding) -> tuple[int, int]:
+    """Encode record batches, whose last columns are the values. Returns the number of requests and their bytes."""
+    form, size, values = request_format(planned, binding), binding.batch_size, len(planned.sent_values)
+    requests = sent = 0
+    for batch in exact_batches(batches, size):
+        for places, rows in form.encode(batch.columns[-values:], size, in_order=planned.in_order).groups:
+            count = batch.num_rows if places is None else len(places)
+            for start, end in rows.cuts(count, size):
+                body, _ = rows.body(start, end, None)
+                requests += 1
+                sent += len(body) + len(f'"id":"{requests}",')  # which the client puts in
+    return requests, sent
