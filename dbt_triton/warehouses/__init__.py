@@ -274,7 +274,9 @@ class Warehouse(Protocol):
         """Begin to carry out a call."""
         ...
 
-    def count(self, planned: PlannedCall, operand: Operand, binding: Binding, *, full_refresh: bool) -> Mapping[str, int]:
+    def count(
+        self, planned: PlannedCall, operand: Operand, binding: Binding, *, full_refresh: bool
+    ) -> Mapping[str, int]:
         """Count what a call would send, without sending it: the figures of a dry run by their names."""
         ...
 
