@@ -134,6 +134,7 @@ class SparkProject(DbtProject):
     def dbt(self, *arguments: str, **environment: str) -> DbtResult:
         """Run a dbt command to its end within this process, on the session of this process."""
         from dbt.cli.main import dbtRunner  # noqa: PLC0415 - dear
+        from dbt_common.events.event_manager_client import cleanup_event_logger  # noqa: PLC0415 - as above
 
         (self.root / "target" / "run_results.json").unlink(missing_ok=True)
         _, variables = self.command()
@@ -144,11 +145,14 @@ class SparkProject(DbtProject):
             contextlib.redirect_stderr(errors),
             warnings.catch_warnings(),
         ):
-            warnings.simplefilter("default")  # dbt's own, and those of what it uses, are not ours
+            warnings.simplefilter("ignore")  # dbt's own, and those of what it uses, are not ours
             for name, value in (variables | environment).items():
                 patch.setenv(name, value)
             patch.chdir(self.root)
-            invoked = dbtRunner().invoke(list(arguments))
+            try:
+                invoked = dbtRunner().invoke(list(arguments))
+            finally:
+                cleanup_event_logger()  # dbt leaves its log open
             if invoked.exception is not None:
                 print(invoked.exception)  # noqa: T201 - as the command does
         return DbtResult(0 if invoked.success else 1, console.getvalue(), errors.getvalue(), self.run_results())

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 _NODE_LENGTH = 12
+_CANCEL_SECONDS = 10
 
 
 def node_of(unique_id: str) -> str:
@@ -66,8 +67,10 @@ class Jobs:
     def cancel(self) -> None:
         """Cancel the jobs that run, and begin no other; called from any thread."""
         self._interrupted.set()
-        with suppress(Exception):  # Spark may be gone, and its jobs with it
-            self._cancel_running()
+        # By a thread of its own: a call of this one may have been broken off in the middle, and Spark may be gone.
+        thread = threading.Thread(target=self._cancel_running, daemon=True)
+        thread.start()
+        thread.join(_CANCEL_SECONDS)
 
     def _of_thread(self) -> tuple[Any, Any]:
         """Return what sets the tag for this thread, and what takes it away again."""
@@ -82,14 +85,13 @@ class Jobs:
         )
 
     def _cancel_running(self) -> None:
-        if self._has_tags():
-            self._spark.interruptTag(self.tag)
-            return
-        context = self._spark.sparkContext
-        if hasattr(context, "cancelJobsWithTag"):
-            context.cancelJobsWithTag(self.tag)
-        else:
-            context.cancelJobGroup(self.tag)
+        with suppress(Exception):  # Spark may be gone, and its jobs with it
+            if self._has_tags():
+                self._spark.interruptTag(self.tag)
+            elif hasattr(self._spark.sparkContext, "cancelJobsWithTag"):
+                self._spark.sparkContext.cancelJobsWithTag(self.tag)
+            else:
+                self._spark.sparkContext.cancelJobGroup(self.tag)
 
     def _has_tags(self) -> bool:
         """Tell whether the session itself has tags: Connect since Spark 3.5, the classic one since Spark 4."""
@@ -129,10 +131,6 @@ def jobs_of(spark: Any, node: str) -> Jobs:
         return _RUNNING.get(node) or Jobs(spark, tag_of(node))
 
 
-def cancel_all() -> int:
-    """Cancel the jobs of every step that runs in this process. Returns how many steps there are."""
-    with _LOCK:
-        every = list(_RUNNING.values())
-    for jobs in every:
-        jobs.cancel()
-    return len(every)
+def steps_running() -> int:
+    """Return how many steps run in this process."""
+    return len(_RUNNING)

@@ -6,6 +6,7 @@ import re
 
 from dbt_triton.foreign_text import shown
 
+_LIBRARIES = {"pyspark", "py4j", "grpc"}
 _TRACEBACK = "Traceback (most recent call last):"
 #: Where the words for a person end: a place in the statement, the statement, a plan, a stack of Java's.
 _END = re.compile(
@@ -33,6 +34,8 @@ def words_of(error: BaseException) -> str:
     Of an error in a Python worker it is what the Python code raised.
     """
     text = str(error).strip() or type(error).__name__
+    if type(error).__module__.partition(".")[0] not in _LIBRARIES:
+        return shown(text)
     if _TRACEBACK in text:
         return shown(_raised(text))
     line = _END.split(text, maxsplit=1)[0].strip()
