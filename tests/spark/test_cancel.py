@@ -97,7 +97,7 @@ def test_a_step_cancels_its_own_jobs_only(spark: Any) -> None:
 
     def slow(batches: Any) -> Any:
         for batch in batches:
-            time.sleep(4)
+            time.sleep(20)
             yield batch
 
     done: dict[str, object] = {}
@@ -115,11 +115,11 @@ def test_a_step_cancels_its_own_jobs_only(spark: Any) -> None:
     threads = [threading.Thread(target=step, args=[name]) for name in ("one", "two")]
     for thread in threads:
         thread.start()
-    time.sleep(2.5)
+    time.sleep(1)
     begun = time.monotonic()
     steps["one"].cancel()
     threads[0].join()
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 10
     threads[1].join()
     assert done["one"] == "the run was interrupted"
     assert done["two"] == [(0,)]
@@ -130,4 +130,4 @@ def test_ctrl_c_in_the_thread_of_the_step(spark: Any) -> None:
     with pytest.raises(KeyboardInterrupt), running(spark, node_of("main")) as jobs:
         raise KeyboardInterrupt
     assert jobs.interrupted
-    assert not spark.getTags()
+    assert not spark.sparkContext.getJobTags()

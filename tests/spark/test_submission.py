@@ -124,7 +124,7 @@ _MATERIALIZATION = """
       {% call statement('main', language='python') %}
     from dbt_triton.warehouses.spark.session import SparkWarehouse
     warehouse = SparkWarehouse(spark, {'unique_id': {{ tojson(model.unique_id) }}})
-    tags = sorted(spark.getTags())
+    tags = sorted(spark.sparkContext.getJobTags())
     warehouse.set_result({'tags': tags, 'tag': warehouse.tag, 'sql': warehouse.rows("select 1 as a")})
       {% endcall %}
       {% set view = 'dbt_triton_result_' ~ local_md5(model.unique_id)[:12] %}
@@ -151,4 +151,4 @@ def test_a_step_tells_jinja(spark_project: SparkProject) -> None:
         assert figures["sql"] == [{"a": 1}]
     left = [row["viewName"] for row in spark_project.spark.sql("show views").collect()]
     assert not [view for view in left if view.startswith("dbt_triton_result")]
-    assert not spark_project.spark.getTags()
+    assert not spark_project.spark.sparkContext.getJobTags()

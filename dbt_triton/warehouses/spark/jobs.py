@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 _NODE_LENGTH = 12
-_CANCEL_SECONDS = 10
+_CANCEL_SECONDS = 0.5
 
 
 def node_of(unique_id: str) -> str:
@@ -47,6 +47,7 @@ class Jobs:
         self._spark = spark
         self.tag = tag
         self._interrupted = threading.Event()
+        self._over = threading.Event()
 
     @property
     def interrupted(self) -> bool:
@@ -66,15 +67,22 @@ class Jobs:
 
     def cancel(self) -> None:
         """Cancel the jobs that run, and begin no other; called from any thread."""
+        if self._interrupted.is_set():
+            return
         self._interrupted.set()
         # By a thread of its own: a call of this one may have been broken off in the middle, and Spark may be gone.
-        thread = threading.Thread(target=self._cancel_running, daemon=True)
-        thread.start()
-        thread.join(_CANCEL_SECONDS)
+        threading.Thread(target=self._cancel_until_over, daemon=True).start()
+
+    def end(self) -> None:
+        """Say that the step is over."""
+        self._over.set()
 
     def _of_thread(self) -> tuple[Any, Any]:
-        """Return what sets the tag for this thread, and what takes it away again."""
-        if self._has_tags():
+        """Return what sets the tag for this thread, and what takes it away again.
+
+        A classic session has tags, too, but what one thread has tagged there another one cannot interrupt (Spark 4.3).
+        """
+        if is_connect(self._spark):
             return self._spark.addTag, self._spark.removeTag
         context = self._spark.sparkContext
         if hasattr(context, "addJobTag"):
@@ -84,18 +92,21 @@ class Jobs:
             lambda _: context.setLocalProperty("spark.jobGroup.id", None),
         )
 
-    def _cancel_running(self) -> None:
-        with suppress(Exception):  # Spark may be gone, and its jobs with it
-            if self._has_tags():
-                self._spark.interruptTag(self.tag)
-            elif hasattr(self._spark.sparkContext, "cancelJobsWithTag"):
-                self._spark.sparkContext.cancelJobsWithTag(self.tag)
-            else:
-                self._spark.sparkContext.cancelJobGroup(self.tag)
+    def _cancel_until_over(self) -> None:
+        """Cancel again and again: a job that was about to begin is none yet, and Spark cancels only those that run."""
+        while True:
+            with suppress(Exception):  # Spark may be gone, and its jobs with it
+                self._cancel_running()
+            if self._over.wait(_CANCEL_SECONDS):
+                return
 
-    def _has_tags(self) -> bool:
-        """Tell whether the session itself has tags: Connect since Spark 3.5, the classic one since Spark 4."""
-        return is_connect(self._spark) or int(str(self._spark.version).partition(".")[0]) >= 4  # noqa: PLR2004
+    def _cancel_running(self) -> None:
+        if is_connect(self._spark):
+            self._spark.interruptTag(self.tag)
+        elif hasattr(self._spark.sparkContext, "cancelJobsWithTag"):
+            self._spark.sparkContext.cancelJobsWithTag(self.tag)
+        else:
+            self._spark.sparkContext.cancelJobGroup(self.tag)
 
 
 _RUNNING: dict[str, Jobs] = {}
@@ -120,6 +131,7 @@ def running(spark: Any, node: str) -> Generator[Jobs]:
         jobs.cancel()
         raise
     finally:
+        jobs.end()
         with _LOCK:
             if _RUNNING.get(node) is jobs:
                 del _RUNNING[node]

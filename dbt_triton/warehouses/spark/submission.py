@@ -39,8 +39,8 @@ class SessionJobHelper(PythonJobHelper):
         method = str(getattr(credentials.method, "value", credentials.method))
         if method != _SESSION:
             raise DbtRuntimeError(
-                f"dbt-triton runs on Spark by `method: session` only, and this profile has `method: {method}`, which no "
-                "Python reaches Spark by; see docs/spark.md"
+                f"dbt-triton runs on Spark by `method: session` only, and this profile has `method: {method}`; "
+                "docs/spark.md says how dbt connects to a cluster by a session"
             )
 
     def submit(self, compiled_code: str) -> None:
