@@ -21,9 +21,16 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> object:
-    """Import the function for dbt's Python models when it is asked for, and not before."""
+    """Import the function for dbt's Python models, and the plugins that dbt looks for, when they are asked for."""
     if name == "ml_predict":
         from dbt_triton.step.python_model import ml_predict  # noqa: PLC0415 - see above
 
         return ml_predict
+    if name == "plugins":
+        try:
+            from dbt_triton.dbt_plugin import plugins  # noqa: PLC0415 - see above
+        except Exception as error:
+            # No dbt, or another one, to which the package then offers no plugin.
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from error
+        return plugins
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,77 @@
+"""What dbt calls of this package by itself: a plugin that lets dbt-spark run Python on the session that it has.
+
+dbt makes a plugin at each start, on every warehouse, after it has imported the adapter of the profile. Nothing is done
+where that is not dbt-spark, and whatever fails here is left for the model that needs it to say.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from contextlib import suppress
+from types import FrameType
+from typing import Any
+
+from dbt.plugins.manager import dbtPlugin
+
+#: The ``submission_method`` of Python models that run on dbt-spark's own session.
+SUBMISSION_METHOD = "dbt_triton"
+
+
+class DbtTritonPlugin(dbtPlugin):
+    """Registers the submission method, where the adapter is dbt-spark."""
+
+    def initialize(self) -> None:
+        """Register it; called by dbt."""
+        adapter = sys.modules.get("dbt.adapters.spark.impl")
+        if adapter is not None:
+            with suppress(Exception):  # another dbt-spark, which says that it knows no such submission method
+                register(adapter.SparkAdapter)
+                cancel_by_sigterm()
+
+
+plugins = [DbtTritonPlugin]
+
+
+def register(adapter: type) -> None:
+    """Add the submission method to an adapter's, once.
+
+    Args:
+        adapter: dbt-spark's class, whose property ``python_submission_helpers`` has them by name.
+    """
+    theirs = vars(adapter)["python_submission_helpers"].fget
+    if hasattr(theirs, "of_dbt_triton"):
+        return
+
+    def helpers(self: object) -> dict[str, Any]:
+        return {**theirs(self), SUBMISSION_METHOD: job_helper}
+
+    vars(helpers)["of_dbt_triton"] = True
+    adapter.python_submission_helpers = property(helpers)  # type: ignore[attr-defined]
+
+
+def job_helper(parsed_model: dict[str, Any], credentials: object) -> object:
+    """Return the job helper of a model; dbt-spark calls this as it calls the classes of its own ones."""
+    from dbt_triton.warehouses.spark.submission import SessionJobHelper  # noqa: PLC0415 - for a model that runs
+
+    return SessionJobHelper(parsed_model, credentials)
+
+
+def cancel_by_sigterm() -> None:
+    """Let SIGTERM end dbt as Ctrl-C does while a step runs on Spark, so that its jobs are cancelled.
+
+    Otherwise, and where somebody handles the signal already, it does what it did.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _terminated)
+
+
+def _terminated(number: int, _frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one ends the process at once
+    jobs = sys.modules.get("dbt_triton.warehouses.spark.jobs")
+    if jobs is None or not jobs.steps_running():
+        os.kill(os.getpid(), number)
+    raise SystemExit(128 + number)  # dbt cancels its connections, and waits for its threads
