@@ -1,0 +1,1 @@
+"""Apache Spark: 3.5 and 4.x, by dbt-spark."""
