@@ -21,13 +21,13 @@ TARGET = "spark"
 
 def what_is_missing() -> str | None:
     """Return a sentence that says what to install, or None."""
+    missing = []
     if find_spec("pyspark") is None or find_spec("dbt.adapters.spark") is None:
-        return "The demo on Spark needs the extra `spark`: pip install -c constraints.txt -e '.[spark]'"
+        missing.append("the extra `spark` (pip install -c constraints.txt -e '.[spark]')")
     home = os.environ.get("JAVA_HOME")
-    if shutil.which(str(Path(home, "bin", "java")) if home else "java") is None:
-        where = f"JAVA_HOME is {home}, where there is no bin/java" if home else "there is no java on the PATH"
-        return f"The demo on Spark needs Java 17 or newer, and {where}."
-    return None
+    if shutil.which(f"{home}/bin/java" if home else "java") is None:
+        missing.append(f"Java 17 or newer ({f'JAVA_HOME is {home}' if home else 'java is not on the PATH'})")
+    return f"The demo on Spark needs {' and '.join(missing)}." if missing else None
 
 
 def environment() -> dict[str, str]:
