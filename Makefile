@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/.installed
 export DBT_SEND_ANONYMOUS_USAGE_STATS = false
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint docs test-unit test-integration test-faults test-installation test-orchestrators bench clean
+.PHONY: help install demo demo-spark test lint docs test-unit test-integration test-faults test-installation test-orchestrators bench clean
 
 help: ## List the recipes, one line each.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "%-18s %s\n", $$1, $$2}'
@@ -24,6 +24,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 demo: $(INSTALLED) ## Classify real movie reviews: a real Triton, dbt build, the classified table. TRITON_URL uses your server.
 	@$(BIN)/python example_project/demo.py
+
+demo-spark: $(INSTALLED) ## The same models and tables on Apache Spark, which needs Java 17 or newer.
+	@$(BIN)/python example_project/demo.py spark
 
 test: lint docs test-unit test-integration test-faults test-installation test-orchestrators ## Run every check and test.
 
@@ -55,4 +58,4 @@ bench: $(INSTALLED) ## Measure, side by side in one run, and write benchmarks/re
 
 clean: ## Remove what the recipes made.
 	rm -rf $(VENV) .venv-orchestrators site .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
-	rm -rf example_project/target example_project/dbt_packages example_project/logs example_project/*.duckdb*
+	rm -rf example_project/target example_project/dbt_packages example_project/logs example_project/*.duckdb* example_project/spark

@@ -1,4 +1,4 @@
-"""Classify the example's movie reviews with a real Triton server, and show the result: ``make demo``.
+"""Build the example with a real Triton server, and show the result: ``make demo``, on Spark ``make demo-spark``.
 
 Set ``TRITON_URL`` to use a server of yours; else one is started here, and stopped at the end.
 """
@@ -7,17 +7,20 @@ Set ``TRITON_URL`` to use a server of yours; else one is started here, and stopp
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import unicodedata
 from contextlib import ExitStack
 from pathlib import Path
+from types import ModuleType
 
-import duckdb
+import demo_duckdb
+import demo_spark
+from demo_tables import show
 from train import train
 from train_kinds import prepare
 
@@ -25,75 +28,24 @@ from dbt_triton.errors import ServeError
 from dbt_triton.server import TritonServer
 
 PROJECT = Path(__file__).resolve().parent
-DATABASE = Path(os.environ.get("DBT_TRITON_DEMO_DB") or PROJECT / "example.duckdb").absolute()
+WAREHOUSES: dict[str, ModuleType] = {"duckdb": demo_duckdb, "spark": demo_spark}
 # The server that the Flink page's own statement names.
 PAGE_PORT = 8000
 PAGE_ENDPOINT = f"http://localhost:{PAGE_PORT}"
 DBT_GRACE_SECONDS = 30
 EXIT_INTERRUPTED = 130
 
-CLASSIFIED_REVIEWS = "select * from classified_reviews order by id"
-CLASSIFIED_SNIPPETS = """
-select
-    id,
-    case when length(user_review) > 60 then user_review[:59] || '…' else user_review end as user_review,
-    predicted_sentiment,
-    actual_sentiment
-from classified_snippets
-where held_out and id % 2000 = 0
-order by id
-"""
-NEAREST_REVIEWS = """
-select
-    id,
-    user_review[:40] as user_review,
-    nearest_review[:40] as nearest_review,
-    cast(similarity as decimal(3, 2)) as similarity
-from nearest_reviews
-order by similarity desc
-limit 3
-"""
-KINDS = """
-select 'tabular' as kind, 'classified_wines' as model, percent || ' % of ' || total || ' held-out wines' as outcome
-from (
-    select round(100 * avg(cast(predicted_cultivar = cultivar as int)), 1) as percent, count(*) as total
-    from classified_wines where id % 5 = 0
-)
-union all
-select 'image', 'read_digits', percent || ' % of ' || total || ' held-out images'
-from (
-    select round(100 * avg(cast(predicted_digit = actual_digit as int)), 1) as percent, count(*) as total
-    from read_digits
-)
-union all
-select 'ensemble', 'digits_by_ensemble', percent || ' % of ' || total || ' held-out images'
-from (
-    select round(100 * avg(cast(predicted_digit = actual_digit as int)), 1) as percent, count(*) as total
-    from digits_by_ensemble
-)
-union all
-select 'sound', 'read_dial_tones', percent || ' % of ' || total || ' recordings'
-from (
-    select round(100 * avg(cast(predicted_key = actual_key as int)), 1) as percent, count(*) as total
-    from read_dial_tones
-)
-union all
-select 'embedding', 'embedded_reviews', count(*) || ' reviews as ' || any_value(typeof(embedding))
-from embedded_reviews
-union all
-select 'stateful', 'smoothed_temperatures', count(*) || ' readings of ' || count(distinct sensor) || ' sensors'
-from smoothed_temperatures
-"""
-HELD_OUT_ACCURACY = "select accuracy, row_count from review_accuracy where held_out"
 
-
-def main() -> int:
-    """Run the demo and return dbt's exit code."""
+def main(warehouse: ModuleType) -> int:
+    """Run the demo on a warehouse and return dbt's exit code."""
+    if missing := warehouse.what_is_missing():
+        print(missing, file=sys.stderr)
+        return 1
     # A stop by `kill` or a scheduler must stop the server too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with ExitStack() as stack:
-            exit_code = build(find_or_start_triton(stack))
+            exit_code = build(find_or_start_triton(stack), warehouse)
     except ServeError as error:
         print(error, file=sys.stderr)
         return 1
@@ -101,7 +53,8 @@ def main() -> int:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
     if exit_code == 0:
-        report()
+        with warehouse.reader() as read:
+            show(read)
     return exit_code
 
 
@@ -131,18 +84,18 @@ def choose_port() -> int:
     return PAGE_PORT
 
 
-def build(endpoint: str) -> int:
+def build(endpoint: str, warehouse: ModuleType) -> int:
     """Run ``dbt deps`` and ``dbt build`` against the server and return the exit code."""
     environment = os.environ | {
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
-        "DBT_TRITON_DEMO_DB": str(DATABASE),
         "DBT_TRITON_DEMO_IMAGES": str(PROJECT / "images"),
         "DBT_TRITON_DEMO_SOUNDS": str(PROJECT / "sounds"),
         "TRITON_URL": endpoint,
+        **warehouse.environment(),
     }
-    arguments = []
+    arguments = ["--target", warehouse.TARGET]
     if endpoint != PAGE_ENDPOINT:
-        arguments = ["--vars", json.dumps({"dbt_triton_endpoint": endpoint})]
+        arguments += ["--vars", json.dumps({"dbt_triton_endpoint": endpoint})]
     return run_dbt(["deps"], environment) or run_dbt(["build", *arguments], environment)
 
 
@@ -166,32 +119,7 @@ def run_dbt(arguments: list[str], environment: dict[str, str]) -> int:
             raise
 
 
-def report() -> None:
-    """Print what the build left in the warehouse."""
-    with duckdb.connect(str(DATABASE), read_only=True) as warehouse:
-        print_table("classified_reviews: the example of the Flink page", warehouse.sql(CLASSIFIED_REVIEWS))
-        print_table("classified_snippets: five held-out reviews", warehouse.sql(CLASSIFIED_SNIPPETS))
-        print_table("one model of each kind", warehouse.sql(KINDS))
-        print_table("nearest_reviews: the nearest of all held-out reviews", warehouse.sql(NEAREST_REVIEWS))
-        for accuracy, row_count in warehouse.sql(HELD_OUT_ACCURACY).fetchall():
-            print(f"\nreview_accuracy: {accuracy:.1%} of {row_count:,} held-out reviews classified correctly")
-
-
-def print_table(title: str, relation: duckdb.DuckDBPyRelation) -> None:
-    """Print a title and the rows of a relation in aligned columns."""
-    rows = [relation.columns, *([str(value) for value in row] for row in relation.fetchall())]
-    widths = [max(display_width(cell) for cell in column) for column in zip(*rows, strict=True)]
-    rows.insert(1, ["-" * width for width in widths])
-    print(f"\n{title}\n")
-    for row in rows:
-        cells = (cell + " " * (width - display_width(cell)) for cell, width in zip(row, widths, strict=True))
-        print("  ".join(cells).rstrip())
-
-
-def display_width(text: str) -> int:
-    """Return the number of terminal columns: a Chinese character takes two."""
-    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("warehouse", nargs="?", choices=WAREHOUSES, default="duckdb")
+    sys.exit(main(WAREHOUSES[parser.parse_args().warehouse]))

@@ -23,7 +23,7 @@ MODELS = ("digits_by_ensemble", "digits_in_two_steps", "read_dial_tones")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Generator[DbtProject, None, None]:
     """The example's models of files, trained, served and built."""
     project = DbtProject(tmp_path_factory.mktemp("example") / "project")
-    for folder in ("models/kinds", "model_repository", "seeds", "tests"):
+    for folder in ("macros", "models/kinds", "model_repository", "seeds", "tests"):
         shutil.copytree(EXAMPLE / folder, project.root / folder, ignore=shutil.ignore_patterns("model.joblib"))
     shutil.copyfile(EXAMPLE / "train_kinds.py", project.root / "train_kinds.py")
     subprocess.run([sys.executable, "train_kinds.py"], cwd=project.root, check=True, timeout=120)

@@ -8,6 +8,6 @@ with polar_snippets as (
 select
     held_out,
     count(*) as row_count,
-    avg(case when predicted_sentiment = actual_sentiment then 1.0 else 0.0 end) as accuracy
+    avg(case when predicted_sentiment = actual_sentiment then 1 else 0 end) as accuracy
 from polar_snippets
 group by held_out
