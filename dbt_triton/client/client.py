@@ -34,7 +34,7 @@ from dbt_triton.client.retries import (
     retry_after_failure,
     with_retries,
 )
-from dbt_triton.client.served import ServedModel
+from dbt_triton.client.served import ServedModel, latest_version
 from dbt_triton.client.transport import HttpxTransportAdapter, Transport, connect_seconds, open_transport
 from dbt_triton.errors import AnswerError, AnswerTooLongError, InferenceError, Reason
 from dbt_triton.foreign_text import remember_secrets, shown
@@ -140,6 +140,15 @@ class TritonClient:
         config = await self._get(f"{self._model_path}/config")
         await self._get(f"{self._model_path}/ready")
         return ServedModel.from_answers(server, metadata, config, f"{self.options.endpoint}{self._model_path}")
+
+    async def served_version(self) -> str:
+        """Ask the server which version it serves under the model's name, by one request; empty where it does not say.
+
+        Raises:
+            InferenceError: the server cannot be reached, or does not serve the model.
+        """
+        metadata = await self._get(self._model_path)
+        return latest_version(metadata, f"{self.options.endpoint}{self._model_path}")
 
     def stop(self) -> None:
         """Send nothing more: what is on its way may end, what waits for another attempt is cancelled."""

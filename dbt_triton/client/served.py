@@ -107,7 +107,7 @@ class ServedModel:
         labelled = {tensor.name for tensor in settings.output if tensor.label_filename}
         return cls(
             name=model.name,
-            version=max(model.versions, key=_version_order, default=""),
+            version=_latest(model.versions),
             inputs=tuple(
                 ServedTensor(tensor.name, tensor.datatype, tuple(tensor.shape), optional=tensor.name in optional)
                 for tensor in model.inputs
@@ -224,6 +224,19 @@ def _parsed(kind: type[_S], answer: Mapping[str, Any], what: str, url: str) -> _
         said = "; ".join(f"{_place(item['loc'])}: {_problem(item)}" for item in problems[:_SHOWN_PROBLEMS])
         more = f" and {len(problems) - _SHOWN_PROBLEMS} more" if len(problems) > _SHOWN_PROBLEMS else ""
         raise InferenceError(f"{url} is no model of a Triton server: {what} is not usable ({said}{more})") from None
+
+
+def latest_version(metadata: Mapping[str, Any], url: str) -> str:
+    """Return the version that a model's metadata names; empty where there is none.
+
+    Raises:
+        InferenceError: it is not what a Triton server says.
+    """
+    return _latest(_parsed(_Metadata, metadata, "what the server says about the model", url).versions)
+
+
+def _latest(versions: Sequence[str]) -> str:
+    return max(versions, key=_version_order, default="")
 
 
 def _place(location: Sequence[int | str]) -> str:

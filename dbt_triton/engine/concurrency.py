@@ -34,10 +34,20 @@ class ConcurrencyLimit:
     Args:
         fixed: a number that never changes, or None to adapt.
         clock: seconds, never going back.
+        start: what it begins with, where it adapts.
+        most: what it never exceeds then. Engines that share a server share these.
     """
 
-    def __init__(self, fixed: int | None, clock: Callable[[], float] = time.monotonic) -> None:
-        self.current = START if fixed is None else fixed
+    def __init__(
+        self,
+        fixed: int | None,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        start: int = START,
+        most: int = MAX,
+    ) -> None:
+        self.current = start if fixed is None else fixed
+        self._most = most
         self._adapts = fixed is None
         self._clock = clock
         self._doubling = True
@@ -95,6 +105,8 @@ class ConcurrencyLimit:
         self._throughput = throughput if not self._throughput else 0.7 * self._throughput + 0.3 * throughput
         if self._hold:
             self._hold -= 1
-        elif self.current < MAX:
+        elif self.current < self._most:
             self._before = (self.current, self._throughput)
-            self.current = min(MAX, self.current + (self.current if self._doubling else min(self.current, _STEP)))
+            self.current = min(
+                self._most, self.current + (self.current if self._doubling else min(self.current, _STEP))
+            )

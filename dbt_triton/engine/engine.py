@@ -40,6 +40,7 @@ from dbt_triton.errors import (
     RowCountError,
 )
 from dbt_triton.tensors import Answer, AnswerReader, RequestFormat
+from dbt_triton.tensors.trim import Trimmer
 
 logger = logging.getLogger("dbt_triton.engine")
 
@@ -70,6 +71,7 @@ class Engine:
         version: of the model, by which every answer must be; None where the server does not say.
         progress: is told about twice a second how far the run is.
         check_interrupt: is called about twice a second when the input is read; what it raises ends the run at once.
+        limit: on the requests in flight, where it is not for this engine alone to say.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of one run
@@ -84,6 +86,7 @@ class Engine:
         version: str | None = None,
         progress: Callable[[Progress], None] | None = None,
         check_interrupt: Callable[[], None] | None = None,
+        limit: ConcurrencyLimit | None = None,
     ) -> None:
         options = client.options
         self._client = client
@@ -101,7 +104,7 @@ class Engine:
         self._interrupt: DbtTritonError | None = None
         in_order = options.sequence_id is not None
         self._marker = SequenceMarker(options) if in_order else None
-        self._limit = ConcurrencyLimit(1 if in_order else options.max_concurrent_operations)
+        self._limit = limit or ConcurrencyLimit(1 if in_order else options.max_concurrent_operations)
         client.on_overload = self._limit.overloaded
         # A single row is given up after so many attempts that are not answered; the run must bear that.
         attempts = options.max_retries + 2
@@ -155,6 +158,24 @@ class Engine:
             bytes_received=sent.bytes_received,
             seconds=time.perf_counter() - started,
         )
+
+    @property
+    def trimmer(self) -> Trimmer:
+        """What was seen of padded axes in the answers so far."""
+        return self._results.trimmer
+
+    @property
+    def rows_of_several_answers(self) -> int:
+        """How many rows that were sent alone had several answers each."""
+        return self._rows_of_several_answers
+
+    def slow_down(self) -> None:
+        """Send less: the server sheds load of others."""
+        self._limit.overloaded()
+
+    def end(self, error: InferenceError) -> None:
+        """End the run early for a reason from outside; call it on the event loop. What is in flight may end."""
+        self._end(RunError(error, []))
 
     def _noting_the_end(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield from batches

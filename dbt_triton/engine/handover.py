@@ -56,7 +56,7 @@ class HandOver:
         on_undecodable: Callable[[Request, AnswerError], None],
     ) -> None:
         self._sink = sink
-        self._trimmer = Trimmer(inputs, outputs)
+        self.trimmer = Trimmer(inputs, outputs)
         self._outputs = outputs
         self._on_undecodable = on_undecodable
         self._chunk = _Chunk()
@@ -151,5 +151,5 @@ class HandOver:
 
     def _decoded(self, requests: Sequence[Request], answers: Sequence[Answer]) -> list[pa.Array]:
         """Return the outputs, cut to the lengths that rows had before they were padded."""
-        cuts = self._trimmer.cuts(answers, [request.lengths for request in requests])
+        cuts = self.trimmer.cuts(answers, [request.lengths for request in requests])
         return decode_outputs(answers, self._outputs, cuts)

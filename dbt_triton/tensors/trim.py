@@ -35,6 +35,23 @@ class Cut:
     shapes: Integers
 
 
+@dataclass(frozen=True)
+class SeenAxis:
+    """What the answers to a part of a run say of an axis of an output: the lengths that it may be one of.
+
+    Args:
+        output: its place in OUTPUT.
+        axis: of a row's output.
+        may_be: by the column of INPUT and its level of arrays.
+        was_cut: whether rows of the part were cut by it.
+    """
+
+    output: int
+    axis: int
+    may_be: tuple[Length, ...]
+    was_cut: bool
+
+
 class Trimmer:
     """Finds what is padding in the answers of one run. It is used by one thread.
 
@@ -85,6 +102,32 @@ class Trimmer:
                 self._see(position, axis, may_be, answers, lengths)
         self._refuse_wrong_names()
         return [self._cut(position, answers, lengths) for position in range(len(self._outputs))]
+
+    def seen(self) -> list[SeenAxis]:
+        """Return what each axis may still be the length of, after the answers so far, and whether it was cut."""
+        return [
+            SeenAxis(place, axis, tuple(sorted(may_be)), (place, axis) in self._was_cut)
+            for (place, axis), may_be in self._may_be.items()
+        ]
+
+    def believe(self, seen: Sequence[SeenAxis]) -> None:
+        """Leave out lengths that answers to other parts of the same run have ruled out."""
+        for one in seen:
+            self._may_be[one.output, one.axis] &= set(one.may_be)
+
+    def contradiction(self, seen: Sequence[SeenAxis]) -> PaddedAxisError | None:
+        """Return the error of a run whose parts contradict each other: one has cut what another one rules out.
+
+        Args:
+            seen: in all parts.
+        """
+        for one in seen:
+            left = self._may_be[one.output, one.axis]
+            left &= set(one.may_be)
+        for one in seen:
+            if one.was_cut and not self._may_be[one.output, one.axis]:
+                return PaddedAxisError(self._parts_contradict(one.output))
+        return None
 
     def _see(
         self,
@@ -154,6 +197,14 @@ class Trimmer:
         return (
             f"output {spec.name} has an axis of {size} where rows were padded ({padded}), although in earlier answers "
             "it was that of the padded rows, so that it was cut to their own lengths. If it is something else, write "
+            f"'trim.{spec.column}' = 'false'; or name the INPUT column whose length it has"
+        )
+
+    def _parts_contradict(self, position: int) -> str:
+        spec = self._outputs[position]
+        return (
+            f"output {spec.name} has an axis that some answers have in the length to which rows were padded, so that "
+            f"it was cut to their own lengths, and other answers have not. If it is something else, write "
             f"'trim.{spec.column}' = 'false'; or name the INPUT column whose length it has"
         )
 
