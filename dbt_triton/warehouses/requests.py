@@ -33,12 +33,19 @@ def headers_of(planned: PlannedCall) -> dict[str, str]:
 
 def encoded_size(batches: Iterable[pa.RecordBatch], planned: PlannedCall, binding: Binding) -> tuple[int, int]:
     """Encode record batches, whose last columns are the values. Returns the number of requests and their bytes."""
-    form, size, values = request_format(planned, binding), binding.batch_size, len(planned.sent_values)
+    form, values = request_format(planned, binding), len(planned.sent_values)
+    return size_of(batches, form, values, binding.batch_size, in_order=planned.in_order)
+
+
+def size_of(
+    batches: Iterable[pa.RecordBatch], form: RequestFormat, values: int, batch_size: int, *, in_order: bool
+) -> tuple[int, int]:
+    """Encode record batches, whose last columns are so many values. Returns the number of requests and their bytes."""
     requests = sent = 0
-    for batch in exact_batches(batches, size):
-        for places, rows in form.encode(batch.columns[-values:], size, in_order=planned.in_order).groups:
+    for batch in exact_batches(batches, batch_size):
+        for places, rows in form.encode(batch.columns[-values:], batch_size, in_order=in_order).groups:
             count = batch.num_rows if places is None else len(places)
-            for start, end in rows.cuts(count, size):
+            for start, end in rows.cuts(count, batch_size):
                 body, _ = rows.body(start, end, None)
                 requests += 1
                 sent += len(body) + len(f'"id":"{requests}",')  # which the client puts in

@@ -6,21 +6,16 @@ import datetime as dt
 import math
 import random
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dbt_triton.tensors import SqlType, parse_sql_type
-from dbt_triton.warehouses.spark.dialect import SparkDialect
-from dbt_triton.warehouses.spark.features import Features
-from dbt_triton.warehouses.spark.type_names import from_spark
 
 INTEGERS = {"TINYINT": pa.int8(), "SMALLINT": pa.int16(), "INTEGER": pa.int32(), "BIGINT": pa.int64()}
 DECLARED = [

@@ -225,7 +225,7 @@ class _SequenceNumbers:
 def _task_number() -> int:
     """Return the number of this task within its stage; 0 outside of Spark."""
     try:
-        from pyspark import TaskContext  # noqa: PLC0415, TID251 - only executors have it for sure
+        from pyspark import TaskContext
     except ImportError:
         return 0
     context = TaskContext.get()

@@ -22,7 +22,7 @@ class Features:
     checks_utf8: bool = True
 
     @classmethod
-    def of(cls, spark: Any) -> Self:  # noqa: ANN401 - a SparkSession, classic or Connect
+    def of(cls, spark: Any) -> Self:
         """Ask a session."""
         numbers = re.findall(r"\d+", str(spark.version))[:2]
         version = tuple(int(number) for number in numbers)

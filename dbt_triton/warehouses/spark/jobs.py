@@ -5,9 +5,10 @@ All threads of dbt share one Spark session, and a tag belongs to the thread that
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -48,6 +49,7 @@ class Jobs:
         self.tag = tag
         self._interrupted = threading.Event()
         self._over = threading.Event()
+        self._when_over: list[Callable[[], None]] = []
 
     @property
     def interrupted(self) -> bool:
@@ -74,8 +76,17 @@ class Jobs:
         threading.Thread(target=self._cancel_until_over, daemon=True).start()
 
     def end(self) -> None:
-        """Say that the step is over."""
+        """Say that the step is over, and do what was to wait for that."""
         self._over.set()
+        while self._when_over:
+            self._when_over.pop()()
+
+    def when_over(self, act: Callable[[], None]) -> None:
+        """Let something be done once the step is over; where none is under way, when the process ends."""
+        if _CURRENT.jobs is self:
+            self._when_over.append(act)
+        else:
+            atexit.register(act)
 
     def _of_thread(self) -> tuple[Any, Any]:
         """Return what sets the tag for this thread, and what takes it away again.
@@ -109,6 +120,13 @@ class Jobs:
             self._spark.sparkContext.cancelJobGroup(self.tag)
 
 
+class _Current(threading.local):
+    """The step of a thread."""
+
+    jobs: Jobs | None = None
+
+
+_CURRENT = _Current()
 _RUNNING: dict[str, Jobs] = {}
 _LOCK = threading.Lock()
 
@@ -124,6 +142,7 @@ def running(spark: Any, node: str) -> Generator[Jobs]:
     jobs = Jobs(spark, tag_of(node))
     with _LOCK:
         _RUNNING[node] = jobs
+    before, _CURRENT.jobs = _CURRENT.jobs, jobs
     try:
         with jobs.tagged():
             yield jobs
@@ -132,13 +151,16 @@ def running(spark: Any, node: str) -> Generator[Jobs]:
         raise
     finally:
         jobs.end()
+        _CURRENT.jobs = before
         with _LOCK:
             if _RUNNING.get(node) is jobs:
                 del _RUNNING[node]
 
 
 def jobs_of(spark: Any, node: str) -> Jobs:
-    """Return the jobs of a node whose step runs; new ones where none does, as in a plain script."""
+    """Return the jobs of the step of this thread, or of the node's; new ones where none runs, as in a plain script."""
+    if _CURRENT.jobs is not None:
+        return _CURRENT.jobs
     with _LOCK:
         return _RUNNING.get(node) or Jobs(spark, tag_of(node))
 

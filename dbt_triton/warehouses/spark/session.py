@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dbt_triton.tensors.sql_types import SqlType
-from dbt_triton.warehouses import CallRun, Dialect, Operand, RunContext, WarehouseError
+from dbt_triton.warehouses import CallRun, Given, Operand, RunContext, WarehouseError
+from dbt_triton.warehouses.spark.dialect import SparkDialect
+from dbt_triton.warehouses.spark.features import Features
 from dbt_triton.warehouses.spark.jobs import is_connect, jobs_of, node_of_arguments, tag_of
 from dbt_triton.warehouses.spark.spark_words import was_cancelled, words_of
 from dbt_triton.warehouses.spark.substitution import text_literal
@@ -51,18 +54,16 @@ class SparkWarehouse:
         self.tag = tag_of(self.node)
         self.is_connect = is_connect(session)
         self.jobs = jobs_of(session, self.node)
-        self._dialect: Dialect | None = None
+        self._dialect: SparkDialect | None = None
         for setting in _OTHER_SQL:
             if str(session.conf.get(setting, "false")).lower() == "true":
                 raise WarehouseError(f"dbt-triton cannot write SQL for a session with {setting}=true; set it to false")
 
     @property
-    def dialect(self) -> Dialect:
+    def dialect(self) -> SparkDialect:
         """How Spark writes SQL."""
         if self._dialect is None:
-            from dbt_triton.warehouses.spark.dialect import SparkDialect
-
-            self._dialect = SparkDialect()
+            self._dialect = SparkDialect(self.asked(lambda: Features.of(self.spark)))
         return self._dialect
 
     def sql(self, text: str, arguments: Mapping[str, Any] | None = None) -> Any:
@@ -89,6 +90,10 @@ class SparkWarehouse:
         frame = self.sql(text, arguments)
         names = frame.columns
         return [dict(zip(names, row, strict=True)) for row in self.asked(frame.collect)]
+
+    def execute(self, text: str) -> None:
+        """Run a statement."""
+        self.asked(self.sql(text).collect)
 
     def asked(self, ask: Any) -> Any:
         """Return what a function that asks Spark for something returns.
@@ -149,11 +154,7 @@ class SparkWarehouse:
 
     def holds(self, text: str, kind: SqlType) -> bool:
         """Tell whether a text is exactly a value of a type."""
-        value = self.dialect.value_of("value", "string", kind)
-        if isinstance(value, str):
-            return False
-        source = f"(select {text_literal(text)} as {self.dialect.quote('value')})"
-        return self.rows(f"select {value.sql} is not null as holds from {source}")[0]["holds"] is True
+        return self.rows(self.dialect.holds(text, kind))[0]["holds"] is True
 
     def refused_store(self, relation: str) -> str | None:
         """Say why a quoted relation cannot be a prediction store; None where it can."""
@@ -192,10 +193,17 @@ class SparkWarehouse:
         self, planned: PlannedCall, operand: Operand, binding: Binding, *, full_refresh: bool
     ) -> Mapping[str, int]:
         """Count what a call would send, without sending it: the figures of a dry run by their names."""
-        from dbt_triton.warehouses.spark.call import count
+        from dbt_triton.warehouses.spark.count import count
 
         counted: Mapping[str, int] = count(self, planned, operand, binding, full_refresh=full_refresh)
         return counted
+
+    def given(self, table: Any, model: Any) -> AbstractContextManager[Given]:
+        """Take what a dbt Python model passes: DataFrames, of Spark or of pandas, Arrow tables and SELECTs."""
+        from dbt_triton.warehouses.spark.python_model import given_to
+
+        given: AbstractContextManager[Given] = given_to(self, table, model)
+        return given
 
     def take_note(self, note: str, relation: str) -> None:
         """Keep what a table was built of in its properties; where it cannot be kept, the next run builds."""

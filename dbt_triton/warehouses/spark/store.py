@@ -22,6 +22,8 @@ _LAST = (*(name for name, _ in FAILURES), FINGERPRINT, KIND)
 _OURS = (*_FIRST, *_LAST)
 #: Formats whose partitions are dropped as such; the others delete rows.
 _PARTITIONED_FILES = {"parquet", "orc"}
+#: The condition of a row that failed.
+IS_FAILED = f"{KIND} in ('{PERMANENT}', '{PASSING}')"
 #: What stands behind the store's name in those of tables that a run makes beside it.
 _OVERWRITE_MODE = "spark.sql.sources.partitionOverwriteMode"
 _PENDING, _LOCK = "__pending_", "__lock"
@@ -53,7 +55,7 @@ class SparkStore:
 
     def __init__(  # noqa: PLR0913, PLR0917 - what a table is made of
         self,
-        spark: Any,  # noqa: ANN401 - pyspark is imported by whoever has a session
+        spark: Any,
         relation: Sequence[str],
         model: InferenceModel,
         dialect: SparkTypes,
@@ -90,6 +92,10 @@ class SparkStore:
     def pending_table(self, run: RunName) -> str:
         """Quote the name of the table in which the inputs of a run wait for their wave."""
         return self.beside(f"{_PENDING}{run}")
+
+    def input_table(self, run: RunName) -> str:
+        """Quote the name of the table in which the input of a run waits, where it could not be read twice."""
+        return self.beside(f"{_PENDING}input_{run}")
 
     @property
     def lock_table(self) -> str:
@@ -200,7 +206,8 @@ class SparkStore:
             run = RunName.within(row.tableName)
             if run is not None and run.is_dead:
                 with suppress(Exception):  # another run drops it as well
-                    self._run(f"drop table if exists {self.pending_table(run)}")
+                    name = ".".join(filter(None, [schema, self._dialect.quote(row.tableName)]))
+                    self._run(f"drop table if exists {name}")
 
     def partitions(self) -> list[tuple[str, str]]:
         """Return the fingerprint and the kind of each partition."""
@@ -258,6 +265,13 @@ class SparkStore:
     def known_keys(self) -> str:
         """A query for the keys that need not be sent again."""
         return f"select {KEY} from {self.relation} where {self._kept}"
+
+    def keys_to_keep(self, *, retry_errors: bool) -> str | None:
+        """Return a query for the keys that `prepare` would keep; None where there is no such store."""
+        if not self.exists or self.refusal() is not None or not self._fits:
+            return None
+        kinds = f"{KIND} = '{OK}'" if retry_errors else f"{KIND} in ('{OK}', '{PERMANENT}')"
+        return f"select {KEY} from {self.relation} where {FINGERPRINT} = '{self.fingerprint}' and {kinds}"
 
     def pending_query(self, source: str, values: Sequence[str], key: str, *, anything_known: bool) -> str:
         """Return the query for the distinct inputs that have no prediction yet: the key, then the values.

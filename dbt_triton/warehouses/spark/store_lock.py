@@ -26,7 +26,7 @@ class StoreLock:
         run: the name of the run.
     """
 
-    def __init__(self, spark: Any, store: SparkStore, run: RunName) -> None:  # noqa: ANN401 - pyspark is not imported
+    def __init__(self, spark: Any, store: SparkStore, run: RunName) -> None:
         self._spark = spark
         self._store = store
         self._run = run

@@ -79,7 +79,7 @@ class Sending:
     check_interrupt: Callable[[], None] = field(default=lambda: None)
 
 
-def send_in_waves(spark: Any, store: SparkStore, sending: Sending, run: RunName) -> RunStats:  # noqa: ANN401
+def send_in_waves(spark: Any, store: SparkStore, sending: Sending, run: RunName) -> RunStats:
     """Send what is pending, and keep what comes of it in the store.
 
     Args:
@@ -110,7 +110,7 @@ def send_in_waves(spark: Any, store: SparkStore, sending: Sending, run: RunName)
 
 
 class _Waves:
-    def __init__(self, spark: Any, store: SparkStore, sending: Sending, run: RunName, stack: ExitStack) -> None:  # noqa: ANN401
+    def __init__(self, spark: Any, store: SparkStore, sending: Sending, run: RunName, stack: ExitStack) -> None:
         self.count = 0
         self._spark = spark
         self._store = store
@@ -174,7 +174,7 @@ class _Waves:
         with suppress(Exception):  # the next run drops it
             self._spark.sql(f"drop table if exists {table}").collect()
 
-    def _send(self, frame: Any, rows: int) -> None:  # noqa: ANN401 - a DataFrame
+    def _send(self, frame: Any, rows: int) -> None:
         """Send one wave."""
         sending = self._sending
         sending.check_interrupt()
@@ -253,7 +253,7 @@ class _Waves:
             watcher.join()
 
 
-def _places(spark: Any) -> int:  # noqa: ANN401
+def _places(spark: Any) -> int:
     """Return how many tasks Spark runs at once."""
     if _is_classic(spark):
         return max(int(spark.sparkContext.defaultParallelism), 1)
@@ -261,12 +261,12 @@ def _places(spark: Any) -> int:  # noqa: ANN401
     return max(int(spark.range(10_000).selectExpr("spark_partition_id() as part").distinct().count()), 1)
 
 
-def _is_classic(spark: Any) -> bool:  # noqa: ANN401
+def _is_classic(spark: Any) -> bool:
     return not type(spark).__module__.startswith("pyspark.sql.connect")
 
 
 @contextmanager
-def _shared_folder(spark: Any) -> Generator[str | None]:  # noqa: ANN401
+def _shared_folder(spark: Any) -> Generator[str | None]:
     """Make a folder that only this user can read, where tasks run on this machine; else None."""
     if not _is_classic(spark) or not str(spark.sparkContext.master).startswith("local"):
         yield None

@@ -1,0 +1,92 @@
+"""What a call would send on Spark, counted without sending it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from dbt_triton.inference_model import Binding
+from dbt_triton.tensors import RequestFormat
+from dbt_triton.tensors.sql_types import SqlType
+from dbt_triton.warehouses import Operand
+from dbt_triton.warehouses.columns import KEY
+from dbt_triton.warehouses.planned_call import PlannedCall
+from dbt_triton.warehouses.requests import request_format, size_of
+from dbt_triton.warehouses.spark.call import store_of
+from dbt_triton.warehouses.spark.keys import key_expression
+from dbt_triton.warehouses.spark.type_names import from_spark
+
+if TYPE_CHECKING:
+    from dbt_triton.warehouses.spark.session import SparkWarehouse
+
+_COUNTED = "requests bigint, size bigint"
+
+
+def count(
+    warehouse: SparkWarehouse, planned: PlannedCall, operand: Operand, binding: Binding, *, full_refresh: bool
+) -> dict[str, int]:
+    """Count what a call would send: the figures of a dry run by their names.
+
+    Requests are counted as Spark's tasks would send them: the last one of each may not be full.
+    """
+    options, store = planned.model.options, store_of(warehouse, planned, binding.fingerprint)
+    source, key = f"({operand.query})", key_expression(planned.key_values, planned.optional, planned.filled)
+    counted = warehouse.rows(
+        f"select count(*) as found, count({KEY}) as filled, count(distinct {KEY}) as different "
+        f"from (select {key} as {KEY} from {source})"
+    )[0]
+    rows, filled, distinct = (int(counted[name]) for name in ("found", "filled", "different"))
+    starts_anew = full_refresh or planned.in_order or options.cache == "off"
+    known = None if starts_anew else store.keys_to_keep(retry_errors=options.retry_errors)
+    cached = 0
+    if known is not None:
+        keys = f"select distinct {key} as {KEY} from {source}"
+        cached = int(warehouse.rows(f"select count(*) as n from ({keys}) where {KEY} in ({known})")[0]["n"])
+    if planned.in_order:
+        values = ", ".join(f"{value} as value_{place}" for place, value in enumerate(planned.sent_values))
+        query = f"select {key} as {KEY}, {values} from {source} where {key} is not null"
+    else:
+        query = store.pending_query(source, planned.sent_values, key, anything_known=known is not None)
+    frame = warehouse.sql(query)
+    # Of the call no more than that: it may hold a token, and Spark writes what tasks are told to files.
+    form, types = request_format(planned, binding), [column.type for column in planned.model.inputs]
+    encode = partial(_measure, form, types, binding.batch_size, planned.in_order)
+    measured = frame.mapInArrow(encode, _COUNTED)
+    sums = warehouse.asked(measured.selectExpr("sum(requests) as requests", "sum(size) as size").collect)[0]
+    return {
+        "rows": rows,
+        "nulls": rows - filled,
+        "distinct": distinct,
+        "cached": cached,
+        "to_send": filled if planned.in_order else distinct - cached,
+        "requests": int(sums["requests"] or 0),
+        "bytes": int(sums["size"] or 0),
+    }
+
+
+def _measure(
+    form: RequestFormat,
+    types: Sequence[SqlType],
+    batch_size: int,
+    in_order: bool,
+    batches: Iterable[pa.RecordBatch],
+) -> Iterator[pa.RecordBatch]:
+    """Encode what a task would send; it runs on executors."""
+
+    def values(batch: pa.RecordBatch) -> pa.RecordBatch:
+        columns = batch.columns[1:]
+        read = [from_spark(column, kind) for column, kind in zip(columns, types, strict=False)]
+        read += columns[len(types) :]
+        return pa.RecordBatch.from_arrays(read, names=[str(place) for place in range(len(read))])
+
+    batches = iter(batches)
+    first = next(batches, None)
+    if first is None:
+        return
+    rows = (values(batch) for batch in chain([first], batches) if batch.num_rows)
+    requests, size = size_of(rows, form, first.num_columns - 1, batch_size, in_order=in_order)
+    yield pa.RecordBatch.from_pydict({"requests": [requests], "size": [size]})
