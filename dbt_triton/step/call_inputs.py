@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from dbt_triton.inference_model import InferenceModel
 from dbt_triton.inference_model.input_columns import sent_as_nan
@@ -30,12 +31,12 @@ class CallInputs:
     where: str
     problems: list[str]
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
         """The columns' names."""
         return [name for name, _ in self.columns]
 
-    @property
+    @cached_property
     def types(self) -> dict[str, str]:
         """The columns' types."""
         return dict(self.columns)

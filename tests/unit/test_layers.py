@@ -94,6 +94,18 @@ def test_warehouses_know_none_of_one_another(warehouse: str) -> None:
         assert not {parts for parts in others if parts[1] in folders}, path
 
 
+@pytest.mark.parametrize(("engine", "folder"), [("duckdb", "duckdb"), ("pyspark", "spark")])
+def test_each_engine_is_known_in_its_folder(engine: str, folder: str) -> None:
+    """DuckDB's own interface is used in its folder only; so is Spark's, and there within functions: it is an extra."""
+    for path in modules():
+        tree = ast.parse(path.read_text())
+        within = path.is_relative_to(PACKAGE / "warehouses" / folder)
+        for node in tree.body if within and engine == "pyspark" else [] if within else ast.walk(tree):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not [name for name in names if name.split(".")[0] == engine], path
+
+
 def test_what_is_shared_knows_no_warehouse() -> None:
     """What all warehouses share imports none of them as it is loaded: `open_warehouse` chooses when it is asked."""
     for path in (PACKAGE / "warehouses").glob("*.py"):
