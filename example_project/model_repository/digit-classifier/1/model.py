@@ -21,7 +21,8 @@ class TritonPythonModel:
         responses = []
         for request in requests:
             pixels = pb_utils.get_input_tensor_by_name(request, "PIXELS").as_numpy()
-            probabilities = self.classifier.predict_proba(pixels.reshape(len(pixels), -1))
+            # In double precision, so that a score does not depend on the other images of the batch.
+            probabilities = self.classifier.predict_proba(pixels.reshape(len(pixels), -1).astype(np.float64))
             tensor = pb_utils.Tensor("PROBABILITIES", probabilities.astype(np.float32))
             responses.append(pb_utils.InferenceResponse([tensor]))
         return responses
