@@ -31,7 +31,7 @@ AT_THE_TOP = {
         ],
         "options",
     ),
-    **dict.fromkeys(["cli", "commands", "model_repository", "project", "server"], "step"),
+    **dict.fromkeys(["cli", "commands", "dbt_plugin", "model_repository", "project", "server"], "step"),
 }
 #: What no plain English has. A text with one of them is SQL.
 SQL = re.compile(

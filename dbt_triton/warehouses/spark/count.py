@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from dbt_triton.inference_model import Binding
-from dbt_triton.tensors import RequestFormat
-from dbt_triton.tensors.sql_types import SqlType
 from dbt_triton.warehouses import Operand
 from dbt_triton.warehouses.columns import KEY
 from dbt_triton.warehouses.planned_call import PlannedCall
-from dbt_triton.warehouses.requests import request_format, size_of
+from dbt_triton.warehouses.requests import size_of
 from dbt_triton.warehouses.spark.call import store_of
 from dbt_triton.warehouses.spark.keys import key_expression
+from dbt_triton.warehouses.spark.task import Task, without_secrets
 from dbt_triton.warehouses.spark.type_names import from_spark
 
 if TYPE_CHECKING:
@@ -52,10 +51,10 @@ def count(
     else:
         query = store.pending_query(source, planned.sent_values, key, anything_known=known is not None)
     frame = warehouse.sql(query)
-    # Of the call no more than that: it may hold a token, and Spark writes what tasks are told to files.
-    form, types = request_format(planned, binding), [column.type for column in planned.model.inputs]
-    encode = partial(_measure, form, types, binding.batch_size, planned.in_order)
-    measured = frame.mapInArrow(encode, _COUNTED)
+    types = tuple(column.type for column in planned.model.inputs)
+    outputs = tuple(column.type.in_tables for column in planned.model.outputs)
+    task = Task(binding, without_secrets(options), "", types, outputs, run="")
+    measured = frame.mapInArrow(partial(_measure, task), _COUNTED)
     sums = warehouse.asked(measured.selectExpr("sum(requests) as requests", "sum(size) as size").collect)[0]
     return {
         "rows": rows,
@@ -68,19 +67,14 @@ def count(
     }
 
 
-def _measure(
-    form: RequestFormat,
-    types: Sequence[SqlType],
-    batch_size: int,
-    in_order: bool,
-    batches: Iterable[pa.RecordBatch],
-) -> Iterator[pa.RecordBatch]:
+def _measure(task: Task, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Encode what a task would send; it runs on executors."""
+    count = len(task.inputs)
 
     def values(batch: pa.RecordBatch) -> pa.RecordBatch:
         columns = batch.columns[1:]
-        read = [from_spark(column, kind) for column, kind in zip(columns, types, strict=False)]
-        read += columns[len(types) :]
+        read = [from_spark(column, kind) for column, kind in zip(columns, task.inputs, strict=False)]
+        read += columns[count:]
         return pa.RecordBatch.from_arrays(read, names=[str(place) for place in range(len(read))])
 
     batches = iter(batches)
@@ -88,5 +82,6 @@ def _measure(
     if first is None:
         return
     rows = (values(batch) for batch in chain([first], batches) if batch.num_rows)
-    requests, size = size_of(rows, form, first.num_columns - 1, batch_size, in_order=in_order)
+    form, in_order = task.request_format, task.options.in_sequence
+    requests, size = size_of(rows, form, first.num_columns - 1, task.binding.batch_size, in_order=in_order)
     yield pa.RecordBatch.from_pydict({"requests": [requests], "size": [size]})

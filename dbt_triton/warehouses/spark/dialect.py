@@ -49,6 +49,10 @@ class SparkDialect:
         """Write a value as SQL of a type; a text that is no value of the type is NULL."""
         return typed(value, kind, self.features)
 
+    def note_on_type(self, column: str, kind: SqlType) -> str | None:  # noqa: ARG002 - of the protocol
+        """Say nothing: docs/types.md has the types of tables."""
+        return None
+
     def holds(self, text: str, kind: SqlType) -> str:
         """Return the query of one row and one column that says whether a text is exactly a value of a type."""
         return f"select {self.typed(text, kind)} is not null as holds"
