@@ -11,6 +11,8 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from dbt_triton.warehouses.spark.spark_words import quietly
+
 _NODE_LENGTH = 12
 _CANCEL_SECONDS = 0.5
 
@@ -125,7 +127,7 @@ def running(spark: Any, node: str) -> Generator[Jobs]:
     with _LOCK:
         _RUNNING[node] = jobs
     try:
-        with jobs.tagged():
+        with jobs.tagged(), quietly():
             yield jobs
     except (KeyboardInterrupt, SystemExit):
         jobs.cancel()
