@@ -116,9 +116,16 @@ def test_first_rows(warehouse: SparkWarehouse, schema: str) -> None:
         ("insert into nothere select 1", "[TABLE_OR_VIEW_NOT_FOUND] "),
     ],
 )
-def test_errors_are_spark_s_own_words(warehouse: SparkWarehouse, sql: str, said: str) -> None:
-    """An error is one line with Spark's condition, without the statement, the plan and the stacks of Java."""
+def test_errors_are_spark_s_own_words(
+    warehouse: SparkWarehouse, sql: str, said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """An error is one line with Spark's condition, without the statement, the plan and the stacks of Java.
+
+    Nor does pyspark write them to standard error, where a literal of the statement would stand as well.
+    """
     error = raised(warehouse, sql)
+    printed = capfd.readouterr()
+    assert "QueryContextLogger" not in printed.err + printed.out
     assert error.startswith(said)
     for noise in ("\n", "SQLSTATE", "== SQL", "Relation", "org.apache", "java.", "at o.", "+- "):
         assert noise not in error

@@ -11,8 +11,10 @@ import io
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Generator, Mapping
 from pathlib import Path
@@ -74,6 +76,61 @@ def spark_session(folder: Path, master: str = "local[2]") -> Generator[Any]:
         session.stop()
         if gateway is not None:
             _end_jvm(gateway)
+
+
+@contextlib.contextmanager
+def connect_server(folder: Path) -> Generator[str]:
+    """Run a Spark Connect server in a process of its own. Returns its address, for SPARK_REMOTE.
+
+    Args:
+        folder: for its tables, settings and log.
+    """
+    import pyspark  # noqa: PLC0415 - for tests with Spark only
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    listens = {"spark.connect.grpc.binding.address": "127.0.0.1", "spark.connect.grpc.binding.port": str(port)}
+    environment = _write_settings(folder, listens | {"spark.sql.catalogImplementation": "hive"})
+    submit = Path(pyspark.__file__).parent / "bin" / "spark-submit"
+    server = "org.apache.spark.sql.connect.service.SparkConnectServer"
+    log = folder / "server.log"
+    with (
+        log.open("w") as out,
+        subprocess.Popen(
+            [str(submit), "--class", server, "spark-internal"],
+            cwd=folder,
+            env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | environment,
+            stdout=out,
+            stderr=out,
+        ) as process,
+    ):
+        try:
+            deadline = time.monotonic() + 120
+            while not _listens(port):
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.2)
+            yield f"sc://127.0.0.1:{port}"
+        finally:
+            process.kill()
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _write_settings(folder: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Write the settings of a session in another process, and return its environment."""
+    (folder / "conf").mkdir(parents=True, exist_ok=True)
+    lines = [f"{name} {value}\n" for name, value in (spark_settings(folder) | dict(more or {})).items()]
+    (folder / "conf" / "spark-defaults.conf").write_text("".join(lines), encoding="utf-8")
+    _write_log_settings(folder)
+    return {"SPARK_CONF_DIR": str(folder / "conf"), "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
 
 
 def _write_log_settings(folder: Path) -> None:
@@ -163,12 +220,7 @@ class SparkProject(DbtProject):
 
     def apart(self) -> dict[str, str]:
         """Return the environment of a process with a session of its own, whose tables are in the project's folder."""
-        folder = self.root / "spark"
-        (folder / "conf").mkdir(parents=True, exist_ok=True)
-        lines = [f"{name} {value}\n" for name, value in spark_settings(folder).items()]
-        (folder / "conf" / "spark-defaults.conf").write_text("".join(lines), encoding="utf-8")
-        _write_log_settings(folder)
-        return {"SPARK_CONF_DIR": str(folder / "conf"), "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
+        return _write_settings(self.root / "spark")
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Return the rows of a query; tables without a schema are the project's."""

@@ -12,6 +12,8 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from dbt_triton.warehouses.spark.spark_words import quietly
+
 _NODE_LENGTH = 12
 _CANCEL_SECONDS = 0.5
 
@@ -144,7 +146,7 @@ def running(spark: Any, node: str) -> Generator[Jobs]:
         _RUNNING[node] = jobs
     before, _CURRENT.jobs = _CURRENT.jobs, jobs
     try:
-        with jobs.tagged():
+        with jobs.tagged(), quietly():
             yield jobs
     except (KeyboardInterrupt, SystemExit):
         jobs.cancel()

@@ -13,7 +13,7 @@ from dbt_triton.warehouses import CallRun, Given, Operand, RunContext, Warehouse
 from dbt_triton.warehouses.spark.dialect import SparkDialect
 from dbt_triton.warehouses.spark.features import Features
 from dbt_triton.warehouses.spark.jobs import is_connect, jobs_of, node_of_arguments, tag_of
-from dbt_triton.warehouses.spark.spark_words import was_cancelled, words_of
+from dbt_triton.warehouses.spark.spark_words import quietly, was_cancelled, words_of
 from dbt_triton.warehouses.spark.substitution import text_literal
 
 if TYPE_CHECKING:
@@ -103,7 +103,8 @@ class SparkWarehouse:
         """
         self.check()
         try:
-            return ask()
+            with quietly():
+                return ask()
         except WarehouseError:
             raise
         except Exception as error:  # noqa: BLE001 - pyspark's, py4j's, grpc's and those of types, with no root in common

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from functools import lru_cache
 
 from dbt_triton.foreign_text import shown
 
@@ -27,6 +32,8 @@ _GONE = re.compile(
     re.IGNORECASE,
 )
 
+_THREAD = threading.local()
+
 
 def words_of(error: BaseException) -> str:
     """Return what Spark, or Python code within it, says of a failure: one line, its condition and its words.
@@ -50,6 +57,32 @@ def words_of(error: BaseException) -> str:
 def was_cancelled(error: BaseException) -> bool:
     """Tell whether Spark failed since somebody cancelled its jobs."""
     return _CANCELLED.search(f"{type(error).__name__}: {error}") is not None
+
+
+@contextmanager
+def quietly() -> Generator[None]:
+    """Let pyspark not write what it raises in this thread to standard error, with plans and the stacks of Java."""
+    _watch_loggers()
+    before = getattr(_THREAD, "quiet", False)
+    _THREAD.quiet = True
+    try:
+        yield
+    finally:
+        _THREAD.quiet = before
+
+
+@lru_cache(maxsize=1)
+def _watch_loggers() -> None:
+    try:
+        from pyspark.logger import PySparkLogger
+    except ImportError:
+        return  # before Spark 4, which logs none of it
+    for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
+        PySparkLogger.getLogger(name).addFilter(_is_wanted)
+
+
+def _is_wanted(_: logging.LogRecord) -> bool:
+    return not getattr(_THREAD, "quiet", False)
 
 
 def _raised(text: str) -> str:

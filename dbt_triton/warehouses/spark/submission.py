@@ -20,6 +20,8 @@ from dbt_triton.warehouses.spark.jobs import Jobs, is_connect, node_of, running
 from dbt_triton.warehouses.spark.spark_words import was_cancelled, words_of
 
 _SESSION = "session"
+#: Either is set where a session is one of Spark Connect.
+_REMOTE = {"SPARK_REMOTE", "SPARK_CONNECT_MODE_ENABLED"}
 
 
 class SessionJobHelper(PythonJobHelper):
@@ -100,7 +102,9 @@ def open_session(settings: Mapping[str, str]) -> Any:
     """
     from pyspark.sql import SparkSession
 
-    builder = SparkSession.builder.enableHiveSupport()
+    builder = SparkSession.builder
+    if not _REMOTE & os.environ.keys():  # a Connect server has its catalogs already, and warns
+        builder = builder.enableHiveSupport()
     for name, value in settings.items():
         builder = builder.config(name, value)
     spark = builder.getOrCreate()
