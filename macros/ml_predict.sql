@@ -16,7 +16,7 @@
     {{- return(dbt_triton.stub_call(table, model, columns)) -}}
   {%- endif -%}
 ML_PREDICT(TABLE {{ table }}, MODEL {{ model }}, DESCRIPTOR({{ quoted | join(', ') }})
-  {%- if texts %}, MAP[{% for text in texts %}{{ dbt_triton.sql_text(text) }}{{ ', ' if not loop.last }}{% endfor %}]{% endif %})
+  {%- if texts %}, MAP[{% for text in texts %}{{ dbt_triton.flink_text(text) }}{{ ', ' if not loop.last }}{% endfor %}]{% endif %})
 {%- endmacro %}
 
 

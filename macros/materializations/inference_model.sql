@@ -14,7 +14,7 @@
   {%- do dbt_triton.warn_of_not_needed(result.not_needed) -%}
 
   {%- if config.get('contract').enforced -%}{{ dbt_triton.check_columns(result.build_sql) }}{%- endif -%}
-  {%- set built = dbt_triton.build_table(result.build_sql, comment=result.comment) -%}
+  {%- set built = dbt_triton.build_table(result.build_sql, adds=false, comment=result.comment) -%}
   {{ store_raw_result('main', message=result.message, code='SUCCESS', rows_affected=1) }}
   {{ return({'relations': [built.relation]}) }}
 {% endmaterialization %}

@@ -161,8 +161,3 @@
     ~ matches | join(' and ') ~ ')'
   ) -}}
 {%- endmacro %}
-
-
-{% macro quoted(name) -%}
-  {{- return('"' ~ name | replace('"', '""') ~ '"') -}}
-{%- endmacro %}
