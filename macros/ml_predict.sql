@@ -39,7 +39,7 @@ ML_PREDICT(TABLE {{ table }}, MODEL {{ model }}, DESCRIPTOR({{ quoted | join(', 
 
 
 {#-
-  Refuse a call where dbt itself would run its SQL, which DuckDB cannot read. Commands that only render SQL go on, and so
+  Refuse a call where dbt itself would run its SQL, which no warehouse can read. Commands that only render SQL go on, and so
   does an ephemeral model, which may be part of a predicting one.
 -#}
 {% macro refuse_ml_predict_here() -%}

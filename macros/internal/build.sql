@@ -79,6 +79,9 @@
 {%- endmacro %}
 
 
+{% macro spark__begin_transaction() -%}{%- endmacro %}
+
+
 {#- Make a table of a SELECT, in place of what is there. The old one stays where that fails. -#}
 {% macro make_table(existing_relation, target_relation, build_sql) -%}
   {{- return(adapter.dispatch('make_table', 'dbt_triton')(existing_relation, target_relation, build_sql)) -}}
@@ -112,20 +115,4 @@
     {%- endif %}
   {%- endcall -%}
   {%- do create_indexes(target_relation) -%}
-{%- endmacro %}
-
-
-{#- Drop a table with its files. -#}
-{% macro drop_table(relation) -%}
-  {{- return(adapter.dispatch('drop_table', 'dbt_triton')(relation)) -}}
-{%- endmacro %}
-
-
-{% macro default__drop_table(relation) -%}
-  {{- dbt_triton.refuse_warehouse() -}}
-{%- endmacro %}
-
-
-{% macro duckdb__drop_table(relation) -%}
-  {%- do adapter.drop_relation(relation) -%}
 {%- endmacro %}

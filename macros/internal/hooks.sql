@@ -29,3 +29,14 @@
 {% macro duckdb__run_model_hooks(hooks, inside_transaction) -%}
   {{ run_hooks(hooks, inside_transaction=inside_transaction) }}
 {%- endmacro %}
+
+
+{#- Of hooks outside of a transaction dbt-spark runs none, and dbt's own macro sends a COMMIT, which Spark does not know. -#}
+{% macro spark__run_model_hooks(hooks, inside_transaction) -%}
+  {%- for hook in hooks | selectattr('transaction', 'equalto', inside_transaction) -%}
+    {%- set rendered = render(hook.get('sql')) | trim -%}
+    {%- if rendered -%}
+      {%- call statement(auto_begin=false) -%} {{ rendered }} {%- endcall -%}
+    {%- endif -%}
+  {%- endfor -%}
+{%- endmacro %}

@@ -43,3 +43,33 @@
   {%- if not temporary_relation.temporary -%}{%- do adapter.drop_relation(temp_relation) -%}{%- endif -%}
   {{- return(rows) -}}
 {%- endmacro %}
+
+
+{#- By way of a table: the rows are worked out once, and the SELECT may read the table that it adds to. -#}
+{% macro spark__add_increment(target_relation, build_sql) -%}
+  {%- set existing_relation = load_cached_relation(this) -%}
+  {%- set staging_relation = dbt_triton.beside('tmp') -%}
+  {%- call statement('dbt_triton_increment') -%}
+    create table {{ staging_relation }} {{ file_format_clause() }} as
+    {{ build_sql }}
+  {%- endcall -%}
+  {%- do adapter.cache_added(staging_relation) -%}
+  {%- set rows = dbt_triton.rows_of(staging_relation) -%}
+
+  {%- set on_schema_change = incremental_validate_on_schema_change(config.get('on_schema_change'), default='ignore') -%}
+  {%- do process_schema_changes(on_schema_change, staging_relation, existing_relation) -%}
+  {%- set strategy = dbt_triton.incremental_strategy() -%}
+  {%- if strategy == 'insert_overwrite' and not dbt_triton.overwrites_partitions() -%}
+    {#- Of this table alone: dbt-spark sets it for the session, and so for every thread. -#}
+    {%- call statement('dbt_triton_dynamic') -%}
+      alter table {{ target_relation }} set serdeproperties ('partitionOverwriteMode' = 'dynamic')
+    {%- endcall -%}
+  {%- endif -%}
+  {%- set predicates = config.get('predicates', none) or config.get('incremental_predicates', none) -%}
+  {%- call statement('main') -%}
+    {{ dbt_spark_get_incremental_sql(strategy, staging_relation, target_relation, existing_relation, config.get('unique_key'), predicates) }}
+  {%- endcall -%}
+  {%- do dbt_triton.drop_table(staging_relation) -%}
+  {%- do dbt_triton.drop_left_beside() -%}
+  {{- return(rows) -}}
+{%- endmacro %}

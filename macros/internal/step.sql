@@ -41,6 +41,16 @@
 {%- endmacro %}
 
 
+{#- A prediction store is kept as the table is. -#}
+{% macro spark__warehouse_arguments() -%}
+  {{- return({
+    'relation': {'schema': this.schema, 'identifier': this.identifier},
+    'file_format': config.get('file_format'),
+    'location_root': config.get('location_root'),
+  }) -}}
+{%- endmacro %}
+
+
 {#-
   The Python of a step. The arguments stand on a line of their own, as JSON within a string: an adapter may print source
   lines with a traceback, and quoted identifiers would break plain interpolation.
@@ -86,6 +96,31 @@ def materialize(result, session):
 {%- endmacro %}
 
 
+{#- Our own helper runs this text in dbt's process, where `spark` is the session. -#}
+{% macro spark__python_step(function, args) -%}
+  {%- do model.config.update({'submission_method': 'dbt_triton'}) -%}
+ARGUMENTS = {{ tojson(tojson(args)) }}
+
+try:
+    from dbt_triton.step import {{ function }} as step
+except ImportError as error:
+    problem = str(error)
+
+    def step(arguments, spark):
+        import json
+
+        said = (
+            "the dbt package dbt_triton needs its Python package in the environment of dbt: run "
+            "`pip install 'dbt-triton[spark]=={{ dbt_triton.package_version() }}'` (" + problem + ")"
+        )
+        result = spark.createDataFrame([(json.dumps({"error": said}),)], "result string")
+        result.createOrReplaceTempView("{{ dbt_triton.result_view() }}")
+
+
+step(ARGUMENTS, spark)
+{%- endmacro %}
+
+
 {#- What a step left in the session; its error is raised here, as one message without a traceback. -#}
 {% macro step_result() -%}
   {%- set result = fromjson(dbt_triton.step_answer()) -%}
@@ -109,4 +144,19 @@ def materialize(result, session):
 
 {% macro duckdb__step_answer() -%}
   {{- return(run_query("select getvariable('dbt_triton_result')").columns[0].values()[0]) -}}
+{%- endmacro %}
+
+
+{#- All threads share the session. -#}
+{% macro spark__step_answer() -%}
+  {%- set view = dbt_triton.result_view() -%}
+  {%- set answer = run_query('select result from ' ~ view).columns[0].values()[0] -%}
+  {%- call statement('dbt_triton_answer', auto_begin=false) -%} drop view if exists {{ view }} {%- endcall -%}
+  {{- return(answer) -}}
+{%- endmacro %}
+
+
+{#- The temporary view in which a step on Spark leaves its result. -#}
+{% macro result_view() -%}
+  {{- return('dbt_triton_result_' ~ local_md5(model.unique_id)[:12]) -}}
 {%- endmacro %}

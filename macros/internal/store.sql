@@ -30,3 +30,8 @@
   ) -%}
   {{- return(found | length > 0 and found.columns[0].values()[0] in ['postgres', 'mysql', 'sqlite']) -}}
 {%- endmacro %}
+
+
+{% macro spark__is_foreign(database) -%}
+  {{- return(false) -}}
+{%- endmacro %}

@@ -32,6 +32,11 @@
 {%- endmacro %}
 
 
+{% macro spark__instead_of_microbatch() -%}
+  {{- return('Use append, insert_overwrite or merge') -}}
+{%- endmacro %}
+
+
 {% macro strategy_of_unique_key() -%}
   {{- return(adapter.dispatch('strategy_of_unique_key', 'dbt_triton')()) -}}
 {%- endmacro %}
@@ -44,6 +49,11 @@
 
 {% macro duckdb__strategy_of_unique_key() -%}
   {{- return('delete+insert') -}}
+{%- endmacro %}
+
+
+{% macro spark__strategy_of_unique_key() -%}
+  {{- return('merge') -}}
 {%- endmacro %}
 
 
@@ -61,6 +71,35 @@
 {#- dbt looks for the strategy's macro, and says so where there is none. -#}
 {% macro duckdb__check_strategy(strategy) -%}
   {%- do adapter.get_incremental_strategy_macro(context, strategy) -%}
+{%- endmacro %}
+
+
+{% macro spark__check_strategy(strategy) -%}
+  {%- set format = config.get('file_format') or 'parquet' -%}
+  {%- set can_merge = format in ['delta', 'iceberg', 'hudi'] -%}
+  {%- set state = namespace(why=none) -%}
+  {%- if strategy not in ['append', 'insert_overwrite', 'merge'] -%}
+    {%- set state.why = 'is not one of dbt-spark, which has append, insert_overwrite and merge' -%}
+  {%- elif strategy == 'merge' and not can_merge -%}
+    {%- set state.why = 'needs a file_format that Spark can change rows of: delta, iceberg or hudi. A table of ' ~ format
+      ~ ' takes append, or insert_overwrite with partition_by' -%}
+  {%- elif strategy == 'insert_overwrite' and not config.get('partition_by') -%}
+    {%- set state.why = 'needs partition_by: it replaces the partitions that have new rows, and without any it would replace the whole table' -%}
+  {%- elif strategy == 'insert_overwrite' and can_merge and not dbt_triton.overwrites_partitions() -%}
+    {%- set state.why = 'would replace the whole table, since the session overwrites statically: set spark.sql.sources.partitionOverwriteMode: '
+      ~ 'dynamic under server_side_parameters of the profile, or use merge' -%}
+  {%- endif -%}
+  {%- if state.why -%}
+    {%- set said = "incremental_strategy='" ~ strategy ~ "'" if config.get('incremental_strategy') else 'unique_key, which means merge,' -%}
+    {%- do exceptions.raise_compiler_error(model.name ~ ': ' ~ said ~ ' ' ~ state.why) -%}
+  {%- endif -%}
+{%- endmacro %}
+
+
+{#- Whether INSERT OVERWRITE keeps the partitions that have no new rows, as the whole session is set. -#}
+{% macro overwrites_partitions() -%}
+  {%- set found = run_query('set spark.sql.sources.partitionOverwriteMode').rows -%}
+  {{- return(found | length > 0 and found[0]['value'] | lower == 'dynamic') -}}
 {%- endmacro %}
 
 

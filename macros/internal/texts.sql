@@ -14,6 +14,12 @@
 {%- endmacro %}
 
 
+{#- Spark replaces ${…} wherever it stands, in a text as well. -#}
+{% macro spark__sql_text(value) -%}
+  {{- return("'" ~ value | replace('\\', '\\\\') | replace("'", "\\'") | replace('$', '\\u0024') ~ "'") -}}
+{%- endmacro %}
+
+
 {#- A name as SQL of the warehouse. -#}
 {% macro quoted(name) -%}
   {{- return(adapter.dispatch('quoted', 'dbt_triton')(name)) -}}
@@ -27,6 +33,11 @@
 
 {% macro duckdb__quoted(name) -%}
   {{- return('"' ~ name | replace('"', '""') ~ '"') -}}
+{%- endmacro %}
+
+
+{% macro spark__quoted(name) -%}
+  {{- return('`' ~ name | replace('`', '``') ~ '`') -}}
 {%- endmacro %}
 
 

@@ -33,3 +33,12 @@
 {% macro duckdb__physical_settings() -%}
   {{- return(config.get('indexes', [])) -}}
 {%- endmacro %}
+
+
+{% macro spark__physical_settings() -%}
+  {%- set said = [] -%}
+  {%- for name in ['file_format', 'location_root', 'partition_by', 'clustered_by', 'buckets', 'options', 'tblproperties'] -%}
+    {%- do said.append(config.get(name)) -%}
+  {%- endfor -%}
+  {{- return(said) -}}
+{%- endmacro %}

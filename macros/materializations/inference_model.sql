@@ -1,5 +1,7 @@
 {#- A CREATE MODEL statement, or meta.inference_model, becomes a one-row table of metadata. -#}
-{% materialization inference_model, adapter='duckdb', supported_languages=['sql'] %}
+{% materialization inference_model, default, supported_languages=['sql'] %}
+  {%- do dbt_triton.check_connection() -%}
+  {%- do dbt_triton.recover_table() -%}
   {%- set args = dbt_triton.step_arguments() -%}
   {%- do args.update({'meta': config.get('meta', {}).get('inference_model')}) -%}
 

@@ -4,14 +4,18 @@
   The order matters: the predictions are made first, and then the table, within one transaction where the warehouse has
   them (it would not see what a second cursor of DuckDB commits). Each step first commits what is open: what a pre-hook did,
   or Jinja while the model was compiled. A later failure does not roll that back.
+
+  One for every warehouse: what differs is dispatched. dbt lets nothing but a materialization itself call Python.
 -#}
-{% materialization ml_predict, adapter='duckdb', supported_languages=['sql'] %}
+{% materialization ml_predict, default, supported_languages=['sql'] %}
+  {%- do dbt_triton.check_connection() -%}
   {#- Refuses a strategy that cannot work before anything is done. -#}
   {%- set strategy = dbt_triton.incremental_strategy() -%}
   {%- if strategy -%}{%- do dbt_triton.check_strategy(strategy) -%}{%- endif -%}
   {%- set adds = dbt_triton.is_incremental() -%}
   {%- do dbt_triton.warn_of_is_incremental() -%}
   {%- set dry_run = dbt_triton.is_dry_run() -%}
+  {%- if not dry_run -%}{%- do dbt_triton.recover_table() -%}{%- endif -%}
   {%- set args = dbt_triton.step_arguments() -%}
   {%- do args.update({
     'meta': config.get('meta', {}).get('ml_predict'),
@@ -51,7 +55,7 @@
   {%- else -%}
     {%- set built = dbt_triton.build_table(result.build_sql, adds, clean_up=result.clean_up) -%}
   {%- endif -%}
-  {%- if result.remember -%}
+  {%- if result.remember is mapping -%}
     {#- In Python, which can catch an error: it must fail no build. -#}
     {%- set noted = {'package_version': args.package_version, 'name': args.name, 'debug': args.debug, 'adapter': args.adapter, 'unique_id': args.unique_id} -%}
     {%- do noted.update(result.remember) -%}
@@ -59,6 +63,8 @@
       {{- dbt_triton.python_step('note', noted) -}}
     {%- endcall -%}
     {%- do dbt_triton.step_result() -%}
+  {%- elif result.remember -%}
+    {{- dbt_triton.run_statements(result.remember) -}}
   {%- endif -%}
   {%- set figures = result.figures -%}
   {%- set message = dbt_triton.predicted_message(figures, built.rows, result.unchanged) -%}

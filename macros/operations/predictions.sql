@@ -98,6 +98,19 @@
 {%- endmacro %}
 
 
+{% macro spark__names_of_stores(place) -%}
+  {%- set schema = api.Relation.create(schema=place.schema, identifier=place.identifier).include(identifier=false) -%}
+  {%- set found = run_query('show tables in ' ~ schema ~ ' like ' ~ dbt_triton.sql_text(place.identifier ~ '*')) -%}
+  {%- set names = [] -%}
+  {%- for row in found.rows | sort(attribute='tableName') -%}
+    {%- set relation = api.Relation.create(schema=place.schema, identifier=row['tableName'], type='table') -%}
+    {%- set columns = adapter.get_columns_in_relation(relation) | map(attribute='name') | list -%}
+    {%- if 'ml_key' in columns and 'ml_fingerprint' in columns -%}{%- do names.append(row['tableName']) -%}{%- endif -%}
+  {%- endfor -%}
+  {{- return(names) -}}
+{%- endmacro %}
+
+
 {#- A query for the error, if any, and the model version of each prediction in a store. -#}
 {% macro kept_predictions(store) -%}
   {{- return(adapter.dispatch('kept_predictions', 'dbt_triton')(store)) -}}
@@ -111,4 +124,10 @@
 
 {% macro duckdb__kept_predictions(store) -%}
   {{- return('select ml_error, ml_fingerprint from ' ~ store) -}}
+{%- endmacro %}
+
+
+{#- The figures of a run are in the store as well. -#}
+{% macro spark__kept_predictions(store) -%}
+  {{- return('select ml_error, ml_fingerprint from ' ~ store ~ " where ml_kind <> 'figures'") -}}
 {%- endmacro %}
