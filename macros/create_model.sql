@@ -24,11 +24,11 @@
       {%- for name, said in (value.items() if by_column else [(none, value)]) -%}
         {%- set whole = key ~ '.' ~ name if by_column else key -%}
         {%- if not (by_column and whole in meta) -%}
-          {%- do options.append(dbt_triton.sql_text(whole) ~ ' = ' ~ dbt_triton.sql_text(dbt_triton.shown_option(whole, said))) -%}
+          {%- do options.append(dbt_triton.flink_text(whole) ~ ' = ' ~ dbt_triton.flink_text(dbt_triton.shown_option(whole, said))) -%}
         {%- endif -%}
       {%- endfor -%}
     {%- endfor -%}
-CREATE MODEL {{ adapter.quote(meta.get('name') or node.name) }}
+CREATE MODEL {{ dbt_triton.quoted(meta.get('name') or node.name) }}
 
 {%- for side in ['input', 'output'] if side in meta %}
 {{ side | upper }} ({{ dbt_triton.model_columns(meta[side]) }})
@@ -46,7 +46,7 @@ WITH ({{ options | join(',\n      ') }})
   {%- endif -%}
   {%- set parts = [] -%}
   {%- for name, type in columns.items() -%}
-    {%- do parts.append(adapter.quote(name | replace('"', '""')) ~ ' ' ~ type) -%}
+    {%- do parts.append(dbt_triton.quoted(name) ~ ' ' ~ type) -%}
   {%- endfor -%}
   {{- parts | join(', ') -}}
 {%- endmacro %}
@@ -61,9 +61,4 @@ WITH ({{ options | join(',\n      ') }})
     {{- return('***') -}}
   {%- endif -%}
   {{- return(dbt_triton.option_text(value)) -}}
-{%- endmacro %}
-
-
-{% macro sql_text(value) -%}
-  {{- return("'" ~ value | replace("'", "''") ~ "'") -}}
 {%- endmacro %}

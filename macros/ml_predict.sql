@@ -16,7 +16,7 @@
     {{- return(dbt_triton.stub_call(table, model, columns)) -}}
   {%- endif -%}
 ML_PREDICT(TABLE {{ table }}, MODEL {{ model }}, DESCRIPTOR({{ quoted | join(', ') }})
-  {%- if texts %}, MAP[{% for text in texts %}{{ dbt_triton.sql_text(text) }}{{ ', ' if not loop.last }}{% endfor %}]{% endif %})
+  {%- if texts %}, MAP[{% for text in texts %}{{ dbt_triton.flink_text(text) }}{{ ', ' if not loop.last }}{% endfor %}]{% endif %})
 {%- endmacro %}
 
 
@@ -39,7 +39,7 @@ ML_PREDICT(TABLE {{ table }}, MODEL {{ model }}, DESCRIPTOR({{ quoted | join(', 
 
 
 {#-
-  Refuse a call where dbt itself would run its SQL, which DuckDB cannot read. Commands that only render SQL go on, and so
+  Refuse a call where dbt itself would run its SQL, which no warehouse can read. Commands that only render SQL go on, and so
   does an ephemeral model, which may be part of a predicting one.
 -#}
 {% macro refuse_ml_predict_here() -%}

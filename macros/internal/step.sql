@@ -6,7 +6,10 @@
 
 {#- What every step is told. -#}
 {% macro step_arguments() -%}
-  {{- return({
+  {%- set arguments = dbt_triton.warehouse_arguments() -%}
+  {%- do arguments.update({
+    'adapter': adapter.type(),
+    'unique_id': model.unique_id,
     'package_version': dbt_triton.package_version(),
     'name': model.name,
     'alias': model.alias,
@@ -17,15 +20,52 @@
     'variables': dbt_triton.option_variables(),
     'config': model.config.keys() | list,
     'debug': flags.LOG_LEVEL == 'debug' or flags.DEBUG | default(false),
+  }) -%}
+  {{- return(arguments) -}}
+{%- endmacro %}
+
+
+{#- What a step is told of the table for this warehouse alone. -#}
+{% macro warehouse_arguments() -%}
+  {{- return(adapter.dispatch('warehouse_arguments', 'dbt_triton')()) -}}
+{%- endmacro %}
+
+
+{% macro default__warehouse_arguments() -%}
+  {{- dbt_triton.refuse_warehouse() -}}
+{%- endmacro %}
+
+
+{% macro duckdb__warehouse_arguments() -%}
+  {{- return({}) -}}
+{%- endmacro %}
+
+
+{#- A prediction store is kept as the table is. -#}
+{% macro spark__warehouse_arguments() -%}
+  {{- return({
+    'relation': {'schema': this.schema, 'identifier': this.identifier},
+    'file_format': config.get('file_format'),
+    'location_root': config.get('location_root'),
   }) -}}
 {%- endmacro %}
 
 
 {#-
-  The Python of a step. The arguments stand on a line of their own, as JSON within a string: dbt-duckdb prints source
+  The Python of a step. The arguments stand on a line of their own, as JSON within a string: an adapter may print source
   lines with a traceback, and quoted identifiers would break plain interpolation.
 -#}
 {% macro python_step(function, args) -%}
+  {{- return(adapter.dispatch('python_step', 'dbt_triton')(function, args)) -}}
+{%- endmacro %}
+
+
+{% macro default__python_step(function, args) -%}
+  {{- dbt_triton.refuse_warehouse() -}}
+{%- endmacro %}
+
+
+{% macro duckdb__python_step(function, args) -%}
 ARGUMENTS = {{ tojson(tojson(args)) }}
 
 try:
@@ -56,9 +96,34 @@ def materialize(result, session):
 {%- endmacro %}
 
 
+{#- Our own helper runs this text in dbt's process, where `spark` is the session. -#}
+{% macro spark__python_step(function, args) -%}
+  {%- do model.config.update({'submission_method': 'dbt_triton'}) -%}
+ARGUMENTS = {{ tojson(tojson(args)) }}
+
+try:
+    from dbt_triton.step import {{ function }} as step
+except ImportError as error:
+    problem = str(error)
+
+    def step(arguments, spark):
+        import json
+
+        said = (
+            "the dbt package dbt_triton needs its Python package in the environment of dbt: run "
+            "`pip install 'dbt-triton[spark]=={{ dbt_triton.package_version() }}'` (" + problem + ")"
+        )
+        result = spark.createDataFrame([(json.dumps({"error": said}),)], "result string")
+        result.createOrReplaceTempView("{{ dbt_triton.result_view() }}")
+
+
+step(ARGUMENTS, spark)
+{%- endmacro %}
+
+
 {#- What a step left in the session; its error is raised here, as one message without a traceback. -#}
 {% macro step_result() -%}
-  {%- set result = fromjson(run_query("select getvariable('dbt_triton_result')").columns[0].values()[0]) -%}
+  {%- set result = fromjson(dbt_triton.step_answer()) -%}
   {%- if result.error is defined -%}
     {{- exceptions.raise_compiler_error(result.error) -}}
   {%- endif -%}
@@ -66,53 +131,32 @@ def materialize(result, session):
 {%- endmacro %}
 
 
-{#- Options that stand where nobody reads them. -#}
-{% macro warn_of_misplaced(options, place) -%}
-  {%- for option in options -%}
-    {%- do exceptions.warn(
-      model.name ~ ': the config ' ~ option ~ ' is not read; the option ' ~ option | replace('_', '-') ~ ' belongs into ' ~ place
-    ) -%}
-  {%- endfor -%}
+{#- The JSON that a step has left. -#}
+{% macro step_answer() -%}
+  {{- return(adapter.dispatch('step_answer', 'dbt_triton')()) -}}
 {%- endmacro %}
 
 
-{#- Options of Flink's that do nothing here: one warning for all of them. -#}
-{% macro warn_of_not_needed(reasons) -%}
-  {%- if reasons -%}
-    {%- do exceptions.warn(model.name ~ ': accepted, and not needed here: ' ~ reasons | join('; ')) -%}
-  {%- endif -%}
+{% macro default__step_answer() -%}
+  {{- dbt_triton.refuse_warehouse() -}}
 {%- endmacro %}
 
 
-{#- The inference models that the current model refers to, with every relation by which SQL may name them. -#}
-{% macro upstream_inference_models() -%}
-  {%- set found = [] -%}
-  {%- for unique_id in model.depends_on.nodes if unique_id in graph.nodes -%}
-    {%- set node = graph.nodes[unique_id] -%}
-    {%- if node.config.materialized == 'inference_model' -%}
-      {%- set relations = [node.relation_name] -%}
-      {#- With --defer the relation in the SQL is the other environment's. -#}
-      {%- if node.defer_relation -%}{%- do relations.append(node.defer_relation.relation_name) -%}{%- endif -%}
-      {%- set name = node.name if dbt_triton.is_latest(node) else dbt_triton.label_of(node) -%}
-      {%- do found.append({'unique_id': unique_id, 'name': name, 'relations': relations}) -%}
-    {%- endif -%}
-  {%- endfor -%}
-  {{- return(found) -}}
+{% macro duckdb__step_answer() -%}
+  {{- return(run_query("select getvariable('dbt_triton_result')").columns[0].values()[0]) -}}
 {%- endmacro %}
 
 
-{#- The definitions of nodes whose literal secrets are not in their metadata rows. -#}
-{% macro literal_secrets(unique_ids) -%}
-  {%- set secrets = {} -%}
-  {%- for unique_id in unique_ids -%}
-    {%- set node = graph.nodes[unique_id] -%}
-    {%- set meta = node.config.get('meta', {}).get('inference_model') -%}
-    {%- if meta -%}
-      {%- do secrets.update({unique_id: {'meta': meta}}) -%}
-    {%- else -%}
-      {#- compiled_code of a node that is not in this run is empty. -#}
-      {%- do secrets.update({unique_id: {'sql': render(node.raw_code)}}) -%}
-    {%- endif -%}
-  {%- endfor -%}
-  {{- return(secrets) -}}
+{#- All threads share the session. -#}
+{% macro spark__step_answer() -%}
+  {%- set view = dbt_triton.result_view() -%}
+  {%- set answer = run_query('select result from ' ~ view).columns[0].values()[0] -%}
+  {%- call statement('dbt_triton_answer', auto_begin=false) -%} drop view if exists {{ view }} {%- endcall -%}
+  {{- return(answer) -}}
+{%- endmacro %}
+
+
+{#- The temporary view in which a step on Spark leaves its result. -#}
+{% macro result_view() -%}
+  {{- return('dbt_triton_result_' ~ local_md5(model.unique_id)[:12]) -}}
 {%- endmacro %}

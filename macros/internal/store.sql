@@ -13,9 +13,25 @@
 {%- endmacro %}
 
 
+{#- Whether a database is one that the warehouse has attached, and of another kind. -#}
 {% macro is_foreign(database) -%}
+  {{- return(adapter.dispatch('is_foreign', 'dbt_triton')(database)) -}}
+{%- endmacro %}
+
+
+{% macro default__is_foreign(database) -%}
+  {{- dbt_triton.refuse_warehouse() -}}
+{%- endmacro %}
+
+
+{% macro duckdb__is_foreign(database) -%}
   {%- set found = run_query(
     'select type from duckdb_databases() where lower(database_name) = lower(' ~ dbt_triton.sql_text(database | string) ~ ')'
   ) -%}
   {{- return(found | length > 0 and found.columns[0].values()[0] in ['postgres', 'mysql', 'sqlite']) -}}
+{%- endmacro %}
+
+
+{% macro spark__is_foreign(database) -%}
+  {{- return(false) -}}
 {%- endmacro %}

@@ -1,5 +1,7 @@
 {#- A CREATE MODEL statement, or meta.inference_model, becomes a one-row table of metadata. -#}
-{% materialization inference_model, adapter='duckdb', supported_languages=['sql'] %}
+{% materialization inference_model, default, supported_languages=['sql'] %}
+  {%- do dbt_triton.check_connection() -%}
+  {%- do dbt_triton.recover_table() -%}
   {%- set args = dbt_triton.step_arguments() -%}
   {%- do args.update({'meta': config.get('meta', {}).get('inference_model')}) -%}
 
@@ -14,7 +16,7 @@
   {%- do dbt_triton.warn_of_not_needed(result.not_needed) -%}
 
   {%- if config.get('contract').enforced -%}{{ dbt_triton.check_columns(result.build_sql) }}{%- endif -%}
-  {%- set built = dbt_triton.build_table(result.build_sql, comment=result.comment) -%}
+  {%- set built = dbt_triton.build_table(result.build_sql, adds=false, comment=result.comment) -%}
   {{ store_raw_result('main', message=result.message, code='SUCCESS', rows_affected=1) }}
   {{ return({'relations': [built.relation]}) }}
 {% endmaterialization %}

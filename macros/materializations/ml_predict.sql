@@ -1,19 +1,21 @@
 {#-
   A SELECT with ML_PREDICT calls becomes a table.
 
-  The order matters: the predictions are made before the transaction begins (a transaction would not see what a
-  second cursor commits), and the table is made within it. Each step first commits what is open: what a pre-hook did,
+  The order matters: the predictions are made first, and then the table, within one transaction where the warehouse has
+  them (it would not see what a second cursor of DuckDB commits). Each step first commits what is open: what a pre-hook did,
   or Jinja while the model was compiled. A later failure does not roll that back.
+
+  One for every warehouse: what differs is dispatched. dbt lets nothing but a materialization itself call Python.
 -#}
-{% materialization ml_predict, adapter='duckdb', supported_languages=['sql'] %}
+{% materialization ml_predict, default, supported_languages=['sql'] %}
+  {%- do dbt_triton.check_connection() -%}
   {#- Refuses a strategy that cannot work before anything is done. -#}
   {%- set strategy = dbt_triton.incremental_strategy() -%}
-  {%- if strategy -%}
-    {#- dbt looks for the strategy's macro, and says so where there is none. -#}
-    {%- do adapter.get_incremental_strategy_macro(context, strategy) -%}
-  {%- endif -%}
+  {%- if strategy -%}{%- do dbt_triton.check_strategy(strategy) -%}{%- endif -%}
+  {%- set adds = dbt_triton.is_incremental() -%}
   {%- do dbt_triton.warn_of_is_incremental() -%}
   {%- set dry_run = dbt_triton.is_dry_run() -%}
+  {%- if not dry_run -%}{%- do dbt_triton.recover_table() -%}{%- endif -%}
   {%- set args = dbt_triton.step_arguments() -%}
   {%- do args.update({
     'meta': config.get('meta', {}).get('ml_predict'),
@@ -33,7 +35,7 @@
   {{ dbt_triton.check_columns(plan.check_sql) }}
   {%- if strategy and config.get('unique_key') -%}{%- do dbt_triton.check_unique_key(plan.check_sql) -%}{%- endif -%}
 
-  {%- do args.update({'secrets': dbt_triton.literal_secrets(plan.needs_secrets), 'target': dbt_triton.made_anew(args.store)}) -%}
+  {%- do args.update({'secrets': dbt_triton.literal_secrets(plan.needs_secrets), 'target': dbt_triton.made_anew(args.store, adds)}) -%}
   {%- if dry_run -%}
     {%- call statement('dbt_triton_dry_run', language='python') -%}
       {{- dbt_triton.python_step('dry_run', args) -}}
@@ -51,16 +53,18 @@
   {%- if result.unchanged -%}
     {%- set built = dbt_triton.leave_table(clean_up=result.clean_up) -%}
   {%- else -%}
-    {%- set built = dbt_triton.build_table(result.build_sql, clean_up=result.clean_up) -%}
+    {%- set built = dbt_triton.build_table(result.build_sql, adds, clean_up=result.clean_up) -%}
   {%- endif -%}
-  {%- if result.remember -%}
-    {#- In Python, which can catch an error: it must fail no build. dbt lets nothing but a materialization call Python. -#}
-    {%- set noted = {'package_version': args.package_version, 'name': args.name, 'debug': args.debug} -%}
+  {%- if result.remember is mapping -%}
+    {#- In Python, which can catch an error: it must fail no build. -#}
+    {%- set noted = {'package_version': args.package_version, 'name': args.name, 'debug': args.debug, 'adapter': args.adapter, 'unique_id': args.unique_id} -%}
     {%- do noted.update(result.remember) -%}
     {%- call statement('dbt_triton_note', language='python') -%}
       {{- dbt_triton.python_step('note', noted) -}}
     {%- endcall -%}
     {%- do dbt_triton.step_result() -%}
+  {%- elif result.remember -%}
+    {{- dbt_triton.run_statements(result.remember) -}}
   {%- endif -%}
   {%- set figures = result.figures -%}
   {%- set message = dbt_triton.predicted_message(figures, built.rows, result.unchanged) -%}

@@ -36,7 +36,7 @@
   {%- set node = dbt_triton.node_named(name, ['inference_model']) -%}
   {%- set relation = dbt_triton.built_relation(node) -%}
   {%- if relation -%}
-    {%- do adapter.drop_relation(relation) -%}
+    {%- do dbt_triton.drop_table(relation) -%}
     {#- Looking for the relation has begun a transaction. -#}
     {%- do adapter.commit() -%}
     {%- do print('dropped ' ~ relation) -%}

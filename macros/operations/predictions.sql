@@ -11,13 +11,13 @@
     {%- if relation -%}
       {%- set failed = [] -%}
       {%- for column in adapter.get_columns_in_relation(relation) if modules.re.fullmatch('ml_error\\d*', column.name) -%}
-        {%- do failed.append(adapter.quote(column.name) ~ ' is not null') -%}
+        {%- do failed.append(dbt_triton.quoted(column.name) ~ ' is not null') -%}
       {%- endfor -%}
       {%- set counted = ['count(*)', 'count(*) filter (where ' ~ (failed | join(' or ') or 'false') ~ ')'] -%}
     {%- endif -%}
     {%- set kept = [] -%}
     {%- for store in stores -%}
-      {%- do kept.append('select ml_error, ml_fingerprint from ' ~ store) -%}
+      {%- do kept.append(dbt_triton.kept_predictions(store)) -%}
     {%- endfor -%}
     {%- set kept = kept | join(' union all ') or 'select null as ml_error, null as ml_fingerprint where false' -%}
     {%- do rows.append(
@@ -36,7 +36,7 @@
   {%- set cleared = [] -%}
   {%- for node in dbt_triton.predicting_nodes(name) -%}
     {%- for store in dbt_triton.stores_of(node) -%}
-      {%- do adapter.drop_relation(store) -%}
+      {%- do dbt_triton.drop_table(store) -%}
       {%- do print('dropped ' ~ store) -%}
       {%- do cleared.append(store) -%}
     {%- endfor -%}
@@ -70,13 +70,64 @@
 {% macro stores_of(node) -%}
   {%- set stores = [] -%}
   {%- set place = dbt_triton.store_place(node.database, node.schema, node.alias) -%}
+  {%- set pattern = '(?i)' ~ modules.re.escape(place.identifier) ~ '(_\\d+)?' -%}
+  {%- for identifier in dbt_triton.names_of_stores(place) if modules.re.fullmatch(pattern, identifier) -%}
+    {%- do stores.append(api.Relation.create(database=place.database, schema=place.schema, identifier=identifier, type='table')) -%}
+  {%- endfor -%}
+  {{- return(stores) -}}
+{%- endmacro %}
+
+
+{#- The names of the tables that have the columns of a store, in the schema of one. -#}
+{% macro names_of_stores(place) -%}
+  {{- return(adapter.dispatch('names_of_stores', 'dbt_triton')(place)) -}}
+{%- endmacro %}
+
+
+{% macro default__names_of_stores(place) -%}
+  {{- dbt_triton.refuse_warehouse() -}}
+{%- endmacro %}
+
+
+{% macro duckdb__names_of_stores(place) -%}
   {%- set found = run_query(
     'select table_name from duckdb_columns() where lower(database_name) = lower(' ~ dbt_triton.sql_text(place.database)
     ~ ') and lower(schema_name) = lower(' ~ dbt_triton.sql_text(place.schema) ~ ") and column_name in ('ml_key', 'ml_fingerprint') group by table_name having count(*) = 2 order by table_name"
   ) -%}
-  {%- set pattern = modules.re.escape(place.identifier) ~ '(_\\d+)?' -%}
-  {%- for identifier in found.columns[0].values() if modules.re.fullmatch(pattern, identifier) -%}
-    {%- do stores.append(api.Relation.create(database=place.database, schema=place.schema, identifier=identifier, type='table')) -%}
+  {{- return(found.columns[0].values()) -}}
+{%- endmacro %}
+
+
+{% macro spark__names_of_stores(place) -%}
+  {%- set schema = api.Relation.create(schema=place.schema, identifier=place.identifier).include(identifier=false) -%}
+  {%- set found = run_query('show tables in ' ~ schema ~ ' like ' ~ dbt_triton.sql_text(place.identifier ~ '*')) -%}
+  {%- set names = [] -%}
+  {%- for row in found.rows | sort(attribute='tableName') -%}
+    {%- set relation = api.Relation.create(schema=place.schema, identifier=row['tableName'], type='table') -%}
+    {%- set columns = adapter.get_columns_in_relation(relation) | map(attribute='name') | list -%}
+    {%- if 'ml_key' in columns and 'ml_fingerprint' in columns -%}{%- do names.append(row['tableName']) -%}{%- endif -%}
   {%- endfor -%}
-  {{- return(stores) -}}
+  {{- return(names) -}}
+{%- endmacro %}
+
+
+{#- A query for the error, if any, and the model version of each prediction in a store. -#}
+{% macro kept_predictions(store) -%}
+  {{- return(adapter.dispatch('kept_predictions', 'dbt_triton')(store)) -}}
+{%- endmacro %}
+
+
+{% macro default__kept_predictions(store) -%}
+  {{- dbt_triton.refuse_warehouse() -}}
+{%- endmacro %}
+
+
+{% macro duckdb__kept_predictions(store) -%}
+  {{- return('select ml_error, ml_fingerprint from ' ~ store) -}}
+{%- endmacro %}
+
+
+{#- The figures of a run are in the store as well. -#}
+{% macro spark__kept_predictions(store) -%}
+  {{- return('select ml_error, ml_fingerprint from ' ~ store ~ " where ml_kind <> 'figures'") -}}
 {%- endmacro %}

@@ -14,6 +14,16 @@
 {%- endmacro %}
 
 
+{% macro spark__get_empty_subquery_sql(select_sql, select_sql_header=none) -%}
+  {%- if model is defined and model.resource_type == 'unit_test' -%}
+    {%- set select_sql = dbt_triton.stub_calls(select_sql) -%}
+  {%- endif -%}
+  {#- dbt-spark has none of its own yet. -#}
+  {%- set of_dbt = dbt.spark__get_empty_subquery_sql if dbt.spark__get_empty_subquery_sql is defined else dbt.default__get_empty_subquery_sql -%}
+  {{- return(of_dbt(select_sql, select_sql_header)) -}}
+{%- endmacro %}
+
+
 {#- …and compare its rows with the expected ones. -#}
 {% macro default__get_unit_test_sql(main_sql, expected_fixture_sql, expected_column_names) -%}
   {{- return(dbt.default__get_unit_test_sql(dbt_triton.stub_calls(main_sql), expected_fixture_sql, expected_column_names)) -}}

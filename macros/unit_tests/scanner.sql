@@ -1,6 +1,6 @@
 {#-
   A small scanner for ML_PREDICT in unit tests and `dbt show`, where dbt runs the SQL itself and no Python is in reach.
-  The materialization uses the real parser; tests/unit/test_macro_scanner.py compares what the two find, and with DuckDB.
+  The materialization uses the real parser; tests compare what the two find, and with the warehouses themselves.
 -#}
 
 {#- The tokens of a text: maps of `text`, `start` and `end`; comments and white space are left out. -#}
@@ -8,7 +8,7 @@
   {%- set closed = dbt_triton.quoted_pattern(text) -%}
   {%- set name = "(?:\\w|[^\\x00-\\x7f\\s])(?:[\\w$]|[^\\x00-\\x7f\\s])*" -%}
   {#- What is opened and never closed goes to the end of the text. -#}
-  {%- set open = "(?:/[*]|[eE]?'|\"|`|[$](?:[^\\W\\d][\\w]*)?[$])[\\s\\S]*" -%}
+  {%- set open = dbt_triton.open_pattern() -%}
   {#- Apart from names, since a text may follow at once: 1e5E'…'. -#}
   {%- set number = "[0-9][0-9_]*(?:[.][0-9_]*)?(?:[eE][+-]?[0-9]+)?" -%}
   {%- set pattern = [closed, open, number, name, "=>", "\\s+", "[\\s\\S]"] | join('|') -%}
@@ -30,27 +30,82 @@
 {%- endmacro %}
 
 
-{#-
-  The regular expression of a comment or of anything in quotes, as DuckDB reads them, and of Flink's backticks.
+{#- The regular expression of a comment or of anything in quotes, to the end of a text, as the warehouse opens it. -#}
+{% macro open_pattern() -%}
+  {{- return(adapter.dispatch('open_pattern', 'dbt_triton')()) -}}
+{%- endmacro %}
 
-  It is written for every regular expression language: without looking ahead or back, the comments within comments are spelt
-  out as deep as there can be some, and every $tag$ of the text is spelt out, too.
+
+{% macro default__open_pattern() -%}
+  {{- dbt_triton.refuse_warehouse() -}}
+{%- endmacro %}
+
+
+{% macro duckdb__open_pattern() -%}
+  {{- return("(?:/[*]|[eE]?'|\"|`|[$](?:[^\\W\\d][\\w]*)?[$])[\\s\\S]*") -}}
+{%- endmacro %}
+
+
+{% macro spark__open_pattern() -%}
+  {{- return("(?:/[*]|[rR]?['\"]|`)[\\s\\S]*") -}}
+{%- endmacro %}
+
+
+{#-
+  The regular expression of a comment or of anything in quotes, closed, as the warehouse reads them, and of Flink's backticks.
+
+  It is written for every regular expression language: without looking ahead or back.
 -#}
 {% macro quoted_pattern(text) -%}
+  {{- return(adapter.dispatch('quoted_pattern', 'dbt_triton')(text)) -}}
+{%- endmacro %}
+
+
+{% macro default__quoted_pattern(text) -%}
+  {{- dbt_triton.refuse_warehouse() -}}
+{%- endmacro %}
+
+
+{#- Every $tag$ of the text is spelt out. -#}
+{% macro duckdb__quoted_pattern(text) -%}
+  {%- set patterns = ["--[^\\r\\n]*", dbt_triton.comment_pattern(text), "[eE]'(?:[^'\\\\]|''|\\\\[\\s\\S])*'"] -%}
+  {%- for quote in ["'", '"', "`"] -%}
+    {%- do patterns.append(dbt_triton.doubling_pattern(quote)) -%}
+  {%- endfor -%}
+  {%- for tag in modules.re.findall("[$]((?:[^\\W\\d]\\w*)?)", text) | unique -%}
+    {%- do patterns.append("[$]" ~ tag ~ "[$][\\s\\S]*?[$]" ~ tag ~ "[$]") -%}
+  {%- endfor -%}
+  {{- return(patterns | join('|')) -}}
+{%- endmacro %}
+
+
+{#- A text is in either quote, with backslashes but for r'…', and a backslash at the end of a line goes on with its comment. -#}
+{% macro spark__quoted_pattern(text) -%}
+  {%- set patterns = ["--(?:\\\\\\n|[^\\r\\n])*", dbt_triton.comment_pattern(text)] -%}
+  {%- for quote in ["'", '"'] -%}
+    {%- do patterns.append("[rR]" ~ quote ~ "[^" ~ quote ~ "]*" ~ quote) -%}
+    {%- do patterns.append(quote ~ "(?:[^" ~ quote ~ "\\\\]|" ~ quote * 2 ~ "|\\\\[\\s\\S])*" ~ quote) -%}
+  {%- endfor -%}
+  {%- do patterns.append(dbt_triton.doubling_pattern("`")) -%}
+  {{- return(patterns | join('|')) -}}
+{%- endmacro %}
+
+
+{#- The comments within comments are spelt out as deep as there can be some. -#}
+{% macro comment_pattern(text) -%}
   {%- set body = "[^*/]|[*]+[^*/]|/+[^*/]" -%}
   {%- set comment = namespace(pattern="/[*](?:" ~ body ~ ")*[*]+/") -%}
   {%- set depth = [modules.re.findall("/[*]", text) | length, 40] | min -%}
   {%- for _ in range(depth) -%}
     {%- set comment.pattern = "/[*](?:" ~ body ~ "|/*" ~ comment.pattern ~ ")*[*]+/" -%}
   {%- endfor -%}
-  {%- set patterns = ["--[^\\r\\n]*", comment.pattern, "[eE]'(?:[^'\\\\]|''|\\\\[\\s\\S])*'"] -%}
-  {%- for quote in ["'", '"', "`"] -%}
-    {%- do patterns.append(quote ~ "[^" ~ quote ~ "]*(?:" ~ quote * 2 ~ "[^" ~ quote ~ "]*)*" ~ quote) -%}
-  {%- endfor -%}
-  {%- for tag in modules.re.findall("[$]((?:[^\\W\\d]\\w*)?)", text) | unique -%}
-    {%- do patterns.append("[$]" ~ tag ~ "[$][\\s\\S]*?[$]" ~ tag ~ "[$]") -%}
-  {%- endfor -%}
-  {{- return(patterns | join('|')) -}}
+  {{- return(comment.pattern) -}}
+{%- endmacro %}
+
+
+{#- What is in quotes, and has them doubled within. -#}
+{% macro doubling_pattern(quote) -%}
+  {{- return(quote ~ "[^" ~ quote ~ "]*(?:" ~ quote * 2 ~ "[^" ~ quote ~ "]*)*" ~ quote) -}}
 {%- endmacro %}
 
 

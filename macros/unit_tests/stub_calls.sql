@@ -78,8 +78,8 @@
       ~ '; compute it in the input: TABLE (select *, … from …)'
     ) -%}
   {%- endfor -%}
-  {%- set operand = dbt_triton.duckdb_text(text, dbt_triton.operand_of(said['MODEL'], 'MODEL')) -%}
-  {{- return(dbt_triton.stub_call(dbt_triton.stub_calls(dbt_triton.duckdb_text(text, table), depth + 1), operand, dbt_triton.first_names(columns))) -}}
+  {%- set operand = dbt_triton.native_text(text, dbt_triton.operand_of(said['MODEL'], 'MODEL')) -%}
+  {{- return(dbt_triton.stub_call(dbt_triton.stub_calls(dbt_triton.native_text(text, table), depth + 1), operand, dbt_triton.first_names(columns))) -}}
 {%- endmacro %}
 
 
@@ -89,14 +89,31 @@
 {%- endmacro %}
 
 
-{#- The text of some tokens for every version of DuckDB: 1.x knows no backticks. -#}
-{% macro duckdb_text(text, tokens) -%}
+{#- The text of some tokens, as the warehouse reads names. -#}
+{% macro native_text(text, tokens) -%}
+  {{- return(adapter.dispatch('native_text', 'dbt_triton')(text, tokens)) -}}
+{%- endmacro %}
+
+
+{% macro default__native_text(text, tokens) -%}
+  {{- dbt_triton.refuse_warehouse() -}}
+{%- endmacro %}
+
+
+{#- DuckDB 1.x knows no backticks. -#}
+{% macro duckdb__native_text(text, tokens) -%}
   {%- set state = namespace(result='', position=tokens[0].start) -%}
   {%- for token in tokens if token.text[:1] == '`' -%}
     {%- set state.result = state.result ~ text[state.position:token.start] ~ dbt_triton.quoted(dbt_triton.unquoted(token.text)) -%}
     {%- set state.position = token.end -%}
   {%- endfor -%}
   {{- return(state.result ~ text[state.position:tokens[-1].end]) -}}
+{%- endmacro %}
+
+
+{#- It is Spark's own already. -#}
+{% macro spark__native_text(text, tokens) -%}
+  {{- return(text[tokens[0].start:tokens[-1].end]) -}}
 {%- endmacro %}
 
 
@@ -123,46 +140,4 @@
       ~ text[tokens[0].start:tokens[-1].end] ~ ')'
     ) -%}
   {%- endif -%}
-{%- endmacro %}
-
-
-{#-
-  What replaces a call in a unit test: its input joined with the fixture of the inference model.
-
-  The fixture has the OUTPUT columns, and it may have the DESCRIPTOR columns: then a row meets the fixture's row with its
-  values, NULL among them: with `null-as`, or in an optional input, a NULL is sent. Which it has is not known here; one
-  that it lacks is found as the NULL of `absent`, by SQL's rules of scope, and meets every row that is not NULL there.
--#}
-{% macro stub_call(table, operand, columns) -%}
-  {%- set absent, keys, hidden, matches, names = [], [], [], [], [] -%}
-  {%- for column in columns -%}
-    {%- set key = 'dbt_triton_key_' ~ loop.index0 -%}
-    {%- set name = dbt_triton.quoted(column) -%}
-    {%- do absent.append('null as ' ~ name) -%}
-    {%- do keys.append(name ~ ' as ' ~ key) -%}
-    {%- set known = 'dbt_triton_known_' ~ loop.index0 -%}
-    {%- do keys.append(
-      'list_contains(list_transform(json_keys(to_json(dbt_triton_fixture)), lambda name: lower(name)), '
-      ~ dbt_triton.sql_text(column | lower) ~ ') as ' ~ known
-    ) -%}
-    {%- do hidden.append(key) -%}
-    {%- do hidden.append(known) -%}
-    {%- do names.append(dbt_triton.sql_text(column | lower)) -%}
-    {%- do matches.append(
-      'case when stub.' ~ known ~ ' then stub.' ~ key ~ ' is not distinct from input_rows.' ~ name
-      ~ ' else input_rows.' ~ name ~ ' is not null end'
-    ) -%}
-  {%- endfor -%}
-  {{- return(
-    '(select input_rows.*, stub.* exclude (' ~ hidden | join(', ') ~ ') from (select * from ' ~ table ~ ') as input_rows '
-    ~ 'left join (select given.* from (select ' ~ absent | join(', ') ~ ') as absent, lateral (select ' ~ keys | join(', ')
-    ~ ', columns(lambda name: lower(name) not in (' ~ names | join(', ') ~ ')) from ' ~ operand
-    ~ ' as dbt_triton_fixture) as given) as stub on '
-    ~ matches | join(' and ') ~ ')'
-  ) -}}
-{%- endmacro %}
-
-
-{% macro quoted(name) -%}
-  {{- return('"' ~ name | replace('"', '""') ~ '"') -}}
 {%- endmacro %}

@@ -30,16 +30,20 @@ class Macros:
 
     Args:
         files: below ``macros/``.
+        warehouse: the adapter's type, for what is dispatched.
         context: what else the macros find, such as ``model``.
     """
 
-    def __init__(self, *files: str, **context: Any) -> None:
+    def __init__(self, *files: str, warehouse: str = "duckdb", **context: Any) -> None:
         environment = jinja2.Environment(extensions=["jinja2.ext.do"], autoescape=False)  # noqa: S701 - SQL
         self._macros: dict[str, Callable[..., Any]] = {}
         #: What the macros have warned of.
         self.warnings: list[str] = []
         names: dict[str, Any] = {
             "dbt_triton": self,
+            "adapter": SimpleNamespace(
+                type=lambda: warehouse, dispatch=lambda name, _: getattr(self, f"{warehouse}__{name}")
+            ),
             "modules": SimpleNamespace(re=SimpleNamespace(**{name: getattr(re, name) for name in _RE_OF_DBT_V2})),
             "exceptions": SimpleNamespace(raise_compiler_error=self._raise, warn=self.warnings.append),
             "return": self._return,

@@ -1,0 +1,16 @@
+{#- Options that stand where nobody reads them. -#}
+{% macro warn_of_misplaced(options, place) -%}
+  {%- for option in options -%}
+    {%- do exceptions.warn(
+      model.name ~ ': the config ' ~ option ~ ' is not read; the option ' ~ option | replace('_', '-') ~ ' belongs into ' ~ place
+    ) -%}
+  {%- endfor -%}
+{%- endmacro %}
+
+
+{#- Options of Flink's that do nothing here: one warning for all of them. -#}
+{% macro warn_of_not_needed(reasons) -%}
+  {%- if reasons -%}
+    {%- do exceptions.warn(model.name ~ ': accepted, and not needed here: ' ~ reasons | join('; ')) -%}
+  {%- endif -%}
+{%- endmacro %}
