@@ -118,4 +118,6 @@ def _store(dbt: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
     setattr(dbt, _CALLS, number)
     this = dbt.this
     identifier = f"{this.identifier}__ml_predictions" + (f"_{number}" if number > 1 else "")
-    return {"database": this.database, "schema": this.schema, "identifier": identifier}
+    # dbt writes it as a text into the code of a Python model, that of an adapter without databases, too.
+    database = None if str(this.database) == "None" else this.database
+    return {"database": database, "schema": this.schema, "identifier": identifier}

@@ -29,6 +29,7 @@ from dbt_triton.warehouses.progress import reporter
 from dbt_triton.warehouses.spark.joined import Source, joined
 from dbt_triton.warehouses.spark.keys import key_expression
 from dbt_triton.warehouses.spark.run_names import RunName
+from dbt_triton.warehouses.spark.shipping import prepare_executors
 from dbt_triton.warehouses.spark.store import IS_FAILED, SparkStore
 from dbt_triton.warehouses.spark.store_lock import StoreLock
 from dbt_triton.warehouses.spark.waves import ORDER, SEQUENCE, Sending, send_in_waves
@@ -108,6 +109,7 @@ class SparkCall:
             DbtTritonError: another run fills the store.
         """
         options = planned.model.options
+        prepare_executors(self._warehouse)
         store = store_of(self._warehouse, planned, binding.fingerprint)
         lock = StoreLock(self._warehouse.spark, store, self._run)
         lock.take()

@@ -16,6 +16,7 @@ from dbt_triton.warehouses.planned_call import PlannedCall
 from dbt_triton.warehouses.requests import size_of
 from dbt_triton.warehouses.spark.call import store_of
 from dbt_triton.warehouses.spark.keys import key_expression
+from dbt_triton.warehouses.spark.shipping import prepare_executors
 from dbt_triton.warehouses.spark.task import Task, without_secrets
 from dbt_triton.warehouses.spark.type_names import from_spark
 
@@ -50,6 +51,7 @@ def count(
         query = f"select {key} as {KEY}, {values} from {source} where {key} is not null"
     else:
         query = store.pending_query(source, planned.sent_values, key, anything_known=known is not None)
+    prepare_executors(warehouse)
     frame = warehouse.sql(query)
     types = tuple(column.type for column in planned.model.inputs)
     outputs = tuple(column.type.in_tables for column in planned.model.outputs)
