@@ -18,6 +18,10 @@ from dbt_triton.errors import SqlSyntaxError
 from dbt_triton.flink_options import NOT_NEEDED, RENAMED, reasons_not_needed
 from dbt_triton.options import KEYS, parse_options
 
+pytestmark = pytest.mark.duckdb_only(
+    "the statements of docs/coming-from-flink.md are written for DuckDB; what they mean is in test_flink_semantics"
+)
+
 PAGE = (REPOSITORY / "docs" / "coming-from-flink.md").read_text(encoding="utf-8")
 BIN = Path(sys.executable).parent
 REQUIRED = {"provider": "stub", "endpoint": "http://h", "model-name": "m"}

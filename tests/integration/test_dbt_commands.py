@@ -11,7 +11,7 @@ import pytest
 from support.dbt import DbtProject, DbtResult
 from support.dbt_session import dbt_session
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.duckdb_only("tests/spark/test_macros.py has dbt's commands on Spark")]
 
 REVIEWS = """
     {{ config(materialized='table', event_time='day') }}

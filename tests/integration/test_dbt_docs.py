@@ -5,7 +5,12 @@ from __future__ import annotations
 import json
 import re
 
+import pytest
 from support.dbt import REPOSITORY, DbtProject
+
+pytestmark = pytest.mark.duckdb_only(
+    "the files of docs/dbt.md are written for DuckDB; docs/spark.md has tests of its own"
+)
 
 _SHOWN = re.compile(
     r"^```(?:sql|yaml|python)\n(?:--|#) ((?:models/|dbt_project)\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL

@@ -17,7 +17,7 @@ from support.duckdb_version import duckdb_folder, python_path
 from support.small_project import build_small_project, duckdb_of, write_small_project
 from support.triton import Triton
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.duckdb_only("it is about the versions of DuckDB")]
 
 
 @pytest.mark.parametrize("version", ["1.4.4", "1.5.5"], ids=["DuckDB 1.4", "DuckDB 1.5"])

@@ -14,7 +14,10 @@ from support.triton import Triton
 
 from dbt_triton.inference_model.row import COLUMNS
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.duckdb_only("it is about what dbt-duckdb's table has; tests/spark/test_macros.py is about dbt-spark's"),
+]
 
 MODELS: dict[str, Any] = {
     "models": [

@@ -11,7 +11,10 @@ import pytest
 from support.dbt import DbtProject, DbtResult
 from support.dbt_session import dbt_session
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.duckdb_only("which model a name means is found in dbt's graph, without a warehouse"),
+]
 
 CREATE = """{{{{ config(materialized='inference_model') }}}}
 CREATE MODEL {name} INPUT (text STRING) OUTPUT (mood STRING)

@@ -13,9 +13,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def project(triton: Triton, serve: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> DbtProject:
+def project(triton: Triton, serve: Callable[[str], str], module_project: Callable[..., DbtProject]) -> DbtProject:
     """A built project with three inference models, one of them not built, and a persistent store."""
-    project = DbtProject(tmp_path_factory.mktemp("operations") / "project")
+    project = module_project()
     project.write(
         "dbt_project.yml",
         json.dumps({"name": "shop", "version": "1.0.0", "profile": "shop", "flags": {"validate_macro_args": True}}),
@@ -72,7 +72,7 @@ def test_describe_model_prints_its_metadata(project: DbtProject) -> None:
 
 def test_dry_run_says_what_the_store_saves(project: DbtProject) -> None:
     """With persistent predictions a dry run has nothing to send, and leaves the table and the store as they were."""
-    project.model("spare_reviews", "select 5 as id, 'new' as review union all from {{ ref('reviews') }}")
+    project.model("spare_reviews", "select 5 as id, 'new' as review union all select * from {{ ref('reviews') }}")
     project.model(
         "predicted_more",
         "{{ config(materialized='ml_predict') }} select * from "

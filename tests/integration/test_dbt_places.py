@@ -12,7 +12,7 @@ from support.duckdb_version import duckdb_folder, extension_directory, python_pa
 from support.postgres import find_programs, postgres_server
 from support.triton import Triton
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.duckdb_only("it is about the places that DuckDB reads from and writes to")]
 
 REVIEWS = [(1, "fine"), (2, "dull"), (3, None)]
 LOUD = [(1, "FINE"), (2, "DULL"), (3, None)]

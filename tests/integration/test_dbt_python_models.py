@@ -12,7 +12,12 @@ import pytest
 from support.dbt import DbtProject, DbtResult
 from support.triton import Counters, Triton
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.duckdb_only(
+        "it is about relations and cursors of DuckDB; tests/spark/test_project.py has Python models on Spark"
+    ),
+]
 
 REVIEWS = """
     {{ config(materialized='table') }}

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import time
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 from support.dbt import DbtProject, DbtResult
-from support.session import Session
+from support.session import Steps
+from support.spark import SparkProject
 
+#: The schema of the target ci on Spark; on DuckDB it has a file of its own.
+CI_OF_SPARK = "shop_ci"
 # Nobody listens there: a request would fail the build.
 ENDPOINT = "http://127.0.0.1:9"
 STUB = {"provider": "stub", "endpoint": ENDPOINT, "model-name": "m"}
@@ -39,15 +42,13 @@ class Stubbed:
     result: DbtResult
 
 
-def _project(root: Path) -> DbtProject:
+def _project(project: DbtProject) -> DbtProject:
     """Make a project whose target ci has a warehouse of its own."""
-    project = DbtProject(root)
-    target = {"type": "duckdb", "threads": 2}
-    outputs = {
-        "dev": {**target, "path": str(project.database)},
-        "ci": {**target, "path": str(project.root / "ci.duckdb")},
-    }
-    project.write("profiles.yml", json.dumps({"shop": {"target": "dev", "outputs": outputs}}))
+    profiles = json.loads((project.root / "profiles.yml").read_text())
+    outputs = profiles["shop"]["outputs"]
+    own = {"path": str(project.root / "ci.duckdb")} if project.warehouse == "duckdb" else {"schema": CI_OF_SPARK}
+    outputs["ci"] = outputs["dev"] | own
+    project.write("profiles.yml", json.dumps(profiles))
     project.write(
         "dbt_project.yml",
         json.dumps(
@@ -55,6 +56,7 @@ def _project(root: Path) -> DbtProject:
                 "name": "shop",
                 "version": "1.0.0",
                 "profile": "shop",
+                **({} if project.warehouse == "duckdb" else {"models": {"+file_format": "parquet"}}),
                 "vars": {"dbt_triton_stub_targets": ["ci"]},
                 "dispatch": [{"macro_namespace": "dbt", "search_order": ["shop", "dbt_triton", "dbt"]}],
             }
@@ -64,9 +66,9 @@ def _project(root: Path) -> DbtProject:
 
 
 @pytest.fixture(scope="module")
-def stubbed(tmp_path_factory: pytest.TempPathFactory) -> Stubbed:
+def stubbed(module_project: Callable[..., DbtProject]) -> Generator[Stubbed]:
     """A project that names a server which does not exist, built with ``--target ci``."""
-    project = _project(tmp_path_factory.mktemp("stub") / "project")
+    project = _project(module_project())
     project.model("reviews", "{{ config(materialized='table') }}" + REVIEWS)
     project.model("typed", TYPED.replace("ENDPOINT", ENDPOINT))
     project.model("mood", "{{ dbt_triton.create_model() }}")
@@ -120,12 +122,23 @@ def stubbed(tmp_path_factory: pytest.TempPathFactory) -> Stubbed:
             }
         ),
     )
-    return Stubbed(project, project.build("--target", "ci"))
+    yield Stubbed(project, project.build("--target", "ci"))
+    if project.warehouse == "spark":
+        project.query(f"drop schema {CI_OF_SPARK} cascade")
 
 
 def _rows(stubbed: Stubbed, sql: str) -> list[tuple[Any, ...]]:
-    with duckdb.connect(str(stubbed.project.root / "ci.duckdb"), read_only=True) as connection:
-        return connection.execute(sql).fetchall()
+    return _ci(stubbed.project).query(sql)
+
+
+def _ci(project: DbtProject) -> DbtProject:
+    """Return the project as its target ci sees the warehouse."""
+    ci = copy.copy(project)
+    if isinstance(ci, SparkProject):
+        ci.schema = CI_OF_SPARK
+    else:
+        ci.database = project.root / "ci.duckdb"
+    return ci
 
 
 def test_ci_target_needs_no_server_no_secret_and_no_change_of_a_model(stubbed: Stubbed) -> None:
@@ -137,13 +150,15 @@ def test_ci_target_needs_no_server_no_secret_and_no_change_of_a_model(stubbed: S
 
 def test_stub_predicts_the_same_for_the_same_inputs_in_the_declared_types(stubbed: Stubbed) -> None:
     """Equal rows get equal predictions, a NULL input predicts NULL, and every column has its declared type."""
-    rows = _rows(stubbed, "select * exclude (id) from predicted order by id")
+    rows = [row[1:] for row in _rows(stubbed, "select * from predicted order by id")]
     assert rows[0] == rows[3]
     assert rows[0][2:] != rows[1][2:]
     assert rows[2] == (None,) * len(rows[2])
-    kinds = dict(_rows(stubbed, "select column_name, column_type from (describe predicted)"))
+    kinds = _ci(stubbed.project).columns("predicted")
     added = ("yes", "small", "big", "score", "ratio", "label", "raw", "mood")
     declared = ["BOOLEAN", "TINYINT", "BIGINT", "FLOAT", "DOUBLE", "VARCHAR", "BLOB", "VARCHAR"]
+    if stubbed.project.warehouse == "spark":
+        declared = [{"VARCHAR": "string", "BLOB": "binary"}.get(kind, kind.lower()) for kind in declared]
     assert [kinds[name] for name in added] == declared
 
 
@@ -165,24 +180,22 @@ def test_stub_serves_calls_on_calls_and_failed_rows(stubbed: Stubbed) -> None:
     assert rows == [(number, number == 3, number == 3, None, None) for number in (1, 2, 3, 4)]
 
 
-def test_stub_predicts_for_null_that_is_sent_as_nan() -> None:
+def test_stub_predicts_for_null_that_is_sent_as_nan(session: Steps) -> None:
     """With null-as a NULL number is no reason to predict NULL, and a NULL text is one, as with a server."""
-    with Session() as session:
-        session.create_model("m", "INPUT (a FLOAT, b DOUBLE, c STRING) OUTPUT (y FLOAT)", NAN)
-        rows = "(1, 1.5, 2.5, 'c'), (2, null, 2.5, 'c'), (3, null, null, 'c'), (4, 1.5, 2.5, null)"
-        session.sql(f"create table t as from (values {rows}) as v(id, a, b, c)")
-        built = session.build("p", "select id, y is null from ML_PREDICT(TABLE t, MODEL m, DESCRIPTOR(a, b, c))", ["m"])
+    session.create_model("m", "INPUT (a FLOAT, b DOUBLE, c STRING) OUTPUT (y FLOAT)", NAN)
+    rows = "(1, 1.5, 2.5, 'c'), (2, null, 2.5, 'c'), (3, null, null, 'c'), (4, 1.5, 2.5, null)"
+    session.sql(f"create table t as from (values {rows}) as v(id, a, b, c)")
+    built = session.build("p", "select id, y is null from ML_PREDICT(TABLE t, MODEL m, DESCRIPTOR(a, b, c))", ["m"])
     assert sorted(built) == [(1, False), (2, False), (3, False), (4, True)]
 
 
-def test_stub_makes_long_arrays_in_no_time() -> None:
+def test_stub_makes_long_arrays_in_no_time(session: Steps) -> None:
     """An embedding costs by its elements, a fraction of a microsecond each, and not by what tells its row."""
-    with Session() as session:
-        session.create_model("m", "INPUT (a STRING) OUTPUT (y FLOAT[1024])", STUB)
-        session.sql("create table t as select i as id, 'text ' || i as a from range(600) r(i)")
-        started = time.perf_counter()
-        built = session.build("p", "select y from ML_PREDICT(TABLE t, MODEL m, DESCRIPTOR(a))", ["m"])
-        seconds = time.perf_counter() - started
+    session.create_model("m", "INPUT (a STRING) OUTPUT (y FLOAT[1024])", STUB)
+    session.sql("create table t as select i as id, 'text ' || i as a from range(600) r(i)")
+    started = time.perf_counter()
+    built = session.build("p", "select y from ML_PREDICT(TABLE t, MODEL m, DESCRIPTOR(a))", ["m"])
+    seconds = time.perf_counter() - started
     assert len({row[0] for row in built}) == len(built) == 600
     assert seconds < 10  # it takes less than one
 

@@ -9,7 +9,10 @@ import pytest
 from support.dbt import DbtProject
 from support.triton import Triton
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.duckdb_only("the schema of a server is taken without a warehouse; test_interfaces takes one on Spark"),
+]
 
 CONFIG = "{{ config(materialized='inference_model') }}\n"
 PYTHON = """

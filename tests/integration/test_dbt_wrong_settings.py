@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support.dbt import DbtProject, DbtResult
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.duckdb_only("settings are read, and refused, without a warehouse")]
 
 PREDICT = """
     {{ config(materialized='ml_predict', SETTINGS) }}

@@ -10,6 +10,8 @@ import pytest
 from support.dbt import DbtProject
 from support.proxy import RecordingProxy
 
+pytestmark = pytest.mark.duckdb_only("--defer and state:modified are decided in dbt's graph, without a warehouse")
+
 TOKEN = "literal-token"  # noqa: S105 - a test's own
 
 

@@ -20,6 +20,8 @@ from support.triton import Triton
 
 from dbt_triton.server import free_port
 
+pytestmark = pytest.mark.duckdb_only("the snapshot has the words of DuckDB; test_failures has messages on Spark")
+
 SNAPSHOT = Path(__file__).parent / "error_messages.txt"
 HEADING = "=== "
 FEWEST = 30

@@ -12,6 +12,8 @@ from support.dbt import REPOSITORY, DbtProject
 
 from dbt_triton.server import TritonServer
 
+pytestmark = pytest.mark.duckdb_only("the models of files read them with a function of DuckDB's")
+
 EXAMPLE = REPOSITORY / "example_project"
 #: What serves files, and what it is made of.
 SERVED = ("image-preprocessing", "digit-classifier", "digit-ensemble")

@@ -15,6 +15,10 @@ import httpx
 import pytest
 from support.dbt import REPOSITORY, DbtProject, DbtResult
 
+pytestmark = pytest.mark.duckdb_only(
+    "the statements of Flink's page run in files of DuckDB's; test_flink_semantics is about what they mean"
+)
+
 DBT_TRITON = Path(sys.executable).parent / "dbt-triton"
 MODEL = REPOSITORY / "example_project" / "model_repository" / "text-classification"
 PAGE = REPOSITORY / "example_project" / "models" / "flink_page"

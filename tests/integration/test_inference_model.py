@@ -14,6 +14,8 @@ from support.triton import Triton
 from dbt_triton import __version__
 from dbt_triton.server import free_port
 
+pytestmark = pytest.mark.duckdb_only("what CREATE MODEL asks the server and says of it is the same on each warehouse")
+
 CONFIG = "{{ config(materialized='inference_model') }}\n"
 
 

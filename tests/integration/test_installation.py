@@ -11,6 +11,8 @@ from support.triton import Triton
 
 from dbt_triton import __version__
 
+pytestmark = pytest.mark.duckdb_only("versions that do not belong together are found before a warehouse is asked")
+
 
 @pytest.mark.slow
 def test_versions_that_differ(project: DbtProject, triton: Triton) -> None:

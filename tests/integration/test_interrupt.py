@@ -13,6 +13,8 @@ from support.dbt import DbtProject
 from support.proxy import RecordingProxy
 from support.triton import Triton
 
+pytestmark = pytest.mark.duckdb_only("Ctrl-C reaches DuckDB by its own way; tests/spark/test_cancel.py has it on Spark")
+
 ROWS = 80
 BEFORE_THE_INTERRUPT = 30
 

@@ -17,6 +17,8 @@ from support.interfaces import tensors
 from support.session import Session
 from support.triton import Triton
 
+pytestmark = pytest.mark.duckdb_only("the models of files read them with a function of DuckDB's")
+
 EXAMPLES = REPOSITORY / "example_project" / "model_repository"
 IMAGE = 'backend: "python"\n' + tensors(8, "IMAGE BYTES 1", "PIXELS FP32 {dims}")
 AUDIO = 'backend: "python"\n' + tensors(1, "AUDIO BYTES 1", "SAMPLES FP32 {dims}")

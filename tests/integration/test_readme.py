@@ -16,6 +16,10 @@ from support.triton import Triton
 
 from dbt_triton.options import KEYS
 
+pytestmark = pytest.mark.duckdb_only(
+    "the snippets of the README are written for DuckDB; docs/spark.md has tests of its own"
+)
+
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 FENCE = re.compile(r"^```(sql|yaml|yml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 #: A snippet's first line may say which file it is.

@@ -12,6 +12,8 @@ from support.formulas import FormulaModel, serving_formulas
 from support.recipes import COPIES, NO_RECIPES, RECIPES, Recipe, sections, write_files
 from support.triton import Triton
 
+pytestmark = pytest.mark.duckdb_only("the recipes are written for DuckDB")
+
 EXAMPLES = REPOSITORY / "example_project" / "model_repository"
 SECTIONS = sections()
 

@@ -10,7 +10,7 @@ from support.dbt import REPOSITORY
 
 from dbt_triton.server import TritonServer
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.duckdb_only("no warehouse takes part")]
 UPPER = REPOSITORY / "tests" / "support" / "model_repository" / "upper"
 #: As `dbt-triton serve` starts it.
 LENIENT = ("--exit-on-error=false", "--strict-readiness=false")

@@ -12,11 +12,15 @@ import httpx
 import pytest
 from support.dbt import REPOSITORY
 from support.proxy import RecordingProxy
-from support.session import Session, StepError
+from support.session import StepError, Steps
 from support.triton import MODELS, Triton
 from support.type_values import SQL_OF
 
 from dbt_triton.tensors import parse_sql_type
+
+pytestmark = pytest.mark.duckdb_only(
+    "the schema of a server is taken without a warehouse; test_interfaces takes one on Spark"
+)
 
 EXAMPLES = REPOSITORY / "example_project" / "model_repository"
 #: Answers zeros, or texts, in the shape that the configuration promises; the examples' own models are to be trained.
@@ -93,13 +97,6 @@ def _expected(kind: str) -> tuple[str, str]:
     return inputs, ", ".join(f"`OUT_{name}` {outputs[name]}" for name in order)
 
 
-@pytest.fixture
-def session() -> Generator[Session, None, None]:
-    """An empty warehouse."""
-    with Session() as opened:
-        yield opened
-
-
 @pytest.fixture(scope="module")
 def examples(triton: Triton) -> Generator[Callable[[str], str], None, None]:
     """Serve the configurations of the example project, with a model that needs no training."""
@@ -136,7 +133,7 @@ def _load(triton: Triton, name: str, config: str) -> None:
     _post(triton, name, "load")
 
 
-def _row(session: Session, name: str) -> dict[str, Any]:
+def _row(session: Steps, name: str) -> dict[str, Any]:
     (values,) = session.sql(f"from {name}")
     columns = [str(column[0]) for column in session.sql(f"describe {name}")]
     return dict(zip(columns, values, strict=True))
@@ -164,7 +161,7 @@ def _value(sql_type: str, number: int) -> str:
 
 
 def _both_ways(
-    session: Session, proxy: RecordingProxy, model: str, expected: tuple[str, str], options: dict[str, str]
+    session: Steps, proxy: RecordingProxy, model: str, expected: tuple[str, str], options: dict[str, str]
 ) -> None:
     """Build and predict with the schema of the server and with the same one declared, and compare all there is."""
     given = {"endpoint": proxy.url, "model-name": model} | options
@@ -195,20 +192,20 @@ def _both_ways(
 
 @pytest.mark.parametrize("kind", HONEST)
 def test_predictions_of_a_taken_schema(
-    session: Session, proxy: RecordingProxy, serve: Callable[[str], str], kind: str
+    session: Steps, proxy: RecordingProxy, serve: Callable[[str], str], kind: str
 ) -> None:
     """A schema from the server is what one would declare: the same requests, byte by byte, and the same table."""
     _both_ways(session, proxy, serve(kind), _expected(kind), SEQUENCE if kind == "running_total" else {})
 
 
 @pytest.mark.parametrize("kind", sorted(OF_EXAMPLES))
-def test_examples(session: Session, proxy: RecordingProxy, examples: Callable[[str], str], kind: str) -> None:
+def test_examples(session: Steps, proxy: RecordingProxy, examples: Callable[[str], str], kind: str) -> None:
     """The models of the example project need no INPUT and OUTPUT."""
     _both_ways(session, proxy, examples(kind), OF_EXAMPLES[kind], SEQUENCE if kind == "running-mean" else {})
 
 
 @pytest.mark.parametrize("kind", OTHERS)
-def test_every_model_says_its_schema(session: Session, triton: Triton, serve: Callable[[str], str], kind: str) -> None:
+def test_every_model_says_its_schema(session: Steps, triton: Triton, serve: Callable[[str], str], kind: str) -> None:
     """What is taken of a model is what its server promises, and can be declared in its place."""
     in_sequence = "sequence_batching" in (MODELS / kind / "config.pbtxt").read_text(encoding="utf-8")
     options = {"endpoint": triton.url, "model-name": serve(kind)} | (SEQUENCE if in_sequence else {})
@@ -223,7 +220,7 @@ def test_every_model_says_its_schema(session: Session, triton: Triton, serve: Ca
     assert row["fingerprint"] == _row(session, "declared")["fingerprint"]
 
 
-def test_bytes_of_an_image(session: Session, proxy: RecordingProxy, examples: Callable[[str], str]) -> None:
+def test_bytes_of_an_image(session: Steps, proxy: RecordingProxy, examples: Callable[[str], str]) -> None:
     """A BLOB goes to an input of BYTES as it is, whatever bytes it holds."""
     session.create_model("digits", "", {"endpoint": proxy.url, "model-name": examples("digit-image")})
     table = "(select '\\xFF\\x00'::blob as file)"
@@ -232,7 +229,7 @@ def test_bytes_of_an_image(session: Session, proxy: RecordingProxy, examples: Ca
     assert proxy.inferences[0].request.plain_body.endswith(b"\x02\x00\x00\x00\xff\x00")
 
 
-def test_optional_inputs_are_chosen_by_name(session: Session, triton: Triton, serve: Callable[[str], str]) -> None:
+def test_optional_inputs_are_chosen_by_name(session: Steps, triton: Triton, serve: Callable[[str], str]) -> None:
     """Of optional inputs those go that DESCRIPTOR names, each with its own value in whatever order."""
     model = serve("identity_scalar")
     schema = "OUTPUT (out_int32 INT, out_string STRING)"
@@ -244,7 +241,7 @@ def test_optional_inputs_are_chosen_by_name(session: Session, triton: Triton, se
         session.build("p", "select * from ML_PREDICT(TABLE (select 1 as id), MODEL m, DESCRIPTOR(id))", ["m"])
 
 
-def test_another_schema_is_served_later(session: Session, triton: Triton, serve: Callable[[str], str]) -> None:
+def test_another_schema_is_served_later(session: Steps, triton: Triton, serve: Callable[[str], str]) -> None:
     """Where the server serves something else than was taken, the run says so, and what to do."""
     options = {"endpoint": triton.url, "model-name": serve("upper")}
     session.create_model("m", "", options)
@@ -261,7 +258,7 @@ def test_another_schema_is_served_later(session: Session, triton: Triton, serve:
 
 @pytest.mark.parametrize("changes", [{"provider": "stub"}, {"preflight": "false"}])
 @pytest.mark.parametrize("schema", ["", "INPUT (a STRING)", "OUTPUT (b STRING)"])
-def test_nobody_to_ask(session: Session, changes: dict[str, str], schema: str) -> None:
+def test_nobody_to_ask(session: Steps, changes: dict[str, str], schema: str) -> None:
     """Without a server to ask, one sentence says what is to be declared."""
     options = {"endpoint": "http://127.0.0.1:9", "model-name": "m"} | changes
     missing = " and ".join(side for side in ("INPUT", "OUTPUT") if side not in schema)
@@ -269,7 +266,7 @@ def test_nobody_to_ask(session: Session, changes: dict[str, str], schema: str) -
         session.create_model("m", schema, options)
 
 
-def test_declared_columns_that_are_nowhere(session: Session, triton: Triton, serve: Callable[[str], str]) -> None:
+def test_declared_columns_that_are_nowhere(session: Steps, triton: Triton, serve: Callable[[str], str]) -> None:
     """Where no column of a side is served, the error holds the statement's columns as they are served."""
     options = {"endpoint": triton.url, "model-name": serve("arithmetic")}
     with pytest.raises(StepError) as caught:
@@ -283,7 +280,7 @@ def test_declared_columns_that_are_nowhere(session: Session, triton: Triton, ser
 AWKWARD = ["dense_1/BiasAdd:0", "a b", "select", "Üñï 好", "it's", "x.y", "`tick`", "out'put", "100%", "a,b"]
 
 
-def test_awkward_names(session: Session, proxy: RecordingProxy, triton: Triton) -> None:
+def test_awkward_names(session: Steps, proxy: RecordingProxy, triton: Triton) -> None:
     """Whatever tensors are called, their columns are called so, and can be declared so."""
     tensors = {
         side: ", ".join(f'{{ name: "{name}", data_type: TYPE_FP32, dims: [ 1 ] }}' for name in AWKWARD)
@@ -306,7 +303,7 @@ def test_awkward_names(session: Session, proxy: RecordingProxy, triton: Triton) 
         _post(triton, "awkward", "unload")
 
 
-def test_what_cannot_be_served(session: Session, triton: Triton, serve: Callable[[str], str]) -> None:
+def test_what_cannot_be_served(session: Steps, triton: Triton, serve: Callable[[str], str]) -> None:
     """A model that HTTP cannot carry is refused for that, whoever says the schema."""
     with pytest.raises(StepError, match="the model is decoupled"):
         session.create_model("m", "", {"endpoint": triton.url, "model-name": serve("decoupled")})

@@ -11,7 +11,7 @@ from support.dbt import DbtProject, DbtResult
 from support.duckdb_version import duckdb_folder, python_path
 from support.triton import Triton
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.duckdb_only("Spark has no transactions")]
 
 #: What the Jinja of a model may do before its materialization begins.
 PRELUDES = {

@@ -15,6 +15,10 @@ from support.triton import Triton
 from dbt_triton import ml_predict
 from dbt_triton.errors import DbtTritonError
 
+pytestmark = pytest.mark.duckdb_only(
+    "it is about relations and cursors of DuckDB; tests/spark/test_project.py has Python models on Spark"
+)
+
 #: SQL of two values: one that is sent as it is, and one that is none of the declared type.
 VALUES = [
     ("VARCHAR", "STRING", "STRING", "'é \\x41'", None),

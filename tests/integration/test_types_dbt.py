@@ -9,6 +9,10 @@ import pytest
 from support.dbt import DbtProject
 from support.triton import Triton
 
+pytestmark = pytest.mark.duckdb_only(
+    "dbt takes part in nothing of it but YAML; the other test_types_* are about arrays and sequences on Spark"
+)
+
 
 @pytest.mark.slow
 def test_arrays_and_sequences_in_yaml(triton: Triton, serve: Callable[[str], str], project: DbtProject) -> None:

@@ -16,6 +16,8 @@ from support.session import Session
 from support.triton import Triton
 from support.type_values import Pair, every_pair, has_json_form, values
 
+pytestmark = pytest.mark.duckdb_only("it takes thousands of builds; tests/spark has the values of every type in one")
+
 #: Rows of one build.
 ROWS = 34
 #: Triton 2.51 reads a number of more than 15 digits from JSON with an error of up to so many last binary digits.

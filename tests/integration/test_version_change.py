@@ -8,13 +8,13 @@ from collections.abc import Callable
 import httpx
 import pytest
 from support.proxy import Exchange, RecordingProxy
-from support.session import Session, StepError
+from support.session import StepError, Steps
 from support.triton import Triton
 
 _CALL = "select * from ML_PREDICT(TABLE texts, MODEL m, DESCRIPTOR(name))"
 
 
-def test_no_table_of_two_versions(triton: Triton, serve: Callable[[str], str]) -> None:
+def test_no_table_of_two_versions(triton: Triton, serve: Callable[[str], str], session: Steps) -> None:
     """The run ends, and nothing of the new version is kept as the old one's; the next run has the new one alone."""
     model = serve("versioned")
     seen: list[str] = []
@@ -26,7 +26,7 @@ def test_no_table_of_two_versions(triton: Triton, serve: Callable[[str], str]) -
             url = f"{triton.url}/v2/repository/models/{model}/load"
             httpx.post(url, timeout=60, trust_env=False).raise_for_status()
 
-    with RecordingProxy(triton.url, release) as proxy, Session() as session:
+    with RecordingProxy(triton.url, release) as proxy:
         options = {"endpoint": proxy.url, "model-name": model, "batch-size": "1", "max-concurrent-operations": "1"}
         session.sql("create table texts as select 'text ' || i as name from range(10) r(i)")
         session.create_model("m", "INPUT (name STRING) OUTPUT (label STRING)", options | {"cache": "persistent"})

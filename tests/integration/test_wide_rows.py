@@ -18,6 +18,10 @@ from support.triton import Triton
 
 from dbt_triton.step import dry_run
 
+pytestmark = pytest.mark.duckdb_only(
+    "it is about the memory in which DuckDB is read in slices; Spark gives rows in batches of so many"
+)
+
 #: The SQL of a value of row i as a list, its type in the table, and INPUT and OUTPUT of an identity model.
 _VECTOR = "list_transform(range(5000), lambda j: ((i * 31 + j) / 8)::FLOAT)"
 _MATRIX = "list_transform(range(300), lambda a: list_transform(range(200), lambda b: (a * b + i)::FLOAT))"

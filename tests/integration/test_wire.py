@@ -15,6 +15,8 @@ from support.dbt import DbtProject, DbtResult
 from support.proxy import Exchange, Message, RecordingProxy, answer_message
 from support.triton import Triton
 
+pytestmark = pytest.mark.duckdb_only("a request is the same on each warehouse")
+
 REVIEWS = 50
 WORDS = 300
 AMOUNTS = 20

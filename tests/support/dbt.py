@@ -55,6 +55,9 @@ class DbtProject:
         profile: settings added to the profile's target.
     """
 
+    #: As ``--warehouse`` has it.
+    warehouse = "duckdb"
+
     def __init__(self, root: Path, *, threads: int = 4, profile: Mapping[str, Any] | None = None) -> None:
         self.root = root
         self.database = root / "warehouse.duckdb"
@@ -159,6 +162,18 @@ class DbtProject:
         """Return the rows of a query to the warehouse file."""
         with duckdb.connect(str(self.database), read_only=True) as connection:
             return connection.execute(sql).fetchall()
+
+    def columns(self, relation: str) -> dict[str, str]:
+        """Return the columns of a table with their types, in the warehouse's words."""
+        return {row[0]: row[1] for row in self.query(f"describe {relation}")}
+
+    def quote(self, name: str) -> str:
+        """Quote an identifier."""
+        return '"' + name.replace('"', '""') + '"'
+
+    def stored(self) -> bytes:
+        """Return all bytes of the warehouse."""
+        return self.database.read_bytes()
 
     def relations(self) -> set[str]:
         """Return the names of all tables and views."""

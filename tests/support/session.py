@@ -1,4 +1,4 @@
-"""The two materializations on a session of a warehouse, as their macros run them, without a dbt command of several seconds.
+"""The two materializations on a session of a warehouse, as their macros run them, without a dbt command.
 
 Tests write DuckDB's SQL for what they need and look at; `Steps.query` says it in the words of the warehouse.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -62,7 +62,7 @@ class Steps(ABC):
         """
 
     @abstractmethod
-    def read(self, rows: Sequence[tuple[Any, ...]]) -> Rows:
+    def read(self, rows: Iterable[tuple[Any, ...]]) -> Rows:
         """Return expected rows as they are read: a tuple in a row is a fixed array, which is a list of Spark's."""
 
     @abstractmethod
@@ -85,6 +85,11 @@ class Steps(ABC):
     def table(self, name: str, query: str) -> None:
         """Make a table of the rows of a query in DuckDB's SQL, whatever is there."""
         self.replace(name, self.query(query))
+
+    def retype(self, name: str, column: str, kind: str) -> None:
+        """Make a table anew with another type of a column, a type of DuckDB's."""
+        columns = [f"cast({one} as {kind}) as {one}" if one == column else one for one in self.columns(name)]
+        self.table(name, f"select {', '.join(columns)} from {name}")
 
     def create_model(self, name: str, schema: str, options: Mapping[str, str]) -> None:
         """Build an inference model; ``schema`` is ``INPUT (…) OUTPUT (…)``."""
@@ -177,7 +182,7 @@ class Session(Steps):
         """Return them as they are."""
         return rows
 
-    def read(self, rows: Sequence[tuple[Any, ...]]) -> Rows:
+    def read(self, rows: Iterable[tuple[Any, ...]]) -> Rows:
         """Return them as they are."""
         return list(rows)
 

@@ -170,6 +170,8 @@ class SparkProject(DbtProject):
         profile: settings added to the profile's target.
     """
 
+    warehouse = "spark"
+
     def __init__(
         self,
         root: Path,
@@ -230,6 +232,20 @@ class SparkProject(DbtProject):
             return [tuple(row) for row in self.spark.sql(sql).collect()]
         finally:
             self.spark.catalog.setCurrentDatabase(before)
+
+    def columns(self, relation: str) -> dict[str, str]:
+        """Return the columns of a table with their types, in Spark's words."""
+        schema = self.spark.table(f"{self.schema}.{relation}").schema
+        return {field.name: field.dataType.simpleString() for field in schema.fields}
+
+    def quote(self, name: str) -> str:
+        """Quote an identifier."""
+        return "`" + name.replace("`", "``") + "`"
+
+    def stored(self) -> bytes:
+        """Return all bytes of the session's tables and of their catalog."""
+        folder = Path(self.spark.conf.get("spark.sql.warehouse.dir").removeprefix("file:")).parent
+        return b"".join(file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file())
 
     def relations(self) -> set[str]:
         """Return the names of all tables and views of the project's schema."""

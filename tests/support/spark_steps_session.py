@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from sqlglot import exp
@@ -70,7 +70,7 @@ class SparkSteps(Steps):
         """Return rows in the order of their first column."""
         return sorted(rows, key=lambda row: (row[0] is None, row[0]))
 
-    def read(self, rows: Sequence[tuple[Any, ...]]) -> Rows:
+    def read(self, rows: Iterable[tuple[Any, ...]]) -> Rows:
         """Return expected rows as they are read: fixed arrays are lists."""
         return [tuple(_lists(value) for value in row) for row in rows]
 

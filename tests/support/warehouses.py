@@ -20,7 +20,8 @@ _NUMBERS = itertools.count(1)
 
 @contextmanager
 def spark_schema(spark: Any) -> Generator[str]:
-    """Make a schema that is the current one meanwhile, and drop it with what is in it."""
+    """Make a schema that is the current one meanwhile, and drop it with what is in it, and what was made beside it."""
+    schemas = {schema.name for schema in spark.catalog.listDatabases()}
     name = f"test_{next(_NUMBERS)}"
     before = spark.catalog.currentDatabase()
     spark.sql(f"create schema {name}")
@@ -29,7 +30,12 @@ def spark_schema(spark: Any) -> Generator[str]:
         yield name
     finally:
         spark.catalog.setCurrentDatabase(before)
-        spark.sql(f"drop schema {name} cascade")
+        for view in spark.catalog.listTables():
+            if view.isTemporary:
+                spark.catalog.dropTempView(view.name)
+        for schema in spark.catalog.listDatabases():
+            if schema.name not in schemas:
+                spark.sql(f"drop schema {schema.name} cascade")
 
 
 @contextmanager
@@ -71,3 +77,9 @@ def projects(warehouse: str, request: pytest.FixtureRequest, folder: Path) -> Ge
     yield make
     for project in made:
         project.drop()
+
+
+def duckdb_only(reason: str, *cases: Any) -> list[Any]:
+    """Return cases of a test that are left out on Spark; a tuple is a case of several parameters."""
+    mark = pytest.mark.duckdb_only(reason)
+    return [pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=mark) for case in cases]

@@ -13,6 +13,8 @@ import pyarrow as pa
 from dbt_triton.engine import RunError, RunStats
 from dbt_triton.errors import DbtTritonError
 from dbt_triton.inference_model import Binding
+from dbt_triton.inference_model.input_columns import sent_as_nan
+from dbt_triton.tensors.sql_types import SqlType
 from dbt_triton.warehouses import (
     FailedRow,
     Failures,
@@ -200,7 +202,7 @@ class SparkCall:
         sending = Sending(
             query=self._query(planned, store, anything_known=anything_known),
             rows=rows,
-            inputs=[column.type for column in planned.model.inputs],
+            inputs=_sent_types(planned, binding),
             binding=binding,
             options=planned.model.options,
             subject=f'inference model "{planned.model.name}"',
@@ -260,6 +262,13 @@ class SparkCall:
         self._place = place
         window = f"partition by {', '.join(planned.sequence_by)} order by {', '.join([*planned.order_by, row])}"
         return f"select *, row_number() over ({window}) as {place} from ({query})"
+
+
+def _sent_types(planned: PlannedCall, binding: Binding) -> list[SqlType]:
+    """Return the types of the values: a number whose NULL is NaN is sent as a floating-point number."""
+    types = [column.type for column in planned.model.inputs]
+    as_nan = {place: sent_as_nan(types[place]) for place in binding.nan_columns}
+    return [as_nan.get(place) or kind for place, kind in enumerate(types)]
 
 
 def parts_of(relation: str) -> list[str]:
