@@ -48,13 +48,14 @@ for _ in range(3):
 credentials = SparkCredentials(host="NA", method="session", schema="shop", database=None)
 assert credentials.server_side_parameters["spark.sql.ansi.enabled"] == "false"
 adapter = object.__new__(SparkAdapter)
-adapter.connections = SimpleNamespace(
-    profile=SimpleNamespace(credentials=credentials), get_response=lambda _: "OK", get_if_exists=lambda: None
-)
+adapter.connections = mock.MagicMock()
+adapter.connections.profile.credentials = credentials
+adapter.connections.get_response.return_value = SimpleNamespace(_message="OK")
+adapter.connections.get_thread_connection.return_value.name = "model.shop.m"
 assert list(adapter.python_submission_helpers) == ["job_cluster", "all_purpose_cluster", "dbt_triton"]
 model = {"unique_id": "model.shop.m", "alias": "m", "schema": "shop", "config": {"submission_method": "dbt_triton"}}
 sys.modules["seen"] = SimpleNamespace(said=[])
-print(adapter.submit_python_job(model, "import seen; seen.said.append(spark)"))
+print(adapter.submit_python_job(model, "import seen; seen.said.append(spark)")._message)
 assert sys.modules["seen"].said == [session]
 assert made == {"hive": "true", "spark.sql.ansi.enabled": "false"}
 session.sparkContext.addJobTag.assert_called_once()
