@@ -51,7 +51,7 @@ class Cluster:
     programs: Path
 
     def run(
-        self, *command: str, folder: Path, timeout: float = 240, **variables: str
+        self, *command: str, folder: Path, timeout: float = 400, **variables: str
     ) -> subprocess.CompletedProcess[str]:
         """Run a program of ``programs`` as a driver, to its end.
 
