@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/.installed
 export DBT_SEND_ANONYMOUS_USAGE_STATS = false
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-spark test lint docs test-unit test-integration test-faults test-spark test-installation test-orchestrators bench clean
+.PHONY: help install demo demo-spark test lint docs test-unit test-integration test-faults test-spark test-spark-clusters test-installation test-orchestrators bench clean
 
 help: ## List the recipes, one line each.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "%-18s %s\n", $$1, $$2}'
@@ -28,7 +28,7 @@ demo: $(INSTALLED) ## Classify real movie reviews: a real Triton, dbt build, the
 demo-spark: $(INSTALLED) ## The same models and tables on Apache Spark, which needs Java 17 or newer.
 	@$(BIN)/python example_project/demo.py spark
 
-test: lint docs test-unit test-integration test-faults test-spark test-installation test-orchestrators ## Run every check and test.
+test: lint docs test-unit test-integration test-faults test-spark test-spark-clusters test-installation test-orchestrators ## Run every check and test.
 
 lint: $(INSTALLED) ## Check format (ruff), lint (ruff) and types (mypy --strict).
 	$(BIN)/ruff format --check .
@@ -56,8 +56,12 @@ test-installation: $(INSTALLED) ## Install the oldest and the newest versions of
 test-orchestrators: $(INSTALLED) ## Run the examples in a real Airflow, Dagster and Prefect, each in an environment of its own.
 	$(BIN)/python -m pytest tests/orchestrators -n 2 -q
 
-bench: $(INSTALLED) ## Measure, side by side in one run, and write benchmarks/results.md (wrk is used where it is installed).
+test-spark-clusters: $(INSTALLED) ## Run a Spark standalone cluster, a Spark Connect server, and Iceberg tables in an environment of its own.
+	$(BIN)/python -m pytest tests/spark_clusters -q
+
+bench: $(INSTALLED) ## Measure, side by side in one run, and write benchmarks/results.md, and spark.md where Spark is installed (wrk is used where it is).
 	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/spark.py
 
 clean: ## Remove what the recipes made.
 	rm -rf $(VENV) .venv-orchestrators site .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
