@@ -70,7 +70,7 @@ def main() -> int:
     if arguments.quick:
         print(f"\n--quick: too few rows to compare; {RESULTS.name} is left as it is.")
         return 0
-    RESULTS.write_text(f"# Results of `benchmarks/spark.py`\n\n{report}\n")
+    RESULTS.write_text(f"# Results of `benchmarks/bench_spark.py`\n\n{report}\n")
     draw_scaling(SCALING, scaled, SLEEPING_ROWS_A_SECOND)
     print(f"\nWritten to {RESULTS.name} and {SCALING.name}.")
     return 0
