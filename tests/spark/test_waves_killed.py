@@ -64,19 +64,17 @@ def test_a_killed_run_is_resumed(tmp_path: Path) -> None:
 
     fake = FakeTriton(judge)
     with fake.serving() as url:
-        first = _driver(tmp_path / "spark", url, 3000)
-        deadline = time.monotonic() + 240
-        while len(fake.answered) < 1700:
-            assert first.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        os.killpg(first.pid, signal.SIGKILL)
-        first.wait()
+        with _driver(tmp_path / "spark", url, 3000) as first:
+            deadline = time.monotonic() + 240
+            while len(fake.answered) < 1700 and time.monotonic() < deadline and first.poll() is None:
+                time.sleep(0.1)
+            os.killpg(first.pid, signal.SIGKILL)
+        assert len(fake.answered) >= 1700
         time.sleep(5)
         paid = len(fake.answered)
         fake.judge = lambda _rows, _n: None
-        second = _driver(tmp_path / "spark", url, 3000)
-        said, _ = second.communicate(timeout=280)
+        with _driver(tmp_path / "spark", url, 3000) as second:
+            said, _ = second.communicate(timeout=280)
     result = next(line for line in said.splitlines() if line.startswith("RESULT")).split()
     known, sent, rows, right = map(int, result[1:5])
     assert known > 0

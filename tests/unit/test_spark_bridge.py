@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import threading
 import time
@@ -161,6 +162,26 @@ def test_a_task_stops_in_the_middle_when_its_neighbour_ends_the_run() -> None:
     assert len(rows) == len(fake.answered)
 
 
+def test_the_time_of_the_run_ends_its_tasks() -> None:
+    """What was answered when run-timeout is over comes back; a task that begins later sends nothing."""
+
+    def judge(_rows: list[str], _number: int) -> None:
+        time.sleep(0.02)
+
+    fake = FakeTriton(judge)
+    with fake.serving() as url:
+        task = replace(_task(_model(url, max_concurrent_operations="2")), deadline=time.time() + 1.5, run_timeout=9.0)
+        many = [f"text {number}" for number in range(4000)]
+        rows, figures = _rows(run_task(task, _batches(many, 1000)))
+        assert 0 < len(rows) == len(fake.answered) < 4000
+        assert isinstance(figures.error, RunError)
+        assert figures.error.message == "run-timeout (9 s) is over"
+        sent = len(fake.requests)
+        rows, figures = _rows(run_task(replace(task, run="another"), _batches(TEXTS)))
+    assert (rows, len(fake.requests)) == ([], sent)
+    assert isinstance(figures.error, RunError)
+
+
 def test_neighbours_wait_together() -> None:
     """Until when to wait, and that the server sheds load, is known to every task of the machine."""
     run = str(RunName.new())
@@ -285,15 +306,16 @@ def test_what_says_most_is_told() -> None:
 
 
 def test_names_tell_the_dead_from_the_living() -> None:
-    """A run of this process lives until it ends; another machine's for a day."""
-    run = RunName.new()
+    """A run of this process lives until it ends, however long it takes; another machine's for a week."""
+    run, long_ago = RunName.new(), int(time.time()) - ABANDONED_SECONDS - 60
     assert RunName.within(f"out__ml_predictions__pending_{run}") == run
-    assert not run.is_dead
-    run.end()
-    assert run.is_dead
-    assert not replace(run, host="00000000").is_dead
-    assert replace(run, host="00000000", started=int(time.time()) - ABANDONED_SECONDS - 60).is_dead
-    assert replace(run, pid=2**22 + 1).is_dead
+    ended = RunName.new()
+    ended.end()
+    elsewhere = replace(run, host="00000000")
+    parent = replace(run, pid=os.getppid(), started=long_ago)
+    of_nobody = [ended, replace(elsewhere, started=long_ago), replace(run, pid=2**22 + 1)]
+    assert [one.is_dead for one in (run, elsewhere, parent)] == [False, False, False]
+    assert [one.is_dead for one in of_nobody] == [True, True, True]
     assert RunName.within("some_other_table") is None
 
 

@@ -305,10 +305,11 @@ class SparkStore:
             return
         names = ", ".join(column for column, _ in self.columns[1:-2])
         found = self._spark.sql(
-            f"select count(*) as doubles, count_if(answers > 1) as different from (select {KEY}, count(*) as found, "
-            f"count(distinct xxhash64({names})) as answers from {self.relation} where {FINGERPRINT} = "
-            f"'{self.fingerprint}' and {KIND} = '{OK}' group by {KEY}) where found > 1"
+            f"select count(*) as doubles, count_if(answers > 1) as different from (select count(*) as found, "
+            f"count(distinct case when {KIND} = '{OK}' then xxhash64({names}) end) as answers from {self.relation} "
+            f"where {self._ours} group by {KEY}) where found > 1"
         ).collect()[0]
+        self.has_doubles = bool(found.doubles)
         if found.different:
             raise DbtTritonError(
                 f"the prediction store {self.relation} has more than one prediction for an input, and they differ. "
