@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.spark import SparkProject, has_java, spark_session
+from support.spark import SparkProject, has_java
 
 _NUMBERS = itertools.count(1)
 
@@ -24,29 +24,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(no_java)
 
 
-@pytest.fixture(scope="session")
-def spark(tmp_path_factory: pytest.TempPathFactory) -> Generator[Any]:
-    """The session of this process: two slots, Hive's tables in a temporary folder."""
-    with spark_session(tmp_path_factory.mktemp("spark")) as session:
-        yield session
-
-
-@pytest.fixture
-def schema(spark: Any) -> Generator[str]:
-    """A schema of the test's own, which is the current one meanwhile."""
-    name = f"test_{next(_NUMBERS)}"
-    before = spark.catalog.currentDatabase()
-    spark.sql(f"create schema {name}")
-    spark.catalog.setCurrentDatabase(name)
-    yield name
-    spark.catalog.setCurrentDatabase(before)
-    spark.sql(f"drop schema {name} cascade")
-
-
 @pytest.fixture
 def spark_project(spark: Any, tmp_path: Path) -> Generator[SparkProject]:
     """An empty project whose dbt commands run in this process, on its session."""
-    project = SparkProject(tmp_path / "project", spark, schema=f"shop_{next(_NUMBERS)}")
+    project = SparkProject(tmp_path / "project", spark, schema=f"spark_shop_{next(_NUMBERS)}")
     yield project
     project.drop()
 
@@ -57,7 +38,9 @@ def module_project(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Gene
     made: list[SparkProject] = []
 
     def make() -> SparkProject:
-        made.append(SparkProject(tmp_path_factory.mktemp("project") / "shop", spark, schema=f"shop_{next(_NUMBERS)}"))
+        made.append(
+            SparkProject(tmp_path_factory.mktemp("project") / "shop", spark, schema=f"spark_module_{next(_NUMBERS)}")
+        )
         return made[-1]
 
     yield make
