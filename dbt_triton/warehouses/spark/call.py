@@ -203,6 +203,7 @@ class SparkCall:
             inputs=[column.type for column in planned.model.inputs],
             binding=binding,
             options=planned.model.options,
+            tasks=planned.model.options.spark_tasks,
             subject=f'inference model "{planned.model.name}"',
             check_interrupt=self._warehouse.check,
         )

@@ -19,6 +19,8 @@ from dbt_triton.warehouses.spark.values import value_of
 if TYPE_CHECKING:
     from dbt_triton.warehouses.planned_call import PlannedCall
 
+#: Types that INPUT does not know.
+_NESTED = {"STRUCT", "MAP", "VARIANT", "INTERVAL", "NULL"}
 #: Alias within what stands for a call; no name of the user's SQL can be seen there.
 INPUT_ALIAS = "input_rows"
 
@@ -78,9 +80,15 @@ class SparkDialect:
         return f"{quote(column)} is not null"
 
     def sequence_key(self, column: str, source: str) -> str:
-        """Return the SQL of a column that tells sequences apart: texts by their bytes, whatever a collation says."""
-        name = quote(column)
-        return f"cast({name} as binary)" if self.source_kind(source) == ("VARCHAR", 0) else name
+        """Return the SQL of what tells sequences apart, a STRING or a BINARY: the same for the same value of a column."""
+        name, kind = quote(column), parse_source_type(source)
+        if (kind.kind, kind.levels) == ("VARCHAR", 0):
+            return f"cast({name} as binary)"  # whatever a collation says
+        if kind.kind in _NESTED:
+            return f"to_json(struct({name}))"
+        same = SqlType(kind.kind, (None,) * kind.levels, kind.precision, kind.scale)
+        value = self.value_of(column, source, same)
+        return f"to_json(struct({name}))" if isinstance(value, str) else value.key
 
     def check_form(self, planned: PlannedCall, query: str) -> str:
         """Return what stands for a call where no prediction is needed: its input, with NULLs of the right types."""
