@@ -80,7 +80,7 @@ class SparkDialect:
         return f"{quote(column)} is not null"
 
     def sequence_key(self, column: str, source: str) -> str:
-        """Return the SQL of what tells sequences apart, a STRING or a BINARY: the same for the same value of a column."""
+        """Return the SQL of what tells sequences apart, a STRING or a BINARY, by a column's value."""
         name, kind = quote(column), parse_source_type(source)
         if (kind.kind, kind.levels) == ("VARCHAR", 0):
             return f"cast({name} as binary)"  # whatever a collation says

@@ -13,9 +13,9 @@ from typing import Any, Protocol
 from dbt_triton.errors import DbtTritonError
 from dbt_triton.inference_model import InferenceModel
 from dbt_triton.tensors.sql_types import SqlType
-from dbt_triton.warehouses.columns import ERROR, FINGERPRINT, KEY
+from dbt_triton.warehouses.columns import ERROR, FINGERPRINT, KEY, KIND
 from dbt_triton.warehouses.spark.run_names import RunName
-from dbt_triton.warehouses.spark.store_columns import FAILURES, FIGURES, KIND, OK, PASSING, PERMANENT
+from dbt_triton.warehouses.spark.store_columns import FAILURES, FIGURES, OK, PASSING, PERMANENT
 
 _FIRST = (KEY,)
 _LAST = (*(name for name, _ in FAILURES), FINGERPRINT, KIND)
