@@ -15,7 +15,9 @@ def _warnings(raw_code: str, called: tuple[str, ...] = (), **config: Any) -> lis
         depends_on = SimpleNamespace(macros=list(called))
 
     model = Node(raw_code=raw_code)
-    macros = Macros("is_incremental.sql", "internal/strategy.sql", model=model, config={"materialized": "ml_predict"} | config)
+    macros = Macros(
+        "is_incremental.sql", "internal/strategy.sql", model=model, config={"materialized": "ml_predict"} | config
+    )
     macros.warn_of_is_incremental()
     return macros.warnings
 

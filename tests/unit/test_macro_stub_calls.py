@@ -10,7 +10,11 @@ import pytest
 from support.jinja_macros import MacroError, Macros
 
 MACROS = Macros(
-    "unit_tests/scanner.sql", "unit_tests/stub_calls.sql", "unit_tests/stub_call.sql", "internal/texts.sql", model=SimpleNamespace(name="m")
+    "unit_tests/scanner.sql",
+    "unit_tests/stub_calls.sql",
+    "unit_tests/stub_call.sql",
+    "internal/texts.sql",
+    model=SimpleNamespace(name="m"),
 )
 REST = "MODEL fixture, DESCRIPTOR(review)"
 
