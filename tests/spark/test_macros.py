@@ -93,10 +93,25 @@ def test_package_cannot_be_imported(
     spark_project: SparkProject, steps: FakeSteps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the Python package is not what the macros need, dbt says what to install."""
-    monkeypatch.delattr(dbt_triton.step, "plan")
-    spark_project.model("predicted", PREDICTED + ROWS)
-    assert "run `pip install 'dbt-triton[spark]==" in spark_project.fails().message("predicted")
+    monkeypatch.delattr(dbt_triton.step, "build_inference_model")
+    spark_project.model("moods", MODEL)
+    assert "run `pip install 'dbt-triton[spark]==" in spark_project.fails().message("moods")
     assert steps.calls == []
+
+
+def test_literal_secret(spark_project: SparkProject, steps: FakeSteps) -> None:
+    """A literal token reaches the step, and neither dbt.log nor the console nor target/run has it."""
+    spark_project.model("moods", MODEL.removesuffix(")") + ", 'bearer-token' = 'not-to-be-seen')")
+    spark_project.model("predicted", PREDICTED + "select id, mood from (" + ROWS + ") where '{{ ref('moods') }}' <> ''")
+    steps.left["plan"] = {"needs_secrets": ["model.shop.moods"]}
+    result = spark_project.build("--log-level", "debug")
+    assert "not-to-be-seen" in steps.arguments("build_inference_model")["sql"]
+    assert "not-to-be-seen" in steps.arguments("predict")["secrets"]["model.shop.moods"]["sql"]
+    assert "On model.shop.predicted: ARGUMENTS" in result.printed
+    run = [file.read_text("utf-8") for file in (spark_project.root / "target" / "run").rglob("*.sql")]
+    for text in (result.printed, (spark_project.root / "logs" / "dbt.log").read_text("utf-8"), *run):
+        assert "not-to-be-seen" not in text
+    assert len(run) == 2
 
 
 def test_sql_header(spark_project: SparkProject, steps: FakeSteps) -> None:
