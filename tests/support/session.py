@@ -1,4 +1,4 @@
-"""The two materializations on a session of a warehouse, as their macros run them, without a dbt command of several seconds.
+"""The two materializations on a session of a warehouse, as their macros run them, without a dbt command.
 
 Tests write DuckDB's SQL for what they need and look at; `Steps.query` says it in the words of the warehouse.
 """

@@ -59,7 +59,8 @@ class SessionJobHelper:
             spark = open_session(self._credentials.server_side_parameters)
             with running(spark, node_of(unique_id)) as jobs, _cancelled_by_dbt(jobs):
                 # As on Databricks, the code is a program: Spark sends what it defines by value, and not by its name.
-                exec(compile(compiled_code, file, "exec"), {"spark": spark, "__name__": "__main__"})  # noqa: S102
+                names = {"spark": spark, "parsed_model": self._model, "__name__": "__main__"}
+                exec(compile(compiled_code, file, "exec"), names)  # noqa: S102
         except DbtRuntimeError:
             raise
         except SystemExit as error:
