@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import random
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,9 @@ def test_typed_value_is_exactly_what_was_written(spark: Any) -> None:
         "UBIGINT": ("18446744073709551615", 18446744073709551615),
         "FLOAT": ("0.1", pa.scalar(0.1, pa.float32()).as_py()),
         "FLOAT16": ("0.5", 0.5),
+        "DECIMAL(5,2)": ("-012.50", Decimal("-12.50")),
+        "DECIMAL(9,0)": ("1e3", Decimal(1000)),
+        "INT": ("0x1F", 31),
         "DOUBLE": ("-1e300", -1e300),
         "STRING": ("it's ${env:HOME} \\", "it's ${env:HOME} \\"),
         "JSON": ('{"a": "\\n"}', '{"a": "\\n"}'),
@@ -104,7 +108,8 @@ def test_typed_value_is_exactly_what_was_written(spark: Any) -> None:
                 kind = declared_type(name)
                 assert from_spark(found[name].combine_chunks(), kind).to_pylist() == [value], name
                 assert first_row(spark, dialect.holds(written[name][0], kind))["holds"]
-            assert not first_row(spark, dialect.holds("300", declared_type("TINYINT")))["holds"]
+            for text, name in {"300": "TINYINT", "-1": "UBIGINT", "1.255": "DECIMAL(5,2)", "1e39": "FLOAT"}.items():
+                assert not first_row(spark, dialect.holds(text, declared_type(name)))["holds"]
             assert first_row(spark, f"select {dialect.typed(None, declared_type('FLOAT[3]'))} as x")["x"] is None
 
 
