@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from dbt_triton.ddl import SPARK, Lexis
 from dbt_triton.tensors.sql_types import SqlType
 from dbt_triton.warehouses import Value
 from dbt_triton.warehouses.spark.features import Features
@@ -34,6 +35,11 @@ class SparkDialect:
     """
 
     features: Features = field(default_factory=Features)
+
+    @property
+    def lexis(self) -> Lexis:
+        """What quotes and escapes mean in Spark's SQL."""
+        return SPARK
 
     def quote(self, identifier: str) -> str:
         """Quote an identifier; one with `${` in it is an error, since Spark would replace that."""
