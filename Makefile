@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/.installed
 export DBT_SEND_ANONYMOUS_USAGE_STATS = false
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-spark test lint docs test-unit test-integration test-faults test-installation test-orchestrators bench clean
+.PHONY: help install demo demo-spark test lint docs test-unit test-integration test-faults test-spark test-spark-clusters test-installation test-orchestrators bench clean
 
 help: ## List the recipes, one line each.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "%-18s %s\n", $$1, $$2}'
@@ -19,7 +19,7 @@ install: $(INSTALLED) ## Make the virtual environment .venv from constraints.txt
 $(INSTALLED): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "The demo and the tests need Python 3.11 or 3.12; set PYTHON=…"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[server,example,dev,docs,bench]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[server,spark,example,dev,docs,bench]'
 	@touch $@
 
 demo: $(INSTALLED) ## Classify real movie reviews: a real Triton, dbt build, the classified table. TRITON_URL uses your server.
@@ -28,7 +28,7 @@ demo: $(INSTALLED) ## Classify real movie reviews: a real Triton, dbt build, the
 demo-spark: $(INSTALLED) ## The same models and tables on Apache Spark, which needs Java 17 or newer.
 	@$(BIN)/python example_project/demo.py spark
 
-test: lint docs test-unit test-integration test-faults test-installation test-orchestrators ## Run every check and test.
+test: lint docs test-unit test-integration test-faults test-spark test-spark-clusters test-installation test-orchestrators ## Run every check and test.
 
 lint: $(INSTALLED) ## Check format (ruff), lint (ruff) and types (mypy --strict).
 	$(BIN)/ruff format --check .
@@ -47,14 +47,21 @@ test-integration: $(INSTALLED) ## Run the tests with a real Triton and a real db
 test-faults: $(INSTALLED) ## Run the tests that break connections, answers, servers and dbt itself.
 	$(BIN)/python -m pytest tests/faults -n auto -q
 
+test-spark: $(INSTALLED) ## Run the tests with a real Spark, in one process that keeps its session; they need Java.
+	$(BIN)/python -m pytest tests/spark -n 0 -m 'not spark_slow' -q
+
 test-installation: $(INSTALLED) ## Install the oldest and the newest versions of what is needed, each in an environment of its own, and build a project.
 	$(BIN)/python -m pytest tests/installation -n 2 --dist=load -q
 
 test-orchestrators: $(INSTALLED) ## Run the examples in a real Airflow, Dagster and Prefect, each in an environment of its own.
 	$(BIN)/python -m pytest tests/orchestrators -n 2 -q
 
-bench: $(INSTALLED) ## Measure, side by side in one run, and write benchmarks/results.md (wrk is used where it is installed).
+test-spark-clusters: $(INSTALLED) ## Run a Spark standalone cluster, a Spark Connect server, and Iceberg tables in an environment of its own.
+	$(BIN)/python -m pytest tests/spark_clusters -q
+
+bench: $(INSTALLED) ## Measure, side by side in one run, and write benchmarks/results.md, and spark.md where Spark is installed (wrk is used where it is).
 	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/bench_spark.py
 
 clean: ## Remove what the recipes made.
 	rm -rf $(VENV) .venv-orchestrators site .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

@@ -118,6 +118,7 @@ class Options(BaseModel):
     max_concurrent_operations: Annotated[
         Annotated[int, Field(ge=1, le=MAX_CONCURRENT)] | None, BeforeValidator(read.auto_or_integer)
     ] = None
+    spark_tasks: Annotated[int, BeforeValidator(read.integer), Field(ge=1, le=MAX_CONCURRENT)] | None = None
     on_error: Annotated[Literal["fail", "null"], BeforeValidator(read.none_is_null), BeforeValidator(read.lower)] = (
         "fail"
     )

@@ -36,3 +36,35 @@ def draw(path: Path, panels: dict[int, Lines]) -> None:
     axes[0][0].legend()
     figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
     plt.close(figure)
+
+
+def draw_scaling(path: Path, speeds: dict[int, float], limit: float) -> None:
+    """Draw rows a second against tasks, with what the server can do, if matplotlib is installed.
+
+    Args:
+        path: the SVG file.
+        speeds: rows a second, by the number of tasks.
+        limit: rows a second that the server gives at most.
+    """
+    try:
+        import matplotlib as mpl  # noqa: PLC0415 - optional
+
+        mpl.use("svg")
+        from matplotlib import pyplot as plt  # noqa: PLC0415
+    except ImportError:
+        print(f"matplotlib is not installed, so {path.name} is not drawn")
+        return
+    mpl.rcParams["svg.hashsalt"] = path.name
+    figure, axis = plt.subplots(figsize=(6, 4))
+    tasks = sorted(speeds)
+    axis.plot(tasks, [speeds[count] for count in tasks], marker="o", label="measured")
+    even = [min(speeds[tasks[0]] * count, limit) for count in tasks]
+    axis.plot(tasks, even, linestyle=":", color="gray", label="as many times one task, up to the limit")
+    axis.axhline(limit, linestyle="--", color="gray", alpha=0.6, label="what the server gives at most")
+    axis.set(xlabel="tasks, each with one request in flight", ylabel="rows a second")
+    axis.set_xticks(tasks)
+    axis.set_ylim(bottom=0)
+    axis.grid(visible=True, alpha=0.3)
+    axis.legend(loc="lower right")
+    figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
+    plt.close(figure)

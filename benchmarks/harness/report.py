@@ -23,6 +23,8 @@ _PACKAGES = (
     "aiohttp",
     "pyreqwest",
     "tritonclient",
+    "pyspark",
+    "pandas",
     "nvidia-pytriton",
 )
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from dbt_triton.ddl.lexis import DUCKDB, Lexis
 from dbt_triton.ddl.tokens import Tokens
 
 
@@ -81,6 +82,7 @@ class Statement:
 
     text: str
     calls: tuple[Call, ...]
+    lexis: Lexis = DUCKDB
 
     def render(self, replacements: Mapping[Span, str], within: Span | None = None) -> str:
         """Return the text, or a part of it, with calls replaced; of nested ones the outermost counts."""
@@ -105,8 +107,8 @@ class Statement:
         return f"select * from {self.operand_sql(call, replacements)}"
 
     def operand_sql(self, call: Call, replacements: Mapping[Span, str]) -> str:
-        """Return the call's TABLE operand for a FROM clause of any version of DuckDB."""
-        return Tokens(self.render(replacements, call.operand)).without_backticks()
+        """Return the call's TABLE operand for a FROM clause of the warehouse."""
+        return Tokens(self.render(replacements, call.operand), self.lexis).without_backticks()
 
     def input_query(self, call: Call, replacements: Mapping[Span, str]) -> str:
         """Return a query that gives the call's input rows by itself, with the WITH clauses it needs."""

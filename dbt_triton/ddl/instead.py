@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sqlglot.tokens import Token, TokenType
 
+from dbt_triton.ddl.lexis import DUCKDB, Lexis
 from dbt_triton.ddl.tokens import STRINGS, Tokens, is_name
 from dbt_triton.errors import SqlSyntaxError
 
@@ -30,6 +31,7 @@ class Expression:
     tokens: tuple[Token, ...]
     text: str
     line: int
+    lexis: Lexis = DUCKDB
 
     @property
     def is_star(self) -> bool:
@@ -63,7 +65,7 @@ class Expression:
         words = [*columns[:2], *functions[:1]] if "." in self.text else [*columns[:1], *functions[:1]]
         name = "_".join("".join(c if c.isalnum() else "_" for c in word).lower() for word in words)
         name = name if len(words) > 1 else f"{name or 'descriptor'}_value"
-        return name if name.isidentifier() else f'"{name}"'
+        return name if name.isidentifier() else self.lexis.quote(name)
 
 
 def read_expression(tokens: Tokens) -> Expression:
@@ -72,7 +74,7 @@ def read_expression(tokens: Tokens) -> Expression:
     _skip(tokens, lambda: tokens.is_type(TokenType.COMMA))
     found = tuple(tokens.peek(position - tokens.index) for position in range(first, tokens.index))
     read = tuple(token for token in found if token is not None)
-    return Expression(read, tokens.text[read[0].start : read[-1].end + 1] if read else "", line)
+    return Expression(read, tokens.text[read[0].start : read[-1].end + 1] if read else "", line, tokens.lexis)
 
 
 def for_descriptor(items: Sequence[str | Expression], table: str, relation: Sequence[str] | None) -> str:

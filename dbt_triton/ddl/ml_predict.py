@@ -18,6 +18,7 @@ from dbt_triton.ddl.instead import (
     refuse_rest_of_table,
 )
 from dbt_triton.ddl.lateral import refuse_cross_products
+from dbt_triton.ddl.lexis import DUCKDB, Lexis
 from dbt_triton.ddl.statements import refuse_other_statements
 from dbt_triton.ddl.tokens import Tokens, is_name
 from dbt_triton.errors import SqlSyntaxError
@@ -33,15 +34,19 @@ _POSITIONAL = ("INPUT", "MODEL", "ARGS", "CONFIG")
 _WRITTEN = {"INPUT": "TABLE …", "MODEL": "MODEL …", "ARGS": "DESCRIPTOR(…)"}
 
 
-def parse_ml_predict(text: str) -> Statement:
+def parse_ml_predict(text: str, lexis: Lexis = DUCKDB) -> Statement:
     """Find the ML_PREDICT calls of a statement.
 
     Comments, strings and quoted names that mention ML_PREDICT are not calls. A trailing semicolon is dropped.
 
+    Args:
+        text: the statement.
+        lexis: how the warehouse writes SQL.
+
     Raises:
         SqlSyntaxError: a call does not follow the grammar; with the line and what was expected.
     """
-    tokens = Tokens(text)
+    tokens = Tokens(text, lexis)
     refuse_other_statements(tokens)
     scanner = _Scanner(tokens)
     try:
@@ -53,7 +58,7 @@ def parse_ml_predict(text: str) -> Statement:
     refuse_cross_products(tokens.all(), scanner.calls, scanner.scopes, text)
     end = scanner.statement_end
     statement = text if end is None else text[:end].rstrip()
-    return Statement(statement, tuple(sorted(scanner.calls, key=lambda call: call.span.end)))
+    return Statement(statement, tuple(sorted(scanner.calls, key=lambda call: call.span.end)), lexis)
 
 
 def _too_deep(tokens: Tokens) -> SqlSyntaxError:

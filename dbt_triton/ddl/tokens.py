@@ -10,12 +10,11 @@ import bisect
 import re
 from collections.abc import Container, Sequence
 from functools import cached_property
-from typing import ClassVar
 
-from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import TokenError
 from sqlglot.tokens import Token, TokenType
 
+from dbt_triton.ddl.lexis import DUCKDB, Lexis
 from dbt_triton.ddl.open_quotes import open_position
 from dbt_triton.errors import SqlSyntaxError
 from dbt_triton.option_names import is_like_an_option
@@ -39,33 +38,27 @@ STRINGS = frozenset(
 )
 
 
-class FlinkOnDuckDB(DuckDB):
-    """DuckDB's SQL, with Flink's backticks for identifiers as well."""
-
-    class Tokenizer(DuckDB.Tokenizer):
-        """DuckDB's tokenizer with backticks."""
-
-        IDENTIFIERS: ClassVar[list[str | tuple[str, str]]] = ['"', "`"]
-        #: Of E'…', as DuckDB's has it: a subclass does not inherit it before sqlglot 30.30.
-        BYTE_STRING_ESCAPES: ClassVar[list[str]] = ["'", "\\"]
-
-
 class Tokens:
     """A cursor over the tokens of one text.
+
+    Args:
+        text: the statement.
+        lexis: how it is written.
 
     Raises:
         SqlSyntaxError: a quote or comment is never closed.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, lexis: Lexis = DUCKDB) -> None:
         self.text = text
+        self.lexis = lexis
         self.index = 0
         #: Whether the cursor is within options, or may be: what stands there may be a secret, and no error repeats it.
         self.in_options = False
         try:
-            self._tokens: list[Token] = FlinkOnDuckDB().tokenize(text)
+            self._tokens: list[Token] = lexis.dialect().tokenize(text)
         except TokenError:
-            raise _unreadable(text) from None
+            raise _unreadable(text, lexis) from None
 
     def __len__(self) -> int:
         return len(self._tokens)
@@ -202,22 +195,25 @@ class Tokens:
         return parts, start, self.previous_end
 
     def dotted_sql(self, what: str) -> str:
-        """Read ``a.b.c``. Returns it as SQL for every version of DuckDB: 1.x knows no backticks."""
+        """Read ``a.b.c``. Returns it as the warehouse's SQL: DuckDB 1.x knows no backticks."""
         start = self.index
         self.dotted_name(what)
-        return "".join(self._duckdb_text(token) for token in self._tokens[start : self.index])
+        return "".join(self._own_text(token) for token in self._tokens[start : self.index])
 
     def without_backticks(self) -> str:
-        """Return the whole text with double quotes in place of the backticks around identifiers."""
+        """Return the whole text with double quotes around names; as it is where these are around texts."""
+        if not self.lexis.double_quotes_name:
+            return self.text
         pieces, position = [], 0
         for token in self._tokens:
-            pieces += [self.text[position : token.start], self._duckdb_text(token)]
+            pieces += [self.text[position : token.start], self._own_text(token)]
             position = token.end + 1
         return "".join([*pieces, self.text[position:]])
 
-    def _duckdb_text(self, token: Token) -> str:
+    def _own_text(self, token: Token) -> str:
         text = self.text[token.start : token.end + 1]
-        return '"' + token.text.replace('"', '""') + '"' if text.startswith("`") else text
+        is_foreign = self.lexis.double_quotes_name and text.startswith("`")
+        return self.lexis.quote(token.text) if is_foreign else text
 
     @property
     def previous_end(self) -> int:
@@ -266,9 +262,9 @@ def is_name(token: Token) -> bool:
     return token.token_type not in {TokenType.NUMBER, *STRINGS} and token.text.isidentifier()
 
 
-def _unreadable(text: str) -> SqlSyntaxError:
+def _unreadable(text: str, lexis: Lexis) -> SqlSyntaxError:
     """Make the error of a text that has no tokens: it may be full of secrets, so only the place is said."""
-    position = open_position(text)
+    position = open_position(text, lexis)
     if position is None:
         return SqlSyntaxError("a number or text of this statement cannot be read", 1)
     return SqlSyntaxError("a quote or comment is opened here and never closed", text.count("\n", 0, position) + 1)

@@ -17,7 +17,7 @@ from dbt_triton.tensors import Datatype, SqlType, datatype_of_sql, parse_sql_typ
 
 #: The store's own columns; an OUTPUT of that name would collide with them.
 RESERVED_OUTPUTS = frozenset(
-    {"ml_key", "ml_fingerprint", "ml_salt", "ml_error", "ml_reason", "ml_http_status", "ml_attempts"}
+    {"ml_key", "ml_fingerprint", "ml_salt", "ml_error", "ml_reason", "ml_http_status", "ml_attempts", "ml_kind"}
 )
 
 

@@ -61,10 +61,10 @@ class CalledModels:
         return model.with_options(overrides, subject)
 
     def _node(self, call: Call) -> _Node | None:
-        wanted = _parts(call.model)
+        wanted = self._parts(call.model)
         for node in self._nodes:
             for relation in node.relations:
-                parts = _parts(relation)
+                parts = self._parts(relation)
                 if parts == wanted or (len(wanted) == 1 and wanted[-1] in {parts[-1], node.name.lower()}):
                     return node
         return None
@@ -103,6 +103,10 @@ class CalledModels:
         options = translated(passed.get("meta") or parse_create_model(str(passed["sql"])).options)
         return {key: options[key] for key in SECRET_KEYS if key in options}
 
+    def _parts(self, relation: str) -> tuple[str, ...]:
+        tokens = Tokens(relation, self._warehouse.dialect.lexis)
+        return tuple(part.lower() for part in tokens.dotted_name("a relation")[0])
+
 
 def _not_built(node: _Node | None, call: Call, relation: str, error: WarehouseError) -> ConfigurationError:
     """Say which model is to be built first. The warehouse's guess at another table is no help, and is left out."""
@@ -115,11 +119,6 @@ def _not_built(node: _Node | None, call: Call, relation: str, error: WarehouseEr
         [f"it is not built in {relation}: run `dbt build -s {node.name}`, or use --defer ({words})"],
         f'inference model "{node.name}"',
     )
-
-
-def _parts(relation: str) -> tuple[str, ...]:
-    tokens = Tokens(relation)
-    return tuple(part.lower() for part in tokens.dotted_name("a relation")[0])
 
 
 def _json_object(text: object) -> dict[str, Any]:

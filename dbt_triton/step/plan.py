@@ -49,7 +49,7 @@ def make_plan(args: Mapping[str, Any], warehouse: Warehouse) -> Plan:
         SqlSyntaxError: a call does not follow the grammar.
         ConfigurationError: with every problem of every call.
     """
-    statement = parse_ml_predict(str(args["sql"]))
+    statement = parse_ml_predict(str(args["sql"]), warehouse.dialect.lexis)
     options_of_meta(args)
     if not statement.calls:
         raise DbtTritonError(

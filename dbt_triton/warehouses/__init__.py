@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import pyarrow as pa
 
+from dbt_triton.ddl import Lexis
 from dbt_triton.engine import RunStats
 from dbt_triton.errors import DbtTritonError
 from dbt_triton.tensors.sql_types import SqlType
@@ -180,7 +181,12 @@ class CallRun(Protocol):
 
 
 class Dialect(Protocol):
-    """How a warehouse writes names, values and types."""
+    """How a warehouse writes names, values and types, and how its users' SQL is read."""
+
+    @property
+    def lexis(self) -> Lexis:
+        """What quotes and escapes mean in its SQL."""
+        ...
 
     def quote(self, identifier: str) -> str:
         """Quote an identifier."""

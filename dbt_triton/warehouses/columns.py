@@ -7,6 +7,8 @@ KEY = "ml_key"
 FINGERPRINT = "ml_fingerprint"
 #: What keys are hashed with, where a warehouse needs it.
 SALT = "ml_salt"
+#: Whether a row is a prediction or a failure, where rows are forgotten by partitions.
+KIND = "ml_kind"
 #: Why a row failed, the kind of the reason, the HTTP status, and how often it was sent.
 ERROR = "ml_error"
 REASON = "ml_reason"

@@ -51,10 +51,7 @@
 {%- endmacro %}
 
 
-{#-
-  The Python of a step. The arguments stand on a line of their own, as JSON within a string: an adapter may print source
-  lines with a traceback, and quoted identifiers would break plain interpolation.
--#}
+{#- The Python of a step, which is given its arguments as JSON. -#}
 {% macro python_step(function, args) -%}
   {{- return(adapter.dispatch('python_step', 'dbt_triton')(function, args)) -}}
 {%- endmacro %}
@@ -65,6 +62,10 @@
 {%- endmacro %}
 
 
+{#-
+  The arguments stand on a line of their own, as JSON within a string: dbt-duckdb prints source lines with a traceback, and
+  quoted identifiers would break plain interpolation.
+-#}
 {% macro duckdb__python_step(function, args) -%}
 ARGUMENTS = {{ tojson(tojson(args)) }}
 
@@ -96,10 +97,13 @@ def materialize(result, session):
 {%- endmacro %}
 
 
-{#- Our own helper runs this text in dbt's process, where `spark` is the session. -#}
+{#-
+  Our own helper runs this text in dbt's process, where `spark` is the session and `parsed_model` the node as it is here. The
+  arguments go by the node: dbt writes the text of Python jobs to dbt.log, and a literal token may be among the arguments.
+-#}
 {% macro spark__python_step(function, args) -%}
-  {%- do model.config.update({'submission_method': 'dbt_triton'}) -%}
-ARGUMENTS = {{ tojson(tojson(args)) }}
+  {%- do model.config.update({'submission_method': 'dbt_triton', 'dbt_triton_arguments': tojson(args)}) -%}
+ARGUMENTS = parsed_model["config"]["dbt_triton_arguments"]
 
 try:
     from dbt_triton.step import {{ function }} as step

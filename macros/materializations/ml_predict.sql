@@ -25,6 +25,8 @@
   }) -%}
 
   {{- dbt_triton.run_before_step(hooks=not dry_run) -}}
+  {#- A hook may have dropped the table. What has come back since the SQL was compiled is made anew: it says all rows. -#}
+  {%- set adds = adds and dbt_triton.is_incremental() -%}
 
   {%- call statement('dbt_triton_plan', language='python') -%}
     {{- dbt_triton.python_step('plan', args) -}}
@@ -57,7 +59,8 @@
   {%- endif -%}
   {%- if result.remember is mapping -%}
     {#- In Python, which can catch an error: it must fail no build. -#}
-    {%- set noted = {'package_version': args.package_version, 'name': args.name, 'debug': args.debug, 'adapter': args.adapter, 'unique_id': args.unique_id} -%}
+    {%- set noted = {} -%}
+    {%- for name in ['package_version', 'adapter', 'unique_id', 'name', 'debug'] -%}{%- do noted.update({name: args[name]}) -%}{%- endfor -%}
     {%- do noted.update(result.remember) -%}
     {%- call statement('dbt_triton_note', language='python') -%}
       {{- dbt_triton.python_step('note', noted) -}}

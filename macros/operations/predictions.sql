@@ -129,5 +129,5 @@
 
 {#- The figures of a run are in the store as well. -#}
 {% macro spark__kept_predictions(store) -%}
-  {{- return('select ml_error, ml_fingerprint from ' ~ store ~ " where ml_kind <> 'figures'") -}}
+  {{- return('select ml_error, ml_fingerprint from ' ~ store ~ " where ml_kind in ('ok', 'permanent', 'passing')") -}}
 {%- endmacro %}

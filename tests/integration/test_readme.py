@@ -26,7 +26,11 @@ FENCE = re.compile(r"^```(sql|yaml|yml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"^(?:--|#) (\S+\.(?:sql|yml|yaml))$")
 DOCS = REPOSITORY / "docs"
 #: Pages whose snippets another file of tests builds.
-BUILT_ELSEWHERE = {"dbt.md": "test_dbt_docs.py", "recipes.md": "test_recipes.py"}
+BUILT_ELSEWHERE = {
+    "dbt.md": "test_dbt_docs.py",
+    "recipes.md": "test_recipes.py",
+    "spark.md": "../spark/test_spark_docs.py",
+}
 #: Their models are served by nobody here; their statements and options are checked all the same.
 STUBBED = {"types.md"}
 PAGES = sorted(page.name for page in DOCS.glob("*.md") if FENCE.search(page.read_text(encoding="utf-8")))

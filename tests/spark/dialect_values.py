@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import importlib
+import importlib.util
 import math
 import random
 import struct
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +20,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dbt_triton.tensors import SqlType, parse_sql_type
+from dbt_triton.warehouses import Value
+from dbt_triton.warehouses.spark.dialect import SparkDialect
+from spark.given_texts import TEXTS
 
+#: The setting by which Spark has the type TIME.
+TIME = "spark.sql.timeType.enabled"
 INTEGERS = {"TINYINT": pa.int8(), "SMALLINT": pa.int16(), "INTEGER": pa.int32(), "BIGINT": pa.int64()}
 DECLARED = [
     *("BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"),
@@ -170,264 +179,6 @@ def _decimals(precision: int, scale: int) -> list[Decimal]:
     return [Decimal(f"{number}E-{scale}") for number in digits if abs(number) <= largest]
 
 
-_NUMBER_TEXTS = [
-    *(
-        "1.",
-        " 5 ",
-        "+5",
-        "- 5",
-        "1_0",
-        "1__0",
-        "_1",
-        "1_",
-        "0x1F",
-        "-0x1F",
-        " 0x1F",
-        "0x1_F",
-        "0X1f",
-        "0b11",
-        "0B11",
-        "0x",
-    ),
-    *("1e2", "1_0e1_0", "1e-2", "100e-2", "\u00a05", "5\x0b", "\t5\n", "0xFFFFFFFFFFFFFFFF", "0x7fffffffffffffff"),
-    *(
-        "0x00000000000000000001",
-        "0o17",
-        ".e1",
-        ".5e1",
-        "1.0_0",
-        "5\x00",
-        "٣",
-        "1e+2",
-        "0e10",
-        "1e400",
-        "-1e400",
-        "1e39",
-        "1e-400",
-    ),
-    *(
-        "nan",
-        "-nan",
-        "+nan",
-        "NaN",
-        " inf ",
-        "+inf",
-        "-inf",
-        "infinity",
-        "-Infinity",
-        "1d",
-        "1f",
-        "2.0D",
-        "1L",
-        "0x1p3",
-        "1._5",
-        "1.5_5",
-    ),
-    *(
-        ".",
-        "",
-        " ",
-        "-",
-        "+",
-        "1e",
-        "e5",
-        "-0",
-        "-0.0",
-        "0",
-        "007",
-        "1.255",
-        "1.230",
-        "12345678901234567.895",
-        "9007199254740992.6",
-    ),
-    *(
-        "9223372036854775807",
-        "9223372036854775808",
-        "-9223372036854775808",
-        "18446744073709551615",
-        "18446744073709551616",
-    ),
-    *(
-        "1e2147483647",
-        "1e2147483648",
-        "1e-2147483649",
-        "0e2147483647",
-        "99999999999999999999999999999999999999",
-        "1e38",
-        "1e37",
-    ),
-    *(
-        "0.00000000000000000000000000000000000000000001",
-        "2.5",
-        "255",
-        "256",
-        "-1",
-        "1e999999999999",
-        "--1",
-        "1 2",
-        "1,5",
-    ),
-    *("16777217", "0.1", "2049.0000000000000001", "340282356779733661637539395458142568447", "3.4028235677973366e38"),
-]
-_TIME_TEXTS = [
-    *(
-        "2026-1-2",
-        "2026/1/2",
-        "2026\\1\\2",
-        "2026 1 2",
-        "2026-1/2",
-        "26-1-1",
-        "20260102",
-        "2026-01-02 (BC)",
-        "-44-03-15",
-    ),
-    *(
-        "0000-01-01",
-        "2026-02-30",
-        " 2026-01-02 ",
-        "2026-01-02 00:00",
-        "2026-01-02T0:00:00",
-        "epoch",
-        "2026-01-02 00:00:00.000",
-    ),
-    *("2026-001-02", "+2026-01-01", "12026-01-01", "2026-11-24xyz", "2026-13-01", "2026-01-02 3:4", "2026-01-02 3:04"),
-    *(
-        "2026-01-02 24:00:00",
-        "2026-12-31 24:00:00.000",
-        "2026-01-02 24:00:01",
-        "2026-01-02 3:4:5",
-        "2026-01-02T03:04:05.1",
-    ),
-    *(
-        "2026-01-02  03:04:05",
-        "2026/01/02 03:04:05",
-        "2026-01-02 03:04:60",
-        "2026-01-02 03:04:05.",
-        "2026-01-02 03",
-        "EPOCH",
-    ),
-    *(
-        "2026-01-02 03:04:05.1234567",
-        "2026-01-02 03:04:05.1234560",
-        "2026-01-02 03:04:05.123456000000",
-        "2026-01-02t03:04:05",
-    ),
-    *(
-        "2026-01-02 T03:04:05",
-        "3:4",
-        "3:04",
-        "03:04:05",
-        "3:4:5",
-        "23:59:60",
-        "03:04:05.",
-        " 03:04:05 ",
-        "03:04:05.1234567",
-    ),
-    *(
-        "03:04:05.123456",
-        "03",
-        "25:00",
-        "2026-01-02 03:04:05+02",
-        "2026-01-02 03:04:05+0230",
-        "2026-01-02 03:04:05-02:30",
-    ),
-    *(
-        "2026-01-02 03:04:05+02:30:15",
-        "2026-01-02 03:04:05 +02",
-        "2026-01-02 03:04:05Z",
-        "2026-01-02 03:04:05z",
-        "2026-01-02Z",
-    ),
-    *(
-        "2026-01-02 03:04:05 UTC",
-        "2026-01-02 03:04:05 CET",
-        "2026-01-02 03:04:05 Nope/Zone",
-        "2026-01-02 03:04:05.25 Europe/Berlin",
-    ),
-    *(
-        "2026-01-02 03:04Z",
-        "2026-01-02 03:04:05 EST",
-        "2024-03-31 02:30:00 Europe/Berlin",
-        "2024-03-31T03:30:00 Europe/Berlin ",
-    ),
-    *(
-        "2011-12-30 12:00:00 Pacific/Apia",
-        "2024-03-31 02:30:00",
-        "2024-10-27 02:30:00",
-        "2026-01-02 03:04:05 PM",
-        "1582-10-10",
-    ),
-    *(
-        "0001-01-01",
-        "9999-12-31",
-        "1900-01-01 00:00:00",
-        "2026-01-02 03:04:05+2",
-        "2026-01-02 03:04:05.1234567Z",
-        "2026-01-02 24:00Z",
-    ),
-]
-_OTHER_TEXTS = [
-    *("true", "t", "yes", "y", "TRUE", "T", "Yes", "f", "no", "n", "off", "on", " true", "true ", "1.0", "tr", "False"),
-    *(
-        '"a\tb"',
-        '{"a":1}',
-        "[1] x",
-        '"\\x"',
-        "01",
-        "+1",
-        '{"a":[1,{"b":[]}, null]}',
-        '"\\ud83d\\ude00"',
-        '"\\ud800"',
-        "tru",
-        "truefalse",
-    ),
-    *(
-        "[1,2",
-        "[[[[]]]]",
-        "{}",
-        '{"a" : "S"}',
-        "S",
-        "V",
-        "[S]",
-        '"a" "b"',
-        "1 2",
-        "[1 2]",
-        '{"a"}',
-        "{1:2}",
-        "{'a':1}",
-        "[,]",
-        ' \n{"a"\t:\r1} ',
-    ),
-    *(
-        "null",
-        "[null,true,false]",
-        '"\x7f"',
-        '"unclosed',
-        '"\\""',
-        '"\\\\"',
-        "-",
-        "-1",
-        "1.e1",
-        "\x0b1",
-        "[1]]",
-        "[[1]",
-    ),
-    *(
-        "dbt-triton refused x",
-        "it's",
-        "日本語 🎬",
-        "\\x41",
-        "a\x00b",
-        "${env:HOME}",
-        "${spark.app.name}",
-        "a\\",
-        "$1",
-        "x" * 300,
-    ),
-]
-TEXTS = [*_NUMBER_TEXTS, *_TIME_TEXTS, *_OTHER_TEXTS]
-
-
 def _moments(step: int = 1) -> list[dt.datetime]:
     named = [dt.datetime(2026, 11, 24), dt.datetime(1, 1, 2), dt.datetime(9999, 12, 30), dt.datetime(1970, 1, 1)]  # noqa: DTZ001
     named += [dt.datetime(2024, 3, 31, 2, 30), dt.datetime(2024, 10, 27, 0, 30), dt.datetime(2024, 10, 27, 1, 30)]  # noqa: DTZ001
@@ -491,9 +242,40 @@ def write(source: Source, place: Path) -> pa.Table:
 
 
 def spark_rows(spark: Any, query: str) -> pa.Table:
-    """Run a query, and return its rows in Arrow."""
+    """Run a query, and return its rows in Arrow; of Spark 3.5, too."""
     found = spark.sql(query)
     if hasattr(found, "toArrow"):
         return found.toArrow()
-    batches = found._collect_as_arrow()
-    return pa.Table.from_batches(batches)
+    return pa.Table.from_batches(found._collect_as_arrow())
+
+
+def first_row(spark: Any, query: str) -> dict[str, Any]:
+    """Run a query, and return its first row."""
+    found: dict[str, Any] = spark_rows(spark, query).to_pylist()[0]
+    return found
+
+
+def value_as(dialect: SparkDialect, source: str, declared: str, **more: Any) -> Value:
+    """Return the column x of a type as a declared one, which has to be one that it can be."""
+    value = dialect.value_of("x", source, declared_type(declared), **more)
+    assert isinstance(value, Value), value
+    return value
+
+
+@contextmanager
+def settings(spark: Any, wanted: Mapping[str, str]) -> Generator[None]:
+    """Run a block with other settings of the session."""
+    before = {name: spark.conf.get(name, None) for name in wanted}
+    for name, value in wanted.items():
+        spark.conf.set(name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            spark.conf.unset(name) if value is None else spark.conf.set(name, value)
+
+
+def duckdb_side(module: str) -> Any:
+    """Return a module of the DuckDB side."""
+    moved = importlib.util.find_spec("dbt_triton.warehouses.duckdb")
+    return importlib.import_module(f"dbt_triton.{'warehouses.duckdb' if moved else 'step'}.{module}")

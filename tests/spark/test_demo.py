@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 import pytest
 from support.dbt import REPOSITORY
+from support.spark import has_java
 
 from dbt_triton.server import TritonServer
 
@@ -27,7 +28,7 @@ _OTHER_TYPES = {"UTINYINT": "SMALLINT", "FLOAT[128]": "FLOAT[]"}
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(2 * _TIMEOUT_SECONDS),
-    pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java, and there is none on the path"),
+    pytest.mark.skipif(not has_java(), reason="Spark needs Java, and there is none on the path"),
 ]
 
 

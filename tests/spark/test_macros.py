@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
+import agate  # type: ignore[import-untyped,unused-ignore]
 import pytest
 from support.spark import SparkProject
 from support.spark_macros import FakeSteps, model_config, steps
+
+import dbt_triton.step
 
 __all__ = ["steps"]
 PREDICTED = model_config()
@@ -32,16 +36,14 @@ def test_order_of_things(spark_project: SparkProject, steps: FakeSteps) -> None:
     project.spark.sql(f"create schema if not exists {project.schema}")
     _run(project, "create table $done (what string) using parquet")
     insert = "insert into {{ this.schema }}.done select '%s'"
-    _settings(
-        project,
-        **{
-            "+pre-hook": [{"sql": insert % "before outside", "transaction": False}, insert % "before"],
-            "+post-hook": [
-                insert % "after" + " from {{ this }} limit 1",
-                {"sql": insert % "outside", "transaction": False},
-            ],
-        },
-    )
+    hooks: dict[str, Any] = {
+        "+pre-hook": [{"sql": insert % "before outside", "transaction": False}, insert % "before"],
+        "+post-hook": [
+            insert % "after" + " from {{ this }} limit 1",
+            {"sql": insert % "outside", "transaction": False},
+        ],
+    }
+    _settings(project, **hooks)
     project.model("predicted", PREDICTED + ROWS)
     steps.left["predict"] = {
         "clean_up": [f"insert into {project.schema}.done select 'clean up'"],
@@ -58,7 +60,6 @@ def test_order_of_things(spark_project: SparkProject, steps: FakeSteps) -> None:
     assert arguments["relation"] == {"schema": project.schema, "identifier": "predicted"}
     assert arguments["file_format"] == "parquet"
     assert arguments["store"] == {"database": None, "schema": project.schema, "identifier": "predicted__ml_predictions"}
-    assert arguments["target"]["relation"] == f"`{project.schema}`.`predicted`"
     assert steps.arguments("note")["note"] == "made of this"
     assert not [row for row in project.spark.sql("show views").collect() if "dbt_triton_result" in row["viewName"]]
 
@@ -82,19 +83,58 @@ def test_error_of_a_step(spark_project: SparkProject, steps: FakeSteps) -> None:
     """What a step leaves as its error is what dbt says, and the table stays."""
     spark_project.model("predicted", PREDICTED + ROWS)
     spark_project.build()
+    assert steps.arguments("predict")["target"]["relation"] == f"`{spark_project.schema}`.`predicted`"
     steps.left["predict"] = {"error": "it's \\ ${HOME} `no`"}
     assert "it's \\ ${HOME} `no`" in spark_project.fails().message("predicted")
     assert len(spark_project.query("select * from predicted")) == 2
 
 
+def test_package_cannot_be_imported(
+    spark_project: SparkProject, steps: FakeSteps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the Python package is not what the macros need, dbt says what to install."""
+    monkeypatch.delattr(dbt_triton.step, "build_inference_model")
+    spark_project.model("moods", MODEL)
+    assert "run `pip install 'dbt-triton[spark]==" in spark_project.fails().message("moods")
+    assert steps.calls == []
+
+
+def test_literal_secret(spark_project: SparkProject, steps: FakeSteps) -> None:
+    """A literal token reaches the step, and neither dbt.log nor the console nor target/run has it."""
+    spark_project.model("moods", MODEL.removesuffix(")") + ", 'bearer-token' = 'not-to-be-seen')")
+    spark_project.model("predicted", PREDICTED + "select id, mood from (" + ROWS + ") where '{{ ref('moods') }}' <> ''")
+    steps.left["plan"] = {"needs_secrets": ["model.shop.moods"]}
+    result = spark_project.build("--log-level", "debug")
+    assert "not-to-be-seen" in steps.arguments("build_inference_model")["sql"]
+    assert "not-to-be-seen" in steps.arguments("predict")["secrets"]["model.shop.moods"]["sql"]
+    assert "On model.shop.predicted: ARGUMENTS" in result.printed
+    run = [file.read_text("utf-8") for file in (spark_project.root / "target" / "run").rglob("*.sql")]
+    for text in (result.printed, (spark_project.root / "logs" / "dbt.log").read_text("utf-8"), *run):
+        assert "not-to-be-seen" not in text
+    assert len(run) == 2
+
+
+def test_sql_header(spark_project: SparkProject, steps: FakeSteps) -> None:
+    """The sql_header is run once, before the plan, for all that comes after it."""
+    header = "create temporary view made_by_header as select 1 as id"
+    spark_project.model("predicted", model_config(sql_header=header) + "select id from made_by_header")
+    spark_project.build()
+    assert spark_project.query("select * from predicted") == [(1,)]
+    assert steps.names == ["plan", "predict"]
+    spark_project.spark.sql("drop view made_by_header")
+
+
 def test_contract_and_docs(spark_project: SparkProject, steps: FakeSteps) -> None:
     """Contracts, tags, tests, comments and `dbt docs` are dbt-spark's own; an inference model says what it is."""
-    described = {
+    described: dict[str, Any] = {
         "config": {"contract": {"enforced": True}, "persist_docs": {"relation": True}, "tags": ["nightly"]},
         "description": "Moods, it's said.",
     }
     columns = [{"name": "id", "data_type": "int"}, {"name": "mood", "data_type": "string", "data_tests": ["not_null"]}]
-    models = [{"name": "predicted", "columns": columns} | described, {"name": "moods", "description": "Of reviews."}]
+    models: list[dict[str, Any]] = [
+        {"name": "predicted", "columns": columns} | described,
+        {"name": "moods", "description": "Of reviews."},
+    ]
     models[1]["config"] = {"persist_docs": {"relation": True}}
     spark_project.write("models/models.yml", json.dumps({"models": models}))
     spark_project.model("predicted", PREDICTED + ROWS)
@@ -168,8 +208,11 @@ def test_unit_tests(spark_project: SparkProject, steps: FakeSteps, door: str) ->
     assert "FAIL 1 predicted::for_all" in spark_project.fails("-s", "predicted").output
 
 
-def test_operations(spark_project: SparkProject, steps: FakeSteps) -> None:
+def test_operations(spark_project: SparkProject, steps: FakeSteps, monkeypatch: pytest.MonkeyPatch) -> None:
     """SHOW, DESCRIBE and DROP MODEL, and the two operations about predictions, do on Spark what they do on DuckDB."""
+    print_table = agate.Table.print_table
+    # Its own default is the standard output of when it was imported.
+    monkeypatch.setattr(agate.Table, "print_table", lambda *rows, **how: print_table(*rows, output=sys.stdout, **how))
 
     def said(operation: str, **arguments: str) -> str:
         result = spark_project.dbt("run-operation", f"dbt_triton.{operation}", "--args", json.dumps(arguments))

@@ -56,6 +56,7 @@ def test_only_what_is_new_is_sent_again(spark: Any, triton: Triton, upper: tuple
     assert call.known == 1000
     assert (stats.rows, (triton.counters(upper[1]) - before).rows) == (500, 500)
     call.store.check_keys("out")
+    assert not call.store.has_doubles
     assert len(call.rows()) == 1500
     assert _call(spark, upper, texts(spark, 1500)).run().requests == 0
 
@@ -118,6 +119,7 @@ def test_two_predictions_of_one_input(spark: Any, upper: tuple[str, str]) -> Non
     spark.sql(f"insert into {call.store.relation} select * from {call.store.relation}")
     call.store.has_doubles = True
     call.store.check_keys("out")
+    assert call.store.has_doubles
     assert len(call.rows()) == 100
     key = hashlib.sha256(b"6:text 1").digest()[:16].hex()
     spark.sql(

@@ -53,6 +53,16 @@ def test_finds_what_the_server_bears(slots: int, noise: float) -> None:
     assert usual(server) <= min(2.2 * max(slots, START), MAX)
 
 
+@pytest.mark.parametrize(("start", "most"), [(1, 2), (2, 32), (8, 128)])
+def test_a_share_is_never_exceeded(start: int, most: int) -> None:
+    """An engine that shares a server with others begins with its share of the requests in flight, and keeps to it."""
+    server = Server(1000)
+    server.limit = ConcurrencyLimit(None, lambda: server.now, start=start, most=most)
+    assert server.limit.current == start
+    server.serve(20_000)
+    assert max(server.seen) == most
+
+
 def test_grows_quickly() -> None:
     """From 16 to 256 takes four doublings: a few thousand requests, not the whole run."""
     server = Server(1000)

@@ -78,8 +78,24 @@ def declared(requirements: list[str]) -> set[str]:
 
 def test_imports_are_declared() -> None:
     """Every distribution that the package imports is one of its dependencies, not of a dependency's by luck."""
-    names = declared(PROJECT["dependencies"])
+    names = declared(PROJECT["dependencies"]) | {"pyspark"}  # the next test says where
     assert {name: file for name, file in imported_distributions().items() if name not in names} == {}
+
+
+def test_spark_is_an_extra() -> None:
+    """Only Spark's own folder imports pyspark, within functions, so that the package works without the extra."""
+    folder = ROOT / "dbt_triton" / "warehouses" / "spark"
+    assert declared(PROJECT["optional-dependencies"]["spark"]) == {"dbt-spark", "pyspark"}
+    for path in sorted((ROOT / "dbt_triton").rglob("*.py")):
+        mentions = any(module.partition(".")[0] == "pyspark" for module in imported(path))
+        assert not mentions or folder in path.parents, path
+        top = ast.parse(path.read_text(encoding="utf-8")).body
+        at_top = [name for node in top if isinstance(node, ast.Import | ast.ImportFrom) for name in _modules(node)]
+        assert not [name for name in at_top if name.partition(".")[0] == "pyspark"], path
+
+
+def _modules(node: ast.Import | ast.ImportFrom) -> list[str]:
+    return [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
 
 
 def test_dependencies_are_imported() -> None:
@@ -100,7 +116,7 @@ def test_pins_are_within_the_ranges() -> None:
     pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
     assert [str(pin) for pin in pins if not re.fullmatch(r"==[\w.]+", str(pin.specifier)) or pin.url] == []
     pinned = {normalized(pin.name): str(pin.specifier).removeprefix("==") for pin in pins}
-    for requirement in map(Requirement, PROJECT["dependencies"]):
+    for requirement in map(Requirement, [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["spark"]]):
         assert requirement.specifier.contains(pinned[normalized(requirement.name)]), requirement
 
 

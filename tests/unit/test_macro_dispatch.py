@@ -20,7 +20,7 @@ _OF_DBT = {"get_empty_subquery_sql"}
 
 def _macros() -> dict[str, str]:
     """Return the text of every macro without its comments."""
-    found = {}
+    found: dict[str, str] = {}
     for file in _FILES:
         text = re.sub(r"\{#.*?#\}", "", file.read_text("utf-8"), flags=re.DOTALL)
         found |= {macro[1]: macro[0] for macro in _MACRO.finditer(text)}
@@ -52,10 +52,9 @@ def test_duckdb_stands_in_its_own_macros() -> None:
 
 def test_another_warehouse() -> None:
     """On a warehouse of another kind, a macro says which there are."""
-    macros = Macros(
-        "internal/supported.sql", "internal/texts.sql",
-        adapter=SimpleNamespace(type=lambda: "postgres", dispatch=lambda name, _: getattr(macros, f"default__{name}")),
-    )  # fmt: skip
+    adapter = SimpleNamespace(type=lambda: "postgres")
+    macros = Macros("internal/supported.sql", "internal/texts.sql", adapter=adapter)
+    adapter.dispatch = lambda name, _: getattr(macros, f"default__{name}")
     with pytest.raises(MacroError, match=r"works on DuckDB \(dbt-duckdb\) and on Apache Spark .* is of type postgres"):
         macros.sql_text("a")
 

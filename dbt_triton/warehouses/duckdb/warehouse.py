@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
+from dbt_triton.ddl import DUCKDB, Lexis
 from dbt_triton.inference_model import Binding
 from dbt_triton.tensors.sql_types import SqlType
 from dbt_triton.warehouses import Operand, RunContext, Value, WarehouseError
@@ -24,6 +25,11 @@ from dbt_triton.warehouses.planned_call import PlannedCall
 
 class DuckDBDialect:
     """How DuckDB writes what a step needs."""
+
+    @property
+    def lexis(self) -> Lexis:
+        """What quotes and escapes mean in DuckDB's SQL."""
+        return DUCKDB
 
     def quote(self, identifier: str) -> str:
         """Quote an identifier."""

@@ -205,6 +205,7 @@ class SparkCall:
             inputs=_sent_types(planned, binding),
             binding=binding,
             options=planned.model.options,
+            tasks=planned.model.options.spark_tasks,
             subject=f'inference model "{planned.model.name}"',
             check_interrupt=self._warehouse.check,
         )
@@ -228,7 +229,9 @@ class SparkCall:
         columns = [f"{source.key} as {KEY}"]
         columns += [f"{value} as value_{place}" for place, value in enumerate(planned.sent_values)]
         if planned.sequence_by:
-            columns.append(f"struct({', '.join(planned.sequence_by)}) as {SEQUENCE}")
+            # One column of bytes: Arrow cannot tell neighbours in a column of structs apart.
+            every = range(len(planned.sequence_by))
+            columns.append(f"{key_expression(planned.sequence_by, optional=every)} as {SEQUENCE}")
         columns.append(f"{self._place} as {ORDER}")
         return f"select {', '.join(columns)} from {source.relation} where {source.key} is not null"
 

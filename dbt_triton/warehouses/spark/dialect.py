@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from dbt_triton.ddl import SPARK, Lexis
 from dbt_triton.tensors.sql_types import SqlType
 from dbt_triton.warehouses import Value
 from dbt_triton.warehouses.spark.features import Features
@@ -19,6 +20,8 @@ from dbt_triton.warehouses.spark.values import value_of
 if TYPE_CHECKING:
     from dbt_triton.warehouses.planned_call import PlannedCall
 
+#: Types that INPUT does not know.
+_NESTED = {"STRUCT", "MAP", "VARIANT", "INTERVAL", "NULL"}
 #: Alias within what stands for a call; no name of the user's SQL can be seen there.
 INPUT_ALIAS = "input_rows"
 
@@ -32,6 +35,11 @@ class SparkDialect:
     """
 
     features: Features = field(default_factory=Features)
+
+    @property
+    def lexis(self) -> Lexis:
+        """What quotes and escapes mean in Spark's SQL."""
+        return SPARK
 
     def quote(self, identifier: str) -> str:
         """Quote an identifier; one with `${` in it is an error, since Spark would replace that."""
@@ -78,9 +86,15 @@ class SparkDialect:
         return f"{quote(column)} is not null"
 
     def sequence_key(self, column: str, source: str) -> str:
-        """Return the SQL of a column that tells sequences apart: texts by their bytes, whatever a collation says."""
-        name = quote(column)
-        return f"cast({name} as binary)" if self.source_kind(source) == ("VARCHAR", 0) else name
+        """Return the SQL of what tells sequences apart, a STRING or a BINARY, by a column's value."""
+        name, kind = quote(column), parse_source_type(source)
+        if (kind.kind, kind.levels) == ("VARCHAR", 0):
+            return f"cast({name} as binary)"  # whatever a collation says
+        if kind.kind in _NESTED:
+            return f"to_json(struct({name}))"
+        same = SqlType(kind.kind, (None,) * kind.levels, kind.precision, kind.scale)
+        value = self.value_of(column, source, same)
+        return f"to_json(struct({name}))" if isinstance(value, str) else value.key
 
     def check_form(self, planned: PlannedCall, query: str) -> str:
         """Return what stands for a call where no prediction is needed: its input, with NULLs of the right types."""

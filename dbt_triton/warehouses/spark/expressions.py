@@ -16,6 +16,9 @@ Sql = Callable[[str], str]
 END = r"(?![\s\S])"
 #: Any character.
 ANY = r"[\s\S]"
+#: White space at the end. Looked for from its first character on only: from each one, a long run would take a square
+#: of its time.
+SPACE_AT_END = r"(?<!\s)\s++" + END
 #: White space at the beginning.
 BEGIN = r"^\s*+"
 

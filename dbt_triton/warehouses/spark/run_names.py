@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 _NAME = re.compile(r"(?P<started>[0-9]{10})_(?P<host>[0-9a-f]{8})_(?P<pid>[0-9]+)_(?P<number>[0-9a-f]{8})")
-#: What another machine's run has left for longer than this is taken for abandoned: whether it lives cannot be seen.
-ABANDONED_SECONDS = 24 * 60 * 60
+#: Whether another machine's run lives cannot be seen. What it has left for longer than this is taken for abandoned.
+ABANDONED_SECONDS = 7 * 24 * 60 * 60
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,8 @@ class RunName:
     @property
     def is_dead(self) -> bool:
         """Whether what is left of this run belongs to nobody."""
-        if time.time() - self.started > ABANDONED_SECONDS:
-            return True
         if self.host != this_host():
-            return False
+            return time.time() - self.started > ABANDONED_SECONDS
         if self.pid == os.getpid():
             with self._lock:
                 return str(self) not in self._alive

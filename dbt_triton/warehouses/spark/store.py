@@ -13,9 +13,9 @@ from typing import Any, Protocol
 from dbt_triton.errors import DbtTritonError
 from dbt_triton.inference_model import InferenceModel
 from dbt_triton.tensors.sql_types import SqlType
-from dbt_triton.warehouses.columns import ERROR, FINGERPRINT, KEY
+from dbt_triton.warehouses.columns import ERROR, FINGERPRINT, KEY, KIND
 from dbt_triton.warehouses.spark.run_names import RunName
-from dbt_triton.warehouses.spark.store_columns import FAILURES, FIGURES, KIND, OK, PASSING, PERMANENT
+from dbt_triton.warehouses.spark.store_columns import FAILURES, FIGURES, OK, PASSING, PERMANENT
 
 _FIRST = (KEY,)
 _LAST = (*(name for name, _ in FAILURES), FINGERPRINT, KIND)
@@ -305,10 +305,11 @@ class SparkStore:
             return
         names = ", ".join(column for column, _ in self.columns[1:-2])
         found = self._spark.sql(
-            f"select count(*) as doubles, count_if(answers > 1) as different from (select {KEY}, count(*) as found, "
-            f"count(distinct xxhash64({names})) as answers from {self.relation} where {FINGERPRINT} = "
-            f"'{self.fingerprint}' and {KIND} = '{OK}' group by {KEY}) where found > 1"
+            f"select count(*) as doubles, count_if(answers > 1) as different from (select count(*) as found, "
+            f"count(distinct case when {KIND} = '{OK}' then xxhash64({names}) end) as answers from {self.relation} "
+            f"where {self._ours} group by {KEY}) where found > 1"
         ).collect()[0]
+        self.has_doubles = bool(found.doubles)
         if found.different:
             raise DbtTritonError(
                 f"the prediction store {self.relation} has more than one prediction for an input, and they differ. "

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dbt_triton.warehouses.columns import ATTEMPTS, ERROR, HTTP_STATUS, REASON
 
-KIND = "ml_kind"
-
 FAILURES = ((ERROR, "STRING"), (REASON, "STRING"), (HTTP_STATUS, "INT"), (ATTEMPTS, "INT"))
 
 #: A prediction.

@@ -38,7 +38,10 @@ class StoreLock:
             DbtTritonError: another run holds it.
         """
         properties = table_properties({_OWNER: str(self._run)})
-        create = f"create table {self._store.lock_table} (held BOOLEAN) using parquet tblproperties ({properties})"
+        create = (
+            f"create table {self._store.lock_table} (held BOOLEAN) using {self._store.file_format} "
+            f"tblproperties ({properties})"
+        )
         for _ in range(_ATTEMPTS):
             try:
                 self._sql(create)

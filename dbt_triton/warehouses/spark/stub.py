@@ -88,13 +88,20 @@ def _value(kind: SqlType, seed: str, features: Features, *, depth: int) -> str:
             "BLOB": f"cast({text} as binary)",
             "JSON": f"concat('\"', {text}, '\"')",
             "DATE": f"date_add(date '2000-01-01', cast({_number(seed, 3650)} as int))",
-            "TIME": f"date_format(timestamp_seconds({_number(seed, 86_400)}), 'HH:mm:ss')",
+            "TIME": bound(_number(seed, 86_400), "dbt_triton_seconds", _clock),
             "TIMESTAMPTZ": f"timestamp_seconds({946_684_800} + {seconds})",
             "TIMESTAMP": f"timestamp_ntz '2000-01-01 00:00:00' + make_dt_interval(0, 0, 0, {seconds})",
         }.get(kind.kind, "")
     if not made:
         raise DbtTritonError(f"the stub makes no value of type {kind.kind}; give it some with stub.<column>")
     return f"try_cast({made} as {type_name(kind.element, has_time=features.has_time)})"
+
+
+def _clock(seconds: str) -> str:
+    """Return the SQL of the time of day, which no time zone changes, as Spark reads it."""
+    parts = (f"{seconds} div 3600", f"{seconds} div 60 % 60", f"{seconds} % 60")
+    two = ", ".join(f"lpad(cast({part} as string), 2, '0')" for part in parts)
+    return f"concat_ws(':', {two})"
 
 
 def _backwards(text: str, size: int) -> str:

@@ -13,8 +13,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
-from dbt.adapters.base.impl import PythonJobHelper
-from dbt_common.exceptions import DbtRuntimeError
+from dbt.exceptions import DbtRuntimeError  # type: ignore[attr-defined] # not re-exported by name
 
 from dbt_triton.warehouses.spark.jobs import Jobs, is_connect, node_of, running
 from dbt_triton.warehouses.spark.spark_words import was_cancelled, words_of
@@ -24,8 +23,8 @@ _SESSION = "session"
 _REMOTE = {"SPARK_REMOTE", "SPARK_CONNECT_MODE_ENABLED"}
 
 
-class SessionJobHelper(PythonJobHelper):
-    """Runs the code of one model.
+class SessionJobHelper:
+    """Runs the code of one model, as a ``PythonJobHelper`` of dbt's does.
 
     Args:
         parsed_model: the node, as dbt has it.
@@ -60,7 +59,8 @@ class SessionJobHelper(PythonJobHelper):
             spark = open_session(self._credentials.server_side_parameters)
             with running(spark, node_of(unique_id)) as jobs, _cancelled_by_dbt(jobs):
                 # As on Databricks, the code is a program: Spark sends what it defines by value, and not by its name.
-                exec(compile(compiled_code, file, "exec"), {"spark": spark, "__name__": "__main__"})  # noqa: S102
+                names = {"spark": spark, "parsed_model": self._model, "__name__": "__main__"}
+                exec(compile(compiled_code, file, "exec"), names)  # noqa: S102
         except DbtRuntimeError:
             raise
         except SystemExit as error:

@@ -2,7 +2,7 @@ r"""Arrays in a text, as SQL: in JSON's spelling, or in DuckDB's, which needs no
 
 from __future__ import annotations
 
-from dbt_triton.warehouses.spark.expressions import BEGIN, END, matches, replaced, whole_match
+from dbt_triton.warehouses.spark.expressions import BEGIN, END, SPACE_AT_END, matches, replaced, whole_match
 from dbt_triton.warehouses.spark.literals import text_literal
 from dbt_triton.warehouses.spark.text_json import STRING
 
@@ -37,7 +37,7 @@ def _text(piece: str) -> str:
     string = f"element_at(from_json(concat('[', {piece}, ']'), 'array<string>'), 1)"
     is_string, is_quoted = matches(piece, f"^{STRING}{END}"), matches(piece, "^[\"']")
     unescaped = replaced(f"substring({piece}, 2, length({piece}) - 2)", r"\\([\s\S])", "$1")
-    bare = replaced(piece, r"\s++" + END)
+    bare = replaced(piece, SPACE_AT_END)
     return (
         f"case when {is_string} then {string} when {is_quoted} then {unescaped} "
         f"when lower({bare}) <> 'null' then {bare} end"

@@ -5,7 +5,7 @@ Spark's own functions read more than JSON (quotes of one kind, what stands behin
 
 from __future__ import annotations
 
-from dbt_triton.warehouses.spark.expressions import END, bound, matches, replaced
+from dbt_triton.warehouses.spark.expressions import bound, matches, replaced
 
 _PAIR = r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _SINGLE = r"\\u(?:[0-9abcefABCEF][0-9a-fA-F]|[dD][0-7])[0-9a-fA-F]{2}"
@@ -14,8 +14,9 @@ STRING = rf'"(?:[^"\\\x00-\x1f]++|\\["\\/bfnrt]|{_PAIR}|{_SINGLE})*+"'
 _VALUE = r"-?+(?:0|[1-9][0-9]*+)(?:[.][0-9]++)?+(?:[eE][+-]?+[0-9]++)?+|true|false|null"
 _INNERMOST = r"\[(?:[SV](?:,[SV])*+)?+\]|\{(?:S:[SV](?:,S:[SV])*+)?+\}"
 _SPACE = r"[ \t\n\r]"
-_AROUND_SIGNS = rf"{_SPACE}*+([\[\]{{}}:,]){_SPACE}*+"
-_AT_THE_ENDS = rf"^{_SPACE}++|{_SPACE}++" + END
+#: Each run of white space is looked at once, not from each of its characters on.
+_BEFORE_SIGNS = rf"(?<!{_SPACE}){_SPACE}++(?=[\[\]{{}}:,]|(?![\s\S]))"
+_AFTER_SIGNS = rf"(?:^|(?<=[\[\]{{}}:,])){_SPACE}++"
 #: Arrays and objects within one another.
 _MAX_LEVELS = 1000
 
@@ -27,13 +28,21 @@ def is_json(text: str) -> str:
     """
     # S and V of the text itself would pass for values.
     outside, strings = replaced(text, STRING), replaced(text, STRING, "S")
-    dense = replaced(replaced(strings, _VALUE, "V"), _AROUND_SIGNS, "$1")
-    form = f"case when {matches(outside, '[SV]')} then '' else {replaced(dense, _AT_THE_ENDS)} end"
+    dense = replaced(replaced(replaced(strings, _VALUE, "V"), _BEFORE_SIGNS), _AFTER_SIGNS)
+    form = f"case when {matches(outside, '[SV]')} then '' else {dense} end"
     return bound(form, "dbt_triton_form", _is_one_value)
 
 
 def _is_one_value(form: str) -> str:
-    levels = f"least(length({form}) - length(translate({form}, '[{{', '')), {_MAX_LEVELS})"
+    # What opens and does not close would take as many rounds as it opens.
+    closed = " and ".join(
+        f"{_count(form, opening)} = {_count(form, closing)}" for opening, closing in (("[", "]"), ("{", "}"))
+    )
+    levels = f"least({_count(form, '[')} + {_count(form, '{')}, {_MAX_LEVELS})"
     reduced = replaced("dbt_triton_left", _INNERMOST, "V")
     left = f"aggregate(sequence(1, {levels}), {form}, (dbt_triton_left, dbt_triton_round) -> {reduced})"
-    return f"case when {form} in ('S', 'V') then true when {levels} > 0 then {left} = 'V' else false end"
+    return f"case when {form} in ('S', 'V') then true when {levels} > 0 and {closed} then {left} = 'V' else false end"
+
+
+def _count(form: str, sign: str) -> str:
+    return f"(length({form}) - length(replace({form}, '{sign}', '')))"

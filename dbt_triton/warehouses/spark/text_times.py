@@ -6,7 +6,7 @@ colon between. Spark's own casts would cut nanoseconds and skip an offset.
 
 from __future__ import annotations
 
-from dbt_triton.warehouses.spark.expressions import BEGIN, END, bound, group_of, matches, replaced, whole_match
+from dbt_triton.warehouses.spark.expressions import BEGIN, SPACE_AT_END, bound, group_of, matches, replaced, whole_match
 
 _DAY = r"(-?+)([0-9]{1,7})([-/\\ ])([0-9]{1,2})\3([0-9]{1,2})(\s*+\(BC\))?+"
 _CLOCK = r"([0-9]{1,2}):([0-9]{1,2})(?::([0-9]{1,2})(?:[.]([0-9]{0,6})0*+)?+)?+"
@@ -111,7 +111,7 @@ def timestamptz_of_text(text: str) -> str:
 
 
 def _behind(text: str, front: str) -> str:
-    return replaced(text, f"{BEGIN}(?:{front})" + r"\s*+|\s++" + END)
+    return replaced(text, f"{BEGIN}(?:{front})" + r"\s*+|" + SPACE_AT_END)
 
 
 def _with_offset(text: str, front: str) -> str:

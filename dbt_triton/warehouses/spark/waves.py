@@ -29,6 +29,7 @@ from dbt_triton.warehouses.spark.figures import Figures, Findings
 from dbt_triton.warehouses.spark.progress_files import forget_progress, read_progress
 from dbt_triton.warehouses.spark.run_names import RunName
 from dbt_triton.warehouses.spark.store import SparkStore
+from dbt_triton.warehouses.spark.store_lock import StoreLock
 from dbt_triton.warehouses.spark.task import Task, check_literal_secrets, leave_headers, without_secrets
 
 logger = logging.getLogger("dbt_triton.spark")
@@ -116,6 +117,7 @@ class _Waves:
         self._store = store
         self._sending = sending
         self._run = run
+        self._lock = StoreLock(spark, store, run)
         self._stack = stack
         self._folder = stack.enter_context(_shared_folder(spark))
         options = sending.options
@@ -178,6 +180,7 @@ class _Waves:
         """Send one wave."""
         sending = self._sending
         sending.check_interrupt()
+        self._lock.check()
         self._task.check_time()
         tasks = self._tasks(rows)
         task = replace(self._task, tasks=tasks, seen=self.findings.seen)
