@@ -120,11 +120,9 @@ def _broken(project: DbtProject) -> dict[str, str]:
         "contract": predicting("contract"),
         "descriptor": predicting("descriptor", call="reviw"),
         "no_model_row": predicting("no_model_row").replace("m_no_model_row", "m_never_built"),
-        "option": predicting("option", call="review), MAP['time-out', '1'").replace("'1')", "'1'])"),
+        "option": predicting("option").replace("(review)", "(review), MAP['time-out', '1']"),
         "syntax": predicting("syntax").replace(", DESCRIPTOR(review)", ""),
-        "batch_too_large": predicting("batch_too_large", call="review), MAP['batch-size', '1000'").replace(
-            "'1000')", "'1000'])"
-        ),
+        "batch_too_large": predicting("batch_too_large").replace("(review)", "(review), MAP['batch-size', '1000']"),
         "refused_row": predicting("refused_row").replace(
             "{{ ref('reviews') }}", "(select * from {{ ref('reviews') }} where id <> 3)"
         ),
@@ -209,7 +207,9 @@ def test_failing_post_hook_costs_no_prediction(failures: Failures) -> None:
     assert len(proxy.inferences) == 1
     proxy.clear()
     sql = (failures.project.root / "models/post_hook.sql").read_text()
-    failures.project.model("post_hook", sql.replace("nowhere values (1)", "reviews values (7, 'new')"))
+    failures.project.model(
+        "post_hook", sql.replace("nowhere values (1)", "{{ this.schema }}.reviews values (7, 'new')")
+    )
     result = failures.project.build("-s", "post_hook")
     assert proxy.inferences == []
     assert result.figures("post_hook")["rows_reused"] == 2

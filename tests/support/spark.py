@@ -17,6 +17,7 @@ import sys
 import time
 import warnings
 from collections.abc import Generator, Mapping
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -192,7 +193,8 @@ class SparkProject(DbtProject):
 
     def dbt(self, *arguments: str, **environment: str) -> DbtResult:
         """Run a dbt command to its end within this process, on the session of this process."""
-        from dbt.cli.main import dbtRunner  # noqa: PLC0415 - dear
+        import agate  # noqa: PLC0415 - dear
+        from dbt.cli.main import dbtRunner  # noqa: PLC0415 - as above
         from dbt_common.events.event_manager_client import cleanup_event_logger  # noqa: PLC0415 - as above
 
         (self.root / "target" / "run_results.json").unlink(missing_ok=True)
@@ -208,6 +210,8 @@ class SparkProject(DbtProject):
             for name, value in (variables | environment).items():
                 patch.setenv(name, value)
             patch.chdir(self.root)
+            # Its default is the standard output of when it was imported.
+            patch.setattr(agate.Table, "print_table", partialmethod(agate.Table.print_table, output=console))
             try:
                 invoked = dbtRunner().invoke(list(arguments))
             finally:
