@@ -48,7 +48,7 @@ test-faults: $(INSTALLED) ## Run the tests that break connections, answers, serv
 	$(BIN)/python -m pytest tests/faults -n auto -q
 
 test-spark: $(INSTALLED) ## Run the tests with a real Spark, in one process that keeps its session; they need Java.
-	$(BIN)/python -m pytest tests/spark -n 0 -m 'not spark_slow' -q
+	$(BIN)/python -m pytest tests/spark tests/integration --warehouse=spark -n 0 -m 'not spark_slow' -q
 
 test-installation: $(INSTALLED) ## Install the oldest and the newest versions of what is needed, each in an environment of its own, and build a project.
 	$(BIN)/python -m pytest tests/installation -n 2 --dist=load -q
