@@ -43,12 +43,18 @@ class CallInputs:
 
     def column(self, written: str, said_by: str = "") -> str:
         """Return a column as it is called in the input; one that is not there goes to the problems."""
+        if written in self.names:
+            return written
         by_name = {name.lower(): name for name in self.names}
-        if written.lower() in by_name:
-            return by_name[written.lower()]
+        place = f"{self.where}, {said_by}" if said_by else self.where
+        alike = [name for name in self.names if name.lower() == written.lower()]
+        if len(alike) > 1:  # as only a warehouse has them that tells names apart by their case
+            self.problems.append(f"{place}: {written} may be {' or '.join(alike)}, columns of the input; write which")
+            return written
+        if alike:
+            return alike[0]
         near = difflib.get_close_matches(written.lower(), by_name, n=1, cutoff=0.5)
         hint = f"; did you mean {by_name[near[0]]}?" if near else "."
-        place = f"{self.where}, {said_by}" if said_by else self.where
         self.problems.append(f"{place}: the input has no column {written}{hint} It has {', '.join(self.names)}")
         return written
 

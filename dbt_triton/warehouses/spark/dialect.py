@@ -26,6 +26,17 @@ _NESTED = {"STRUCT", "MAP", "VARIANT", "INTERVAL", "NULL"}
 INPUT_ALIAS = "input_rows"
 
 
+#: Of moments within JSON: by themselves they would be cut to milliseconds.
+_JSON_OPTIONS = (
+    "map('timestampFormat', 'yyyy-MM-dd HH:mm:ss.SSSSSSXXXXX', 'timestampNTZFormat', 'yyyy-MM-dd HH:mm:ss.SSSSSS')"
+)
+
+
+def _json_of(name: str) -> str:
+    """Return the SQL of a text that a value of a nested type alone has."""
+    return f"to_json(struct({name}), {_JSON_OPTIONS})"
+
+
 @dataclass(frozen=True)
 class SparkDialect:
     """Spark's SQL, whatever the settings of the session.
@@ -91,10 +102,10 @@ class SparkDialect:
         if (kind.kind, kind.levels) == ("VARCHAR", 0):
             return f"cast({name} as binary)"  # whatever a collation says
         if kind.kind in _NESTED:
-            return f"to_json(struct({name}))"
+            return _json_of(name)
         same = SqlType(kind.kind, (None,) * kind.levels, kind.precision, kind.scale)
         value = self.value_of(column, source, same)
-        return f"to_json(struct({name}))" if isinstance(value, str) else value.key
+        return _json_of(name) if isinstance(value, str) else value.key
 
     def check_form(self, planned: PlannedCall, query: str) -> str:
         """Return what stands for a call where no prediction is needed: its input, with NULLs of the right types."""
