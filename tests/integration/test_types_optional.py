@@ -49,8 +49,8 @@ def model(serve: Callable[[str], str]) -> str:
 def _build(session: Steps, **call: str) -> list[tuple[Any, ...]]:
     pairs = ", ".join(f"'{key.replace('_', '-')}', '{value}'" for key, value in call.items())
     config = f", MAP[{pairs}]" if pairs else ""
-    call = f"ML_PREDICT(TABLE t, MODEL m, DESCRIPTOR(a, b, c){config})"
-    rows = session.build("out", f"select id, total, seen from {call} order by id", ["m"])
+    select = f"select id, total, seen from ML_PREDICT(TABLE t, MODEL m, DESCRIPTOR(a, b, c){config}) order by id"
+    rows = session.build("out", select, ["m"])
     return [row[1:] for row in session.ordered(rows)]
 
 

@@ -93,7 +93,7 @@ def test_rows_of_another_length_fail_alone(session: Session, triton: Triton, ser
     _create_model(session, triton, serve("identity_matrix"), columns, on_error="null")
     session.build("out", "select id, out_fp32, ml_error from ML_PREDICT(TABLE inputs, MODEL m, DESCRIPTOR(x))", ["m"])
     assert session.sql("select count(out_fp32) from out where id < 10") == [(5,)]
-    failed = dict(session.sql("select id, ml_error from out where id >= 10 order by id"))
+    failed: dict[int, str] = dict(session.sql("select id, ml_error from out where id >= 10 order by id"))
     assert all(failed.values())
     assert "does not fit" in str(failed[10])
     _create_model(session, triton, serve("identity_matrix"), columns)

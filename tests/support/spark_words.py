@@ -27,7 +27,7 @@ def parse(text: str) -> exp.Expression:
 
 def spark_words(statement: exp.Expression) -> str:
     """Return a statement, or a part of one, as Spark reads it."""
-    return statement.copy().transform(_in_spark).sql(dialect="spark")
+    return str(statement.copy().transform(_in_spark).sql(dialect="spark"))
 
 
 def _in_spark(node: Any) -> Any:
