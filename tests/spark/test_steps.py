@@ -37,3 +37,66 @@ def _two(steps: SparkSteps, triton: Triton, upper: str) -> None:
     )
     assert counted["to_send"] == 2
     assert counted["requests"] >= 1
+
+
+_MOMENT = "unix_micros(timestamp_ltz '2026-06-01 16:00:00Z')"  # noon in New York
+
+
+@pytest.mark.parametrize("word", ["TIMESTAMP_LTZ", "TIMESTAMP_NTZ"])
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
+def test_the_meaning_of_timestamp(steps: SparkSteps, triton: Triton, word: str, zone: str) -> None:
+    """What a session means by the word TIMESTAMP changes no moment, on the way there and on the way back."""
+    noon = "16:00:00" if zone == "UTC" else "12:00:00"
+    columns = {
+        "moment": "timestamp_ltz '2026-06-01 16:00:00Z'",
+        "local": f"timestamp_ntz '2026-06-01 {noon}'",
+        "text": f"'2026-06-01 {noon}'",
+        "shifted": "'2026-06-01T18:00:00+02'",
+        "named": "'2026-06-01 12:00:00 America/New_York'",
+    }
+    settings = {"spark.sql.timestampType": word, "spark.sql.session.timeZone": zone}
+    before = {name: steps.spark.conf.get(name) for name in settings}
+    with triton.serving("identity_scalar") as served:
+        try:
+            for name, value in settings.items():
+                steps.spark.conf.set(name, value)
+            steps.table("moments", "select 1 as id, " + ", ".join(f"{sql} as {name}" for name, sql in columns.items()))
+            steps.create_model(
+                "same",
+                "INPUT (in_int64 TIMESTAMP_LTZ, in_string TIMESTAMP_LTZ) "
+                "OUTPUT (out_int64 TIMESTAMP_LTZ, out_string TIMESTAMP_LTZ)",
+                {"endpoint": triton.url, "model-name": served},
+            )
+            for column in columns:
+                steps.build(
+                    f"from_{column}",
+                    f"select * from ML_PREDICT(TABLE moments, MODEL same, DESCRIPTOR({column}, {column}))",
+                    ["same"],
+                )
+                found = steps.run(
+                    f"select typeof(out_int64), unix_micros(out_int64) - {_MOMENT}, "
+                    f"unix_micros(out_string) - {_MOMENT} from from_{column}"
+                )
+                assert found == [("timestamp", 0, 0)], column
+        finally:
+            for name, value in before.items():
+                steps.spark.conf.set(name, value)
+
+
+def test_partitions_without_a_metastore(steps: SparkSteps, triton: Triton) -> None:
+    """A session in which Spark keeps no partitions is told so before a row is sent."""
+    steps.table("reviews", "select 1 as id, 'fine' as review")
+    call = "select id, output from ML_PREDICT(TABLE reviews, MODEL upper_, DESCRIPTOR(review))"
+    setting = "spark.sql.hive.manageFilesourcePartitions"
+    with triton.serving("upper") as upper:
+        steps.create_model(
+            "upper_", "INPUT (`input` STRING) OUTPUT (`output` STRING)", {"endpoint": triton.url, "model-name": upper}
+        )
+        steps.spark.conf.set(setting, "false")
+        try:
+            with pytest.raises(Exception, match=f"{setting}=false"):
+                steps.build("out", call, ["upper_"])
+        finally:
+            steps.spark.conf.unset(setting)
+        assert triton.counters(upper).requests == 0
+        assert steps.build("out", call, ["upper_"]) == [(1, "FINE")]

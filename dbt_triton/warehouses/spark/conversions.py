@@ -155,7 +155,8 @@ def _of_text(source: SourceType, declared: SqlType) -> Conversion:
 def _of_time(source: SourceType, declared: SqlType) -> Conversion | None:
     if "TIME" in {source.kind, declared.kind} or declared.kind not in _TIMES:
         return None
-    kind, back = type_name(declared), source.name
+    kind = type_name(declared)
+    back = "timestamp_ltz" if source.kind == "TIMESTAMPTZ" else source.name  # Spark names it by a word of two meanings
     if source.kind == "DATE":
         # The midnight that clocks skip is none.
         local = "try_cast({x} as timestamp_ntz)"

@@ -25,6 +25,11 @@ _PARTITIONED_FILES = {"parquet", "orc"}
 #: The condition of a row that failed.
 IS_FAILED = f"{KIND} in ('{PERMANENT}', '{PASSING}')"
 #: What stands behind the store's name in those of tables that a run makes beside it.
+_MANAGED_PARTITIONS = "spark.sql.hive.manageFilesourcePartitions"
+_NO_PARTITIONS = (
+    f"predictions are kept in a table with partitions, and with {_MANAGED_PARTITIONS}=false Spark drops none; set it to "
+    "true for this session"
+)
 _OVERWRITE_MODE = "spark.sql.sources.partitionOverwriteMode"
 _PENDING, _LOCK = "__pending_", "__lock"
 
@@ -104,8 +109,8 @@ class SparkStore:
 
     def refusal(self) -> str | None:
         """Say why the relation cannot be a prediction store: another table of that name is never touched."""
-        if not self.exists:
-            return None
+        if not self.exists or self._keeps_no_partitions:
+            return _NO_PARTITIONS if self._keeps_no_partitions else None
         try:
             names = self._spark.table(self.relation).columns
         except Exception as error:  # noqa: BLE001 - of many kinds: a view over a table that is gone, lost files
@@ -119,6 +124,11 @@ class SparkStore:
         if self._is_view:
             return self._refused("it is a view")
         return None
+
+    @property
+    def _keeps_no_partitions(self) -> bool:
+        managed = str(self._spark.conf.get(_MANAGED_PARTITIONS, "true")).lower()
+        return self.file_format in _PARTITIONED_FILES and managed == "false"
 
     def _refused(self, why: str) -> str:
         return (

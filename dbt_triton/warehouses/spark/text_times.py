@@ -95,11 +95,11 @@ def _day_and_clock(text: str, zone: str = "", kind: str = "timestamp_ntz") -> st
 
 
 def timestamptz_of_text(text: str) -> str:
-    """Return the SQL of a TIMESTAMP: of the session's time zone where the text has no offset and no zone."""
+    """Return the SQL of a TIMESTAMP_LTZ: of the session's time zone where the text has no offset and no zone."""
 
     def in_session(local: str) -> str:
         # A time that the clocks skip is none.
-        there = f"try_cast({local} as timestamp)"
+        there = f"try_cast({local} as timestamp_ltz)"
         return f"case when try_cast({there} as timestamp_ntz) = {local} then {there} end"
 
     local = bound(timestamp_of_text(text), "dbt_triton_local", in_session)
@@ -117,14 +117,14 @@ def _behind(text: str, front: str) -> str:
 def _with_offset(text: str, front: str) -> str:
     """Return the SQL of a moment with an offset, whose parts Spark wants with colons between."""
     zone = replaced(f"replace({_behind(text, front)}, ':', '')", "([0-9]{2})(?=[0-9])", "$1:")
-    return _day_and_clock(text, zone, "timestamp")
+    return _day_and_clock(text, zone, "timestamp_ltz")
 
 
 def _in_zone(text: str, front: str) -> str:
     """Return the SQL of a moment in a zone with a name, whose clocks may skip the time; NULL for an unknown name."""
     name = _behind(text, front)
-    moment = _day_and_clock(text, f"' ', {name}", "timestamp")
-    clock = _day_and_clock(text, "' UTC'", "timestamp")
+    moment = _day_and_clock(text, f"' ', {name}", "timestamp_ltz")
+    clock = _day_and_clock(text, "' UTC'", "timestamp_ltz")
 
     def unless_skipped(x: str) -> str:
         # An unknown name would be an error of the query; with one, there is no moment.

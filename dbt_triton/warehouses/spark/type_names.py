@@ -28,7 +28,8 @@ _NAMES = {
     "DATE": "DATE",
     "TIME": "TIME(6)",
     "TIMESTAMP": "TIMESTAMP_NTZ",
-    "TIMESTAMPTZ": "TIMESTAMP",
+    # TIMESTAMP is of the kind that spark.sql.timestampType says.
+    "TIMESTAMPTZ": "TIMESTAMP_LTZ",
 }
 _ARROW = {
     "UTINYINT": pa.int16(),
