@@ -110,7 +110,6 @@ def told(catalog: str, triton: Triton, tmp_path_factory: pytest.TempPathFactory)
         steps = _steps(triton.metrics_url)
         found = dict(zip(steps, take_steps(session, project, *steps.values()), strict=True))
         files = [str(path) for path in session.folder.rglob("*.parquet")]
-        files = [str(path) for path in session.folder.rglob("*.parquet")]
         yield {"model": upper, "files": files, **found}
 
 
