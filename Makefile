@@ -56,8 +56,8 @@ test-installation: $(INSTALLED) ## Install the oldest and the newest versions of
 test-orchestrators: $(INSTALLED) ## Run the examples in a real Airflow, Dagster and Prefect, each in an environment of its own.
 	$(BIN)/python -m pytest tests/orchestrators -n 2 -q
 
-test-spark-clusters: $(INSTALLED) ## Run a Spark standalone cluster, a Spark Connect server, and Iceberg tables in an environment of its own.
-	$(BIN)/python -m pytest tests/spark_clusters -q
+test-spark-clusters: $(INSTALLED) ## Run a Spark standalone cluster, a Spark Connect server, and Iceberg tables in an environment of its own; they need Java.
+	$(BIN)/python -m pytest tests/spark_clusters -n 0 -m 'not spark_slow' -q
 
 bench: $(INSTALLED) ## Measure, side by side in one run, and write benchmarks/results.md, and spark.md where Spark is installed (wrk is used where it is).
 	$(BIN)/python benchmarks/bench.py

@@ -47,10 +47,10 @@
 
 {#- By way of a table: the rows are worked out once, and the SELECT may read the table that it adds to. -#}
 {% macro spark__add_increment(target_relation, build_sql) -%}
-  {%- set existing_relation = load_cached_relation(this) -%}
+  {%- set existing_relation = dbt_triton.as_it_is(load_cached_relation(this)) -%}
   {%- set staging_relation = dbt_triton.beside('tmp') -%}
   {%- call statement('dbt_triton_increment') -%}
-    create table {{ staging_relation }} {{ file_format_clause() }} as
+    create table {{ staging_relation }} {{ file_format_clause() }} {{ dbt_triton.instead_of_hive() }} as
     {{ build_sql }}
   {%- endcall -%}
   {%- do adapter.cache_added(staging_relation) -%}

@@ -75,7 +75,7 @@
 
 
 {% macro spark__check_strategy(strategy) -%}
-  {%- set format = config.get('file_format') or 'parquet' -%}
+  {%- set format = dbt_triton.table_format() or 'parquet' -%}
   {%- set can_merge = format in ['delta', 'iceberg', 'hudi'] -%}
   {%- set state = namespace(why=none) -%}
   {%- if strategy not in ['append', 'insert_overwrite', 'merge'] -%}

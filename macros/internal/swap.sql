@@ -65,9 +65,10 @@
 
 
 {% macro spark__make_table(existing_relation, target_relation, build_sql) -%}
-  {%- set format = config.get('file_format') -%}
-  {%- if format in ['delta', 'iceberg'] -%}
-    {%- do dbt_triton.replace_at_once(existing_relation, target_relation, build_sql, format) -%}
+  {%- set format = dbt_triton.table_format() -%}
+  {%- set existing_relation = dbt_triton.as_it_is(existing_relation) -%}
+  {%- if format in ['delta', 'iceberg'] and (existing_relation is none or existing_relation['is_' ~ format]) -%}
+    {%- do dbt_triton.replace_at_once(target_relation, build_sql) -%}
   {%- else -%}
     {%- do dbt_triton.replace_by_renames(existing_relation, target_relation, build_sql) -%}
   {%- endif -%}
@@ -77,14 +78,12 @@
 
 
 {#- Delta and Iceberg replace a table of their own in one step, and keep it where the query fails. -#}
-{% macro replace_at_once(existing_relation, target_relation, build_sql, format) -%}
-  {%- set is_same = existing_relation is not none and existing_relation['is_' ~ format] -%}
-  {%- set old_relation = none if existing_relation is none or is_same else dbt_triton.beside('old').incorporate(type=existing_relation.type) -%}
-  {%- if old_relation -%}{%- do adapter.rename_relation(existing_relation, old_relation) -%}{%- endif -%}
+{% macro replace_at_once(target_relation, build_sql) -%}
+  {#- dbt-spark looks at the file_format alone. -#}
+  {%- set made = create_table_as(false, target_relation, build_sql) -%}
   {%- call statement('main') -%}
-    {{ create_table_as(false, target_relation, build_sql) }}
+    {{ made | replace('create table ' ~ target_relation, 'create or replace table ' ~ target_relation, 1) }}
   {%- endcall -%}
-  {%- if old_relation -%}{%- do dbt_triton.drop_table(old_relation) -%}{%- endif -%}
 {%- endmacro %}
 
 
@@ -93,8 +92,9 @@
   {#- With a location_root, dbt-spark names the folder by the model, whatever the table is: the old one is in there. -#}
   {%- set alias = model.alias -%}
   {%- do model.update({'alias': staging_relation.identifier}) -%}
+  {%- set made = create_table_as(false, staging_relation, build_sql) -%}
   {%- call statement('main') -%}
-    {{ create_table_as(false, staging_relation, build_sql) }}
+    {{ made | replace('create table ' ~ staging_relation, 'create table ' ~ staging_relation ~ dbt_triton.instead_of_hive(), 1) }}
   {%- endcall -%}
   {%- do model.update({'alias': alias}) -%}
   {%- do adapter.cache_added(staging_relation) -%}
@@ -119,7 +119,7 @@
 {% macro free_folder(target_relation, staging_relation) -%}
   {%- if not config.get('location_root') -%}
     {%- call statement('dbt_triton_folder') -%} create table {{ target_relation }} like {{ staging_relation }} {%- endcall -%}
-    {%- call statement('dbt_triton_folder') -%} drop table {{ target_relation }} {%- endcall -%}
+    {%- do dbt_triton.drop_table(target_relation) -%}
   {%- endif -%}
 {%- endmacro %}
 
@@ -159,7 +159,7 @@
 {#- A DROP leaves the files of a table with a location; those in a folder of our own making go by an overwrite with no rows. -#}
 {% macro spark__drop_table(relation) -%}
   {%- set details = dbt_triton.details_of(relation) -%}
-  {%- if details.is_external and modules.re.search('(__dbt_tmp_\\d{14}_\\w{4}|__ml_predictions(_\\d+)?)/?$', details.location) -%}
+  {%- if details.is_external and details.format != 'iceberg' and modules.re.search('(__dbt_tmp_\\d{14}_\\w{4}|__ml_predictions(_\\d+)?)/?$', details.location) -%}
     {%- set nothing = [] -%}
     {%- for column in adapter.get_columns_in_relation(relation) -%}
       {%- do nothing.append('cast(null as ' ~ column.dtype ~ ') as ' ~ dbt_triton.quoted(column.name)) -%}
@@ -173,11 +173,23 @@
       insert overwrite table {{ relation }} select {{ nothing | join(', ') }} where false
     {%- endcall -%}
   {%- endif -%}
-  {%- do adapter.drop_relation(relation.incorporate(type=details.type)) -%}
+  {%- if dbt_triton.keeps_files(details.format) -%}
+    {%- call statement('dbt_triton_drop') -%} drop {{ details.type }} if exists {{ relation }}{{ ' purge' if details.type == 'table' }} {%- endcall -%}
+    {%- do adapter.cache_dropped(relation) -%}
+  {%- else -%}
+    {%- do adapter.drop_relation(relation.incorporate(type=details.type)) -%}
+  {%- endif -%}
 {%- endmacro %}
 
 
-{#- What Spark says of a relation: `type`, which is table or view, `is_external` and `location`. -#}
+{#- Whether a DROP without PURGE leaves the files: Iceberg does, and so does its session catalog with tables of other formats. -#}
+{% macro keeps_files(format) -%}
+  {%- set found = run_query('set spark.sql.catalog.spark_catalog').rows -%}
+  {{- return(format == 'iceberg' or (found | length > 0 and found[0]['value'] == 'org.apache.iceberg.spark.SparkSessionCatalog')) -}}
+{%- endmacro %}
+
+
+{#- What Spark says of a relation: `type`, which is table or view, `is_external`, `location` and `format`. -#}
 {% macro details_of(relation) -%}
   {%- set said = {} -%}
   {%- for row in run_query('describe table extended ' ~ relation).rows -%}{%- do said.update({row['col_name']: row['data_type']}) -%}{%- endfor -%}
@@ -185,5 +197,45 @@
     'type': 'view' if said.get('Type') == 'VIEW' else 'table',
     'is_external': said.get('Type') == 'EXTERNAL',
     'location': said.get('Location') or '',
+    'format': (said.get('Provider') or '') | lower,
   }) -}}
+{%- endmacro %}
+
+
+{#-
+  A relation of dbt's cache, with the format that it really has: dbt-spark does not know an Iceberg table in a session's
+  catalog, since SHOW TABLE EXTENDED says of it what the metastore does.
+-#}
+{% macro as_it_is(relation) -%}
+  {%- if relation is none or not relation.is_table -%}{{- return(relation) -}}{%- endif -%}
+  {%- set format = dbt_triton.details_of(relation).format -%}
+  {{- return(relation.incorporate(is_iceberg=format == 'iceberg', is_delta=format == 'delta')) -}}
+{%- endmacro %}
+
+
+{#- The format that a table of this model gets: where the current catalog is one of Iceberg's own, every table is of its. -#}
+{% macro table_format() -%}
+  {%- set format = config.get('file_format') -%}
+  {%- if format in ['delta', 'iceberg'] -%}{{- return(format) -}}{%- endif -%}
+  {%- set catalog = run_query('select current_catalog()').columns[0].values()[0] -%}
+  {%- if catalog != 'spark_catalog' -%}
+    {%- set found = run_query('set ' ~ dbt_triton.quoted('spark.sql.catalog.' ~ catalog)).rows -%}
+    {%- if found and found[0]['value'] == 'org.apache.iceberg.spark.SparkCatalog' -%}{{- return('iceberg') -}}{%- endif -%}
+  {%- endif -%}
+  {{- return(format) -}}
+{%- endmacro %}
+
+
+{#-
+  What to say where a table has no file_format: Spark 3.5 would make one of Hive's text, which lacks types (TIMESTAMP
+  without a time zone), and cannot tell some texts from NULL. Spark 4 makes one of its own format, and so do we.
+-#}
+{% macro instead_of_hive() -%}
+  {%- if config.get('file_format') is none and run_query('select current_catalog()').columns[0].values()[0] == 'spark_catalog' -%}
+    {%- set is_hive = run_query('set spark.sql.legacy.createHiveTableByDefault').rows[0]['value'] -%}
+    {%- if is_hive | lower == 'true' -%}
+      {{- return(' using ' ~ run_query('set spark.sql.sources.default').rows[0]['value']) -}}
+    {%- endif -%}
+  {%- endif -%}
+  {{- return('') -}}
 {%- endmacro %}

@@ -157,3 +157,18 @@ def test_alias_in_capitals(spark_project: SparkProject, steps: FakeSteps) -> Non
     spark_project.build()
     assert _rows(spark_project, "predicted_moods") == [(1, "glad"), (2, "sad")]
     assert spark_project.relations() == {"predicted_moods"}
+
+
+def test_without_a_file_format(project: SparkProject) -> None:
+    """Without a file_format a table is of Spark's own format, also where it would be one of Hive's text (Spark 3.5)."""
+    project.write("dbt_project.yml", '{"name": "shop", "version": "1.0.0", "profile": "shop"}')
+    config = model_config(file_format=None)
+    project.model("predicted", config + "select timestamp_ntz'2026-01-01 12:00:00' as t, '\\\\N' as text")
+    project.spark.conf.set("spark.sql.legacy.createHiveTableByDefault", "true")
+    try:
+        project.build()
+    finally:
+        project.spark.conf.unset("spark.sql.legacy.createHiveTableByDefault")
+    described = {row[0]: row[1] for row in project.query("describe extended predicted")}
+    assert described["Provider"] == "parquet"
+    assert project.query("select text from predicted") == [("\\N",)]

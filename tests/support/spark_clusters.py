@@ -8,6 +8,7 @@ process id by whoever started it.
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 import signal
@@ -20,6 +21,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -43,12 +45,22 @@ class Cluster:
         folder: its files, the warehouse and the metastore among them.
         environment: the variables that a driver needs.
         programs: the folder of the Python that drivers run with.
+        workers: the process ids of a standalone cluster's workers, each the leader of its group.
     """
 
     url: str
     folder: Path
     environment: Mapping[str, str]
     programs: Path
+    workers: tuple[int, ...] = ()
+
+    def kill_worker(self, number: int) -> None:
+        """Kill a worker and its executors, as a machine goes away.
+
+        Args:
+            number: 1 for the first.
+        """
+        os.killpg(self.workers[number - 1], signal.SIGKILL)
 
     def run(
         self, *command: str, folder: Path, timeout: float = 400, **variables: str
@@ -88,7 +100,11 @@ def driver_environment(variables: Mapping[str, str]) -> dict[str, str]:
 
 @contextmanager
 def standalone(
-    workers: int = 2, *, executor_environment: Mapping[str, str] | None = None, cores: int = 1
+    workers: int = 2,
+    *,
+    executor_environment: Mapping[str, str] | None = None,
+    cores: int = 1,
+    settings: Mapping[str, str] | None = None,
 ) -> Generator[Cluster, None, None]:
     """Start a standalone master and its workers: the first on 127.0.0.1, the second on 127.0.0.2, and so on.
 
@@ -98,6 +114,7 @@ def standalone(
         workers: how many, each with 512 MB for executors.
         executor_environment: variables that executors have and drivers have not.
         cores: of each worker.
+        settings: of drivers, besides.
     """
     with _folder("standalone") as folder, ExitStack() as processes:
         port, page = free_port(), free_port()
@@ -108,25 +125,32 @@ def standalone(
         )
         _wait("the master", master, lambda: _alive_workers(page) is not None)
         url = f"spark://{_LOOPBACK}:{port}"
+        pids = []
         for number in range(1, workers + 1):
             host = f"127.0.0.{number}"
             command = ["Worker", "--host", host, "--port", "0", "--webui-port", "0", "--cores", str(cores)]
             command += ["--memory", "512m", "--work-dir", str(folder / f"worker-{number}"), url]
             variables = {**_daemon_environment(folder, host), **(executor_environment or {})}
             log = folder / f"worker-{number}.log"
-            processes.enter_context(_process(_class("org.apache.spark.deploy.worker.", *command), variables, log))
+            worker = _process(_class("org.apache.spark.deploy.worker.", *command), variables, log)
+            pids.append(processes.enter_context(worker).process.pid)
         _wait("a worker", master, lambda: _alive_workers(page) == workers)
-        settings = {
+        (folder / "events").mkdir()
+        of_drivers = {
             **driver_settings(folder),
-            "spark.master": url,
+            "spark.eventLog.dir": (folder / "events").as_uri(),
+            "spark.eventLog.compress": "false",
+            "spark.eventLog.enabled": "true",
             "spark.executor.cores": "1",
             "spark.executor.memory": "512m",
+            "spark.master": url,
+            **(settings or {}),
         }
         environment = {
-            "SPARK_CONF_DIR": str(write_settings(folder, settings)),
+            "SPARK_CONF_DIR": str(write_settings(folder, of_drivers)),
             "PYSPARK_PYTHON": str(python_without_the_product(folder)),
         }
-        yield Cluster(url, folder, environment, Path(sys.executable).parent)
+        yield Cluster(url, folder, environment, Path(sys.executable).parent, tuple(pids))
 
 
 @contextmanager
@@ -159,6 +183,28 @@ def connect_server() -> Generator[Cluster, None, None]:
             _wait("the Connect server", server, lambda: "Spark Connect server started" in _text(log))
             url = f"sc://{_LOOPBACK}:{port}"
             yield Cluster(url, folder, {"SPARK_REMOTE": url}, Path(sys.executable).parent)
+
+
+def events(cluster: Cluster, kind: str) -> list[dict[str, Any]]:
+    """Return the events of one kind in the logs of a standalone cluster's drivers, such as ``SparkListenerTaskEnd``."""
+    found = []
+    for path in sorted((cluster.folder / "events").rglob("*")):
+        if path.is_file():
+            told = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if f'"{kind}"' in line]
+            found += [event for event in told if event["Event"] == kind]
+    return found
+
+
+def files_with(folder: Path, text: str) -> list[Path]:
+    """Return the files under a folder that hold a text."""
+    found = []
+    for place, _, names in os.walk(folder):
+        for name in names:
+            path = Path(place, name)
+            with suppress(OSError):  # some come and go
+                if not path.is_symlink() and text.encode() in path.read_bytes():
+                    found.append(path)
+    return found
 
 
 def driver_settings(folder: Path) -> dict[str, str]:

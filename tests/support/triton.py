@@ -47,6 +47,15 @@ class Counters:
         return Counters(**{name: getattr(self, name) - getattr(before, name) for name in _METRICS})
 
 
+def counted(text: str, model: str) -> Counters:
+    """Return the counters of a model, all versions together, of what the server says at `Triton.metrics_url`."""
+    sums = dict.fromkeys(_METRICS, 0)
+    for field, metric in _METRICS.items():
+        pattern = rf'^{metric}{{[^}}]*model="{re.escape(model)}"[^}}]*}} (\S+)$'
+        sums[field] = int(sum(float(value) for value in re.findall(pattern, text, flags=re.MULTILINE)))
+    return Counters(**sums)
+
+
 @dataclass(frozen=True)
 class Triton:
     """A running server.
@@ -80,12 +89,7 @@ class Triton:
 
     def counters(self, model: str) -> Counters:
         """Return the server's counters of a model, all versions together."""
-        text = httpx.get(self.metrics_url, timeout=30, trust_env=False).raise_for_status().text
-        sums = dict.fromkeys(_METRICS, 0)
-        for field, metric in _METRICS.items():
-            pattern = rf'^{metric}{{[^}}]*model="{re.escape(model)}"[^}}]*}} (\S+)$'
-            sums[field] = int(sum(float(value) for value in re.findall(pattern, text, flags=re.MULTILINE)))
-        return Counters(**sums)
+        return counted(httpx.get(self.metrics_url, timeout=30, trust_env=False).raise_for_status().text, model)
 
     def batch_sizes(self, model: str) -> dict[int, int]:
         """Return how many batches of each size the server ran, by its statistics of the model."""

@@ -34,6 +34,7 @@ from dbt_triton.warehouses.spark.run_names import RunName
 from dbt_triton.warehouses.spark.shipping import prepare_executors
 from dbt_triton.warehouses.spark.store import IS_FAILED, SparkStore
 from dbt_triton.warehouses.spark.store_lock import StoreLock
+from dbt_triton.warehouses.spark.table_formats import drop_statement
 from dbt_triton.warehouses.spark.waves import ORDER, SEQUENCE, Sending, send_in_waves
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class SparkCall:
     @property
     def clean_up(self) -> list[str]:
         """Statements for after the table is there, as far as they are known by now."""
-        statements = [] if self._staged is None else [f"drop table if exists {self._staged}"]
+        statements = [] if self._staged is None else [drop_statement(self._warehouse.spark, self._staged)]
         if self._store is None or self._lock is None:
             return statements
         kept = self._planned.model.options.cache == "persistent"
@@ -181,7 +182,7 @@ class SparkCall:
         """Free what the run has put beside the store; after a failed one, also what it must not leave behind."""
         if failed:
             options = self._planned.model.options
-            statements = [] if self._staged is None else [f"drop table if exists {self._staged}"]
+            statements = [] if self._staged is None else [drop_statement(self._warehouse.spark, self._staged)]
             if self._store is not None and options.cache == "off":
                 statements.append(self._store.drop)
             if self._lock is not None:

@@ -16,12 +16,17 @@ from dbt_triton.tensors.sql_types import SqlType
 from dbt_triton.warehouses.columns import ERROR, FINGERPRINT, KEY, KIND
 from dbt_triton.warehouses.spark.run_names import RunName
 from dbt_triton.warehouses.spark.store_columns import FAILURES, FIGURES, OK, PASSING, PERMANENT
+from dbt_triton.warehouses.spark.table_formats import (
+    ICEBERG,
+    PARTITIONED_FILES,
+    drop_statement,
+    files_of_partition,
+    format_of,
+)
 
 _FIRST = (KEY,)
 _LAST = (*(name for name, _ in FAILURES), FINGERPRINT, KIND)
 _OURS = (*_FIRST, *_LAST)
-#: Formats whose partitions are dropped as such; the others delete rows.
-_PARTITIONED_FILES = {"parquet", "orc"}
 #: The condition of a row that failed.
 IS_FAILED = f"{KIND} in ('{PERMANENT}', '{PASSING}')"
 #: What stands behind the store's name in those of tables that a run makes beside it.
@@ -55,7 +60,7 @@ class SparkStore:
         model: whose OUTPUT columns the table has.
         dialect: how names and types are written.
         fingerprint: of the inference model as it is served.
-        file_format: of the table.
+        file_format: of the table, as it is made. Which one it has then, the table itself says.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what a table is made of
@@ -72,6 +77,7 @@ class SparkStore:
         self.model = model
         self.file_format = file_format
         self.has_doubles = True
+        self._format: str | None = None
         self._spark = spark
         self._parts = list(relation)
         self._dialect = dialect
@@ -167,6 +173,7 @@ class SparkStore:
         self._drop_leftovers()
         if self.exists and (start_anew or not self._fits):
             self._run(self.drop)
+            self._format = None
         if not self.exists:
             self._create()
             self.has_doubles = False
@@ -217,11 +224,18 @@ class SparkStore:
             if run is not None and run.is_dead:
                 with suppress(Exception):  # another run drops it as well
                     name = ".".join(filter(None, [schema, self._dialect.quote(row.tableName)]))
-                    self._run(f"drop table if exists {name}")
+                    self._run(drop_statement(self._spark, name))
+
+    @property
+    def real_format(self) -> str:
+        """The format that the table has, once it is there."""
+        if self._format is None:
+            self._format = format_of(self._spark, self.relation)
+        return self._format or self.file_format
 
     def partitions(self) -> list[tuple[str, str]]:
         """Return the fingerprint and the kind of each partition."""
-        if self.file_format not in _PARTITIONED_FILES:
+        if self.real_format not in PARTITIONED_FILES:
             query = f"select distinct {FINGERPRINT}, {KIND} from {self.relation}"
             return [(row[0], row[1]) for row in self._spark.sql(query).collect()]
         found = []
@@ -234,7 +248,7 @@ class SparkStore:
         self._run(self._forgetting(fingerprint, kind))
 
     def _forgetting(self, fingerprint: str, kind: str) -> str:
-        if self.file_format in _PARTITIONED_FILES:
+        if self.real_format in PARTITIONED_FILES:
             partition = f"{FINGERPRINT} = '{fingerprint}', {KIND} = '{kind}'"
             return f"alter table {self.relation} drop if exists partition ({partition})"
         return f"delete from {self.relation} where {FINGERPRINT} = '{fingerprint}' and {KIND} = '{kind}'"
@@ -359,7 +373,7 @@ class SparkStore:
     @property
     def drop(self) -> str:
         """The statement that drops the table."""
-        return f"drop table if exists {self.relation}"
+        return drop_statement(self._spark, self.relation)
 
     def compact(self, *, files: int = 1, more_than: int = 8) -> None:
         """Write the predictions of this fingerprint into a few files, where waves have made many.
@@ -370,11 +384,7 @@ class SparkStore:
             files: how many are made.
             more_than: so many may be there.
         """
-        predictions = self._spark.sql(
-            f"select * from {self.relation} where {FINGERPRINT} = '{self.fingerprint}' and {KIND} = '{OK}'"
-        )
-        paths = predictions.inputFiles() if self.file_format in _PARTITIONED_FILES else []
-        if len(paths) <= more_than:
+        if self._files <= more_than:
             return
         # Only a setting of the session lets Spark replace a partition by what is read from it, when all is written; as
         # an option of the writer it is not heeded, and every other partition would be gone. Others use this session.
@@ -386,6 +396,16 @@ class SparkStore:
             f"where {FINGERPRINT} = '{self.fingerprint}' and {KIND} = '{OK}'"
         ).collect()
         self._spark.catalog.refreshTable(self.relation)
+
+    @property
+    def _files(self) -> int:
+        """How many files the predictions of this fingerprint have; 0 where the format does not tell."""
+        if self.real_format == ICEBERG:
+            return files_of_partition(self._spark, self.relation, **{FINGERPRINT: self.fingerprint, KIND: OK})
+        if self.real_format not in PARTITIONED_FILES:
+            return 0
+        ours = f"{FINGERPRINT} = '{self.fingerprint}' and {KIND} = '{OK}'"
+        return len(self._spark.sql(f"select * from {self.relation} where {ours}").inputFiles())
 
     def _run(self, statement: str) -> None:
         self._spark.sql(statement).collect()

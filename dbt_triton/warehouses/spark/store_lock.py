@@ -12,6 +12,7 @@ from typing import Any
 from dbt_triton.errors import DbtTritonError
 from dbt_triton.warehouses.spark.run_names import RunName
 from dbt_triton.warehouses.spark.store import SparkStore, table_properties
+from dbt_triton.warehouses.spark.table_formats import drop_statement
 
 _OWNER = "dbt_triton.run"
 _ATTEMPTS = 3
@@ -74,7 +75,7 @@ class StoreLock:
     @property
     def release_statement(self) -> str:
         """The statement that gives the lock back."""
-        return f"drop table if exists {self._store.lock_table}"
+        return drop_statement(self._spark, self._store.lock_table)
 
     def _owner(self) -> RunName | None:
         try:

@@ -30,6 +30,7 @@ from dbt_triton.warehouses.spark.progress_files import forget_progress, read_pro
 from dbt_triton.warehouses.spark.run_names import RunName
 from dbt_triton.warehouses.spark.store import SparkStore
 from dbt_triton.warehouses.spark.store_lock import StoreLock
+from dbt_triton.warehouses.spark.table_formats import drop_statement
 from dbt_triton.warehouses.spark.task import Task, check_literal_secrets, leave_headers, without_secrets
 
 logger = logging.getLogger("dbt_triton.spark")
@@ -174,7 +175,7 @@ class _Waves:
 
     def _drop(self, table: str) -> None:
         with suppress(Exception):  # the next run drops it
-            self._spark.sql(f"drop table if exists {table}").collect()
+            self._spark.sql(drop_statement(self._spark, table)).collect()
 
     def _send(self, frame: Any, rows: int) -> None:
         """Send one wave."""
