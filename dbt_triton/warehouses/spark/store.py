@@ -134,7 +134,7 @@ class SparkStore:
     @property
     def _keeps_no_partitions(self) -> bool:
         managed = str(self._spark.conf.get(_MANAGED_PARTITIONS, "true")).lower()
-        return self.file_format in _PARTITIONED_FILES and managed == "false"
+        return self.file_format in PARTITIONED_FILES and managed == "false"
 
     def _refused(self, why: str) -> str:
         return (
