@@ -32,8 +32,8 @@ IS_FAILED = f"{KIND} in ('{PERMANENT}', '{PASSING}')"
 #: What stands behind the store's name in those of tables that a run makes beside it.
 _MANAGED_PARTITIONS = "spark.sql.hive.manageFilesourcePartitions"
 _NO_PARTITIONS = (
-    f"predictions are kept in a table with partitions, and with {_MANAGED_PARTITIONS}=false Spark drops none; set it to "
-    "true for this session"
+    f"predictions are kept in a table with partitions, and with {_MANAGED_PARTITIONS}=false Spark drops none; set it "
+    "to true for this session"
 )
 _OVERWRITE_MODE = "spark.sql.sources.partitionOverwriteMode"
 _PENDING, _LOCK = "__pending_", "__lock"
