@@ -127,9 +127,8 @@ class SparkStore:
             return self._refused(f"it has no {', '.join(lacking)}")
         if others:
             return self._refused(f"it has columns of its own ({', '.join(others)})")
-        if self._is_view:
-            return self._refused("it is a view")
-        return None
+        unlike = "it is a view" if self._is_view else self._wrong_partitions
+        return None if unlike is None else self._refused(unlike)
 
     @property
     def _keeps_no_partitions(self) -> bool:
@@ -151,6 +150,15 @@ class SparkStore:
     def _is_view(self) -> bool:
         rows = self._spark.sql(f"describe table extended {self.relation}").collect()
         return any(row[0] == "Type" and row[1] == "VIEW" for row in rows)
+
+    @property
+    def _wrong_partitions(self) -> str | None:
+        """Say that the table has not the partitions of a store, which are what is forgotten; None where it has."""
+        if self.file_format not in _PARTITIONED_FILES:
+            return None
+        columns = self._spark.catalog.listColumns(self.relation)
+        found = [column.name for column in columns if column.isPartition]
+        return None if found == [FINGERPRINT, KIND] else f"it is not partitioned by {FINGERPRINT} and {KIND}"
 
     def prepare(self, *, retry_errors: bool, start_anew: bool = False) -> int:
         """Create the table, or keep the one that an earlier run left if its columns still fit.
@@ -178,6 +186,8 @@ class SparkStore:
             self._create()
             self.has_doubles = False
             return 0
+        # A session keeps in mind which files there were; another one may have replaced or removed them since.
+        self._spark.catalog.refreshTable(self.relation)
         forgotten = [PASSING, *([PERMANENT] if retry_errors else [])]
         for fingerprint, kind in self.partitions():
             run = RunName.within(kind) if kind.startswith(FIGURES) else None
