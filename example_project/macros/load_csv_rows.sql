@@ -8,9 +8,10 @@
         insert into {{ this }}
         select
         {%- for column in agate_table.column_names %}
-            cast({{ adapter.quote(column) }} as {{ model.config.column_types[column] }}){{ ',' if not loop.last }}
+            {%- set type = model.config.column_types.get(column) or adapter.convert_type(agate_table, loop.index0) %}
+            cast({{ adapter.quote(column) }} as {{ type }}){{ ',' if not loop.last }}
         {%- endfor %}
-        from csv.`{{ file }}` with (header = true, escape = '"')
+        from csv.`{{ file }}` with (header = true, multiLine = true, escape = '"')
     {%- endset -%}
     {%- do adapter.add_query(sql) -%}
     {{ return(sql) }}

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
+from dbt.exceptions import DbtRuntimeError  # type: ignore[attr-defined] # not re-exported by name
 from support.dbt import DbtResult
 from support.spark import SparkProject
+
+from dbt_triton.warehouses.spark.submission import SessionJobHelper
 
 _CONFIG = 'dbt.config(materialized="{kind}", submission_method="dbt_triton", file_format="parquet"{more})'
 
@@ -67,6 +71,13 @@ return dbt.ref("numbers").mapInArrow(fail, "id bigint")""",
     python_model(project, "exits", "CONFIG\nimport sys\nsys.exit(3)\nreturn None")
     python_model(project, "returns_text", 'CONFIG\nreturn "text"')
 
+    project.write(
+        "models/other_format.py",
+        "def model(dbt, session):\n"
+        '    dbt.config(materialized="table", submission_method="dbt_triton", file_format="dleta")\n'
+        '    session.sql("create table paid_in_vain as select 1 as a")\n'
+        '    return dbt.ref("numbers")\n',
+    )
     project.write("models/default.py", "def model(dbt, session):\n    return 1\n")
     return project, project.dbt("build")
 
@@ -109,6 +120,25 @@ def test_errors_are_one_line(built: tuple[SparkProject, DbtResult], name: str, s
     for noise in ("Traceback", "File ", "org.apache", "SQLSTATE", "== SQL", "+-", "dbt_triton/"):
         assert noise not in message
     assert len(message) < 500
+
+
+def test_a_table_that_cannot_be_written_is_told_first(built: tuple[SparkProject, DbtResult]) -> None:
+    """A format that Spark does not have fails the model before its code runs, so that nothing is predicted in vain."""
+    project, result = built
+    assert "file_format 'dleta' is none that this Spark has; nothing was run" in result.message("other_format")
+    assert 'dbt.config(file_format="parquet")' in result.message("other_format")
+    assert project.query("show tables like 'paid_in_vain'") == []
+
+
+@pytest.mark.usefixtures("spark_project")
+def test_the_format_of_dbt_spark_is_named() -> None:
+    """A model without a file_format would be written as delta, which is told where Spark does not have it."""
+    model = {"unique_id": "model.shop.m", "language": "python", "config": {"file_format": None}}
+    credentials = SimpleNamespace(method="session", server_side_parameters={})
+    with pytest.raises(DbtRuntimeError, match="has no file_format, so dbt-spark would write delta, which this Spark"):
+        SessionJobHelper(model, credentials).submit("raise ValueError('it was run')")
+    with pytest.raises(DbtRuntimeError, match="it was run"):  # a step of the package writes no such table
+        SessionJobHelper(model | {"language": "sql"}, credentials).submit("raise ValueError('it was run')")
 
 
 def test_other_methods_are_dbt_spark_s(built: tuple[SparkProject, DbtResult]) -> None:

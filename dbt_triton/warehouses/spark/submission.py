@@ -22,6 +22,10 @@ _SESSION = "session"
 #: Either is set where a session is one of Spark Connect.
 _REMOTE = {"SPARK_REMOTE", "SPARK_CONNECT_MODE_ENABLED"}
 
+#: What dbt-spark writes a Python model as, where its config says nothing; SQL models have Spark's own default.
+_DEFAULT_FORMAT = "delta"
+_NO_FORMAT = "DATA_SOURCE_NOT_FOUND"
+
 
 class SessionJobHelper:
     """Runs the code of one model, as a ``PythonJobHelper`` of dbt's does.
@@ -58,6 +62,7 @@ class SessionJobHelper:
         try:
             spark = open_session(self._credentials.server_side_parameters)
             with running(spark, node_of(unique_id)) as jobs, _cancelled_by_dbt(jobs):
+                self._check_format(spark)
                 # As on Databricks, the code is a program: Spark sends what it defines by value, and not by its name.
                 names = {"spark": spark, "parsed_model": self._model, "__name__": "__main__"}
                 exec(compile(compiled_code, file, "exec"), names)  # noqa: S102
@@ -70,6 +75,30 @@ class SessionJobHelper:
             raise DbtRuntimeError(f"the Python model ended the program: exit({error.code})") from None
         except Exception as error:  # noqa: BLE001 - of the user's code
             raise DbtRuntimeError(self._said(error, file, compiled_code)) from None
+
+    def _check_format(self, spark: Any) -> None:
+        """Fail before a Python model runs, if Spark cannot write the table that dbt-spark will ask it for.
+
+        Raises:
+            DbtRuntimeError: Spark has no such format.
+        """
+        if self._model.get("language") != "python":
+            return
+        written = (self._model.get("config") or {}).get("file_format")
+        format_ = str(written or _DEFAULT_FORMAT)
+        try:
+            # Nothing is there. What matters is whether Spark knows who would read it; Connect asks with the schema.
+            _ = spark.read.format(format_).load("/dbt_triton_no_such_table").schema
+        except Exception as error:  # noqa: BLE001 - that nothing is there has other words for each format
+            if _NO_FORMAT not in str(error):
+                return
+            said = f"file_format '{format_}' is none that this Spark has"
+            if not written:
+                said = f"it has no file_format, so dbt-spark would write {format_}, which this Spark does not have"
+            raise DbtRuntimeError(
+                f'{said}; nothing was run. Write dbt.config(file_format="parquet"), or add what reads and writes '
+                f"{format_} to Spark's jars"
+            ) from None
 
     def _said(self, error: Exception, file: str, code: str) -> str:
         """Return what the code raised, and where: no line of it, since a line may hold a secret."""
