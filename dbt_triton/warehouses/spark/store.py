@@ -154,7 +154,7 @@ class SparkStore:
     @property
     def _wrong_partitions(self) -> str | None:
         """Say that the table has not the partitions of a store, which are what is forgotten; None where it has."""
-        if self.file_format not in PARTITIONED_FILES:
+        if self.real_format not in PARTITIONED_FILES:
             return None
         columns = self._spark.catalog.listColumns(self.relation)
         found = [column.name for column in columns if column.isPartition]
