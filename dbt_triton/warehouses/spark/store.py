@@ -15,6 +15,7 @@ from dbt_triton.inference_model import InferenceModel
 from dbt_triton.tensors.sql_types import SqlType
 from dbt_triton.warehouses.columns import ERROR, FINGERPRINT, KEY, KIND
 from dbt_triton.warehouses.spark.run_names import RunName
+from dbt_triton.warehouses.spark.store_checks import refusal
 from dbt_triton.warehouses.spark.store_columns import FAILURES, FIGURES, OK, PASSING, PERMANENT
 from dbt_triton.warehouses.spark.table_formats import (
     ICEBERG,
@@ -24,18 +25,10 @@ from dbt_triton.warehouses.spark.table_formats import (
     format_of,
 )
 
-_FIRST = (KEY,)
-_LAST = (*(name for name, _ in FAILURES), FINGERPRINT, KIND)
-_OURS = (*_FIRST, *_LAST)
 #: The condition of a row that failed.
 IS_FAILED = f"{KIND} in ('{PERMANENT}', '{PASSING}')"
-#: What stands behind the store's name in those of tables that a run makes beside it.
-_MANAGED_PARTITIONS = "spark.sql.hive.manageFilesourcePartitions"
-_NO_PARTITIONS = (
-    f"predictions are kept in a table with partitions, and with {_MANAGED_PARTITIONS}=false Spark drops none; set it "
-    "to true for this session"
-)
 _OVERWRITE_MODE = "spark.sql.sources.partitionOverwriteMode"
+#: What stands behind the store's name in those of tables that a run makes beside it.
 _PENDING, _LOCK = "__pending_", "__lock"
 
 
@@ -115,50 +108,12 @@ class SparkStore:
 
     def refusal(self) -> str | None:
         """Say why the relation cannot be a prediction store: another table of that name is never touched."""
-        if not self.exists or self._keeps_no_partitions:
-            return _NO_PARTITIONS if self._keeps_no_partitions else None
-        try:
-            names = self._spark.table(self.relation).columns
-        except Exception as error:  # noqa: BLE001 - of many kinds: a view over a table that is gone, lost files
-            return self._refused(f"it cannot be read ({str(error).splitlines()[0][:200]})")
-        lacking = [name for name in _OURS if name not in names]
-        others = [name for name in (*names[:1], *names[-len(_LAST) :]) if name not in _OURS]
-        if lacking:
-            return self._refused(f"it has no {', '.join(lacking)}")
-        if others:
-            return self._refused(f"it has columns of its own ({', '.join(others)})")
-        unlike = "it is a view" if self._is_view else self._wrong_partitions
-        return None if unlike is None else self._refused(unlike)
-
-    @property
-    def _keeps_no_partitions(self) -> bool:
-        managed = str(self._spark.conf.get(_MANAGED_PARTITIONS, "true")).lower()
-        return self.file_format in PARTITIONED_FILES and managed == "false"
-
-    def _refused(self, why: str) -> str:
-        return (
-            f"predictions are kept in {self.relation}, but what is there is no prediction store: {why}. Rename it, or "
-            "give the predicting model another alias"
-        )
+        return refusal(self._spark, self.relation, self.file_format)
 
     @property
     def exists(self) -> bool:
         """Whether there is a relation of the name."""
         return bool(self._spark.catalog.tableExists(self.relation))
-
-    @property
-    def _is_view(self) -> bool:
-        rows = self._spark.sql(f"describe table extended {self.relation}").collect()
-        return any(row[0] == "Type" and row[1] == "VIEW" for row in rows)
-
-    @property
-    def _wrong_partitions(self) -> str | None:
-        """Say that the table has not the partitions of a store, which are what is forgotten; None where it has."""
-        if self.real_format not in PARTITIONED_FILES:
-            return None
-        columns = self._spark.catalog.listColumns(self.relation)
-        found = [column.name for column in columns if column.isPartition]
-        return None if found == [FINGERPRINT, KIND] else f"it is not partitioned by {FINGERPRINT} and {KIND}"
 
     def prepare(self, *, retry_errors: bool, start_anew: bool = False) -> int:
         """Create the table, or keep the one that an earlier run left if its columns still fit.
