@@ -68,7 +68,7 @@ def test_as_many_detections_as_rows_by_chance(session: Steps, endpoint: str, out
     """What was found in all rows together is never read as one of each, however many it is."""
     schema = f"INPUT (found FLOAT, picture FLOAT) OUTPUT ({output})"
     session.create_model("m", schema, {"endpoint": endpoint, "model-name": FACES_OF_ALL.name})
-    session.sql(f"create table rows as select unnest([{found}]) as found, 1 as n")
+    session.sql(f"create table rows as select unnest([{found}]) as found, generate_subscripts([{found}], 1) as n")
     call = "select * from ML_PREDICT(TABLE rows, MODEL m, DESCRIPTOR(found, n))"
     with pytest.raises(StepError, match=r"has . rows, but . were sent: its first axis is not the batch"):
         session.build("predicted", call, ["m"])
