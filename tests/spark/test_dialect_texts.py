@@ -276,7 +276,7 @@ def test_types_have_their_names() -> None:
     }
     names |= {
         "TIMESTAMP": "TIMESTAMP_NTZ",
-        "TIMESTAMPTZ": "TIMESTAMP",
+        "TIMESTAMPTZ": "TIMESTAMP_LTZ",
         "JSON": "STRING",
         "DECIMAL(5,2)": "DECIMAL(5,2)",
     }

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
-import agate  # type: ignore[import-untyped,unused-ignore]
 import pytest
 from support.spark import SparkProject
 from support.spark_macros import FakeSteps, model_config, steps
@@ -208,11 +206,8 @@ def test_unit_tests(spark_project: SparkProject, steps: FakeSteps, door: str) ->
     assert "FAIL 1 predicted::for_all" in spark_project.fails("-s", "predicted").output
 
 
-def test_operations(spark_project: SparkProject, steps: FakeSteps, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_operations(spark_project: SparkProject, steps: FakeSteps) -> None:
     """SHOW, DESCRIBE and DROP MODEL, and the two operations about predictions, do on Spark what they do on DuckDB."""
-    print_table = agate.Table.print_table
-    # Its own default is the standard output of when it was imported.
-    monkeypatch.setattr(agate.Table, "print_table", lambda *rows, **how: print_table(*rows, output=sys.stdout, **how))
 
     def said(operation: str, **arguments: str) -> str:
         result = spark_project.dbt("run-operation", f"dbt_triton.{operation}", "--args", json.dumps(arguments))

@@ -16,7 +16,7 @@ _PYTHON = """
     import dbt_triton
 
     def model(dbt, session):
-        dbt.config(materialized="table", submission_method="dbt_triton")
+        dbt.config(materialized="table", submission_method="dbt_triton", file_format="parquet")
         return dbt_triton.ml_predict(dbt, session, dbt.ref("reviews"), dbt.ref("upper_"), "review")
 """
 _LOUD = [(1, "FINE"), (2, "DULL"), (3, None), (4, "ITS"), (5, "FINE")]
