@@ -19,7 +19,7 @@ _PYTHON = """
         dbt.config(materialized="table", submission_method="dbt_triton", file_format="parquet")
         return dbt_triton.ml_predict(dbt, session, dbt.ref("reviews"), dbt.ref("upper_"), "review")
 """
-_LOUD = [(1, "FINE"), (2, "DULL"), (3, None), (4, "ITS"), (5, "FINE")]
+_LOUD = [(1, "FINE"), (2, "DULL"), (3, None), (4, "IT'S"), (5, "FINE")]
 
 
 @pytest.fixture(scope="module")

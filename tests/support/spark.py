@@ -37,7 +37,7 @@ _SETTINGS = {
 }
 
 
-def spark_settings(folder: Path, master: str = "local[2]") -> dict[str, str]:
+def spark_settings(folder: Path, master: str = "local[2,4]") -> dict[str, str]:
     """Return the settings of a session whose tables, metastore and scratch files are in a folder."""
     options = f"-Dderby.system.home={folder} -Dderby.stream.error.file={folder / 'derby.log'}"
     derby = f"jdbc:derby:;databaseName={folder / 'metastore'};create=true"
@@ -51,7 +51,7 @@ def spark_settings(folder: Path, master: str = "local[2]") -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def spark_session(folder: Path, master: str = "local[2]") -> Generator[Any]:
+def spark_session(folder: Path, master: str = "local[2,4]") -> Generator[Any]:
     """Start the session of this process, and stop it with its JVM.
 
     Args:
