@@ -171,7 +171,9 @@ def test_stub_is_the_same_on_every_machine(stubbed: Stubbed) -> None:
 def test_stub_chooses_from_the_values_that_it_is_given(stubbed: Stubbed) -> None:
     """`stub.<column>` names the values, as a JSON array in SQL and as a list in YAML, so that accepted_values holds."""
     assert {row[0] for row in _rows(stubbed, "select mood from predicted where id < 3")} <= {"glad", "sad"}
-    assert {row[0] for row in _rows(stubbed, "select mood from few")} <= {"glad", "it's so-so"}
+    # A sample on Spark is of any rows, and so perhaps of one without a review.
+    few = {row[0] for row in _rows(stubbed, "select mood from few")}
+    assert few - ({None} if stubbed.project.warehouse == "spark" else set()) <= {"glad", "it's so-so"}
 
 
 def test_stub_serves_calls_on_calls_and_failed_rows(stubbed: Stubbed) -> None:
@@ -196,7 +198,7 @@ def test_stub_makes_long_arrays_in_no_time(session: Steps) -> None:
     started = time.perf_counter()
     built = session.build("p", "select y from ML_PREDICT(TABLE t, MODEL m, DESCRIPTOR(a))", ["m"])
     seconds = time.perf_counter() - started
-    assert len({row[0] for row in built}) == len(built) == 600
+    assert len({tuple(row[0]) for row in built}) == len(built) == 600
     assert seconds < 10  # it takes less than one
 
 
