@@ -151,7 +151,8 @@ PUBLISHED = [
         "INPUT (input_ids INT[], past FLOAT[2][][2], use_cache INT) "
         "OUTPUT (logits FLOAT[][], `present.0.key` FLOAT[2][][2])",
         "select i as id, list_transform(range(i), lambda j: 11 + j) as ids, "
-        "[list_transform(range(i - 1), lambda j: [0, 0]) for _ in range(2)] as past, 1 as use_cache "
+        "[list_transform(range(i - 1), lambda j: [0, 0]), list_transform(range(i - 1), lambda j: [0, 0])] as past, "
+        "1 as use_cache "
         "from range(1, 4) t(i)",
         [
             ([[float(token * k) for k in range(3)] for token in row], ([(0.0, 0.0)] * i + [(1.0, 1.0)],) * 2)
