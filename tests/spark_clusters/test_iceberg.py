@@ -6,6 +6,9 @@ import pytest
 from support.spark_iceberg import iceberg_session, renamed
 from support.spark_steps import Told, take_steps, write_project
 
+#: An environment of its own, and minutes for each catalog.
+pytestmark = pytest.mark.spark_slow
+
 MODELS = {
     "replaced": """
         {{ config(materialized='table', file_format='iceberg') }}

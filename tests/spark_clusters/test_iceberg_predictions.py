@@ -26,6 +26,9 @@ MOODS = """
 {{ config(materialized='ml_predict', file_format='iceberg') }}
 select id, output as mood{{ var("also", "") }}
 from ML_PREDICT(TABLE {{ ref('reviews') }}, MODEL {{ ref('upper_') }}, DESCRIPTOR(review))
+
+#: An environment of its own, and minutes for each catalog.
+pytestmark = pytest.mark.spark_slow
 """
 MERGED = """
 {{ config(materialized='ml_predict', file_format='iceberg', unique_key='id') }}
