@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/.installed
 export DBT_SEND_ANONYMOUS_USAGE_STATS = false
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-spark test lint docs test-unit test-integration test-faults test-spark test-spark-clusters test-installation test-orchestrators bench clean
+.PHONY: help install demo demo-spark test lint docs test-unit test-integration test-faults test-spark test-spark-types test-spark-clusters test-installation test-orchestrators bench clean
 
 help: ## List the recipes, one line each.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "%-18s %s\n", $$1, $$2}'
@@ -48,7 +48,10 @@ test-faults: $(INSTALLED) ## Run the tests that break connections, answers, serv
 	$(BIN)/python -m pytest tests/faults -n auto -q
 
 test-spark: $(INSTALLED) ## Run the tests with a real Spark, in one process that keeps its session; they need Java.
-	$(BIN)/python -m pytest tests/spark tests/integration --warehouse=spark -n 0 -m 'not spark_slow' -q
+	$(BIN)/python -m pytest tests/spark tests/integration --ignore-glob='*/test_types_*' --warehouse=spark -n 0 -m 'not spark_slow' -q
+
+test-spark-types: $(INSTALLED) ## Run what tests of types say on Spark, too: many builds, and not part of `make test`.
+	$(BIN)/python -m pytest tests/integration/test_types_*.py --warehouse=spark -n 0 -q
 
 test-installation: $(INSTALLED) ## Install the oldest and the newest versions of what is needed, each in an environment of its own, and build a project.
 	$(BIN)/python -m pytest tests/installation -n 2 --dist=load -q
