@@ -100,7 +100,7 @@ class CallInputs:
         """Return the SQL of the columns that tell sequences apart."""
         types = self.types
         terms = self._terms("sequence-by", model.options.sequence_by)
-        return tuple(self.dialect.sequence_key(name, types.get(name, "")) for name, _ in terms)
+        return tuple(self.dialect.sequence_key(name, types[name]) for name, _ in terms if name in types)
 
     def order_by(self, model: InferenceModel) -> tuple[str, ...]:
         """Return the SQL of the order of the rows of a sequence."""
