@@ -315,11 +315,12 @@ def test_an_array_is_one_column_of_descriptor(session: Steps, triton: Triton, se
     """A DESCRIPTOR of the elements of an array, and one of a single number, are told how to give an array."""
     options = {"endpoint": triton.url, "model-name": serve("tabular")}
     session.create_model("m", "INPUT (x FLOAT[3]) OUTPUT (missing INT)", options)
+    several = "[a, b, c]" if session.warehouse == "duckdb" else "array(a, b, c)"
     for descriptor, said in (
         ("a, b, c", "give it [a, b, c], as one column of the TABLE operand, or declare a column of INPUT for each"),
         (
             "a",
-            "of which no value is a FLOAT[3]; write an array of several, such as [a, b, c], as a column of the TABLE",
+            f"of which no value is a FLOAT[3]; write an array of several, such as {several}, as a column of the TABLE",
         ),
     ):
         select = f"select * from ML_PREDICT(TABLE (select 1 as a, 2 as b, 3 as c), MODEL m, DESCRIPTOR({descriptor}))"
