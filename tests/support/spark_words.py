@@ -35,13 +35,6 @@ def _in_spark(node: Any) -> Any:
         if node.this in _HOLDING:
             return exp.DataType.build(_HOLDING[node.this], dialect="spark")
         node.set("values", None)  # lengths of arrays are no part of a type
-    elif isinstance(node, exp.Array) and isinstance(
-        node.expressions[0] if node.expressions else None, exp.Comprehension
-    ):
-        made = node.expressions[0]
-        return exp.Transform(
-            this=made.args["iterator"], expression=exp.Lambda(this=made.this, expressions=[made.expression])
-        )
     elif isinstance(node, exp.Table) and isinstance(node.this, exp.GenerateSeries):
         series = node.this  # as a table it is the function of the same name, without its end in both
         node.set("this", exp.Anonymous(this="range", expressions=[series.args["start"], series.args["end"]]))
