@@ -191,13 +191,13 @@ RECIPES = {
     ),
     "Embeddings": Recipe(
         "select id, similar_id, round(similarity::double, 3) from similar_articles order by id",
-        [(1, 2, 1.0), (2, 1, 1.0), (3, 2, 0.707)],
+        [(1, 2, 0.949), (2, 1, 0.949), (3, 2, 0.894)],
         {
             "sentences": {
                 "sentence_embedding": "np.array([[t.count(b'a'), t.count(b'b'), *[0] * 382] for t in TEXT.ravel()])"
             }
         },
-        {"articles": "select * from (values (1, 'a'), (2, 'aa'), (3, 'ab')) as t(id, title)"},
+        {"articles": "select * from (values (1, 'a'), (2, 'aaab'), (3, 'ab')) as t(id, title)"},
     ),
     "Recommender": Recipe(
         "select user_id, item_id, score from ranked_items order by user_id, score desc",
