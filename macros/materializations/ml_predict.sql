@@ -35,6 +35,7 @@
   {%- do dbt_triton.warn_of_misplaced(plan.misplaced, 'MAP[…] of the call, or meta.ml_predict') -%}
   {%- do dbt_triton.warn_of_not_needed(plan.not_needed) -%}
   {{ dbt_triton.check_columns(plan.check_sql) }}
+  {%- if not dry_run -%}{%- do dbt_triton.check_table(plan.check_sql) -%}{%- endif -%}
   {%- if strategy and config.get('unique_key') -%}{%- do dbt_triton.check_unique_key(plan.check_sql) -%}{%- endif -%}
 
   {%- do args.update({'secrets': dbt_triton.literal_secrets(plan.needs_secrets), 'target': dbt_triton.made_anew(args.store, adds)}) -%}

@@ -77,6 +77,32 @@ def test_checks_before_a_row(spark_project: SparkProject, steps: FakeSteps) -> N
     assert "predict" not in steps.names
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"tblproperties": {"owner": "it's"}}, "syntax"),
+        ({"options": {"a b": "c"}}, "options (a b"),
+        ({"file_format": "no_format"}, "no_format"),
+        ({"partition_by": ["nonsense"]}, "nonsense"),
+        ({"clustered_by": ["nonsense"], "buckets": 2}, "nonsense"),
+        ({"grants": {"select": ["someone"]}}, "grant"),
+        ({"grants": {"select": "someone"}}, "grant"),
+    ],
+    ids=str,
+)
+def test_a_table_that_cannot_be_made(
+    spark_project: SparkProject, steps: FakeSteps, settings: dict[str, Any], said: str
+) -> None:
+    """What Spark does not take of a table's settings ends the run before a row is sent, and the old table stays."""
+    spark_project.model("predicted", PREDICTED + ROWS)
+    spark_project.build()
+    sent = steps.names.count("predict")
+    spark_project.model("predicted", model_config(**settings) + ROWS)
+    assert said in spark_project.fails().message("predicted").lower()
+    assert steps.names.count("predict") == sent
+    assert len(spark_project.query("select * from predicted")) == 2
+
+
 def test_error_of_a_step(spark_project: SparkProject, steps: FakeSteps) -> None:
     """What a step leaves as its error is what dbt says, and the table stays."""
     spark_project.model("predicted", PREDICTED + ROWS)
