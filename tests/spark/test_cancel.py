@@ -83,6 +83,7 @@ def test_signals_end_the_run(
     assert sent(tmp_path / "sent") >= 20, console.read_text()
     process.send_signal(number)
     process.wait(60)
+    time.sleep(1)  # a worker sees that Spark is gone when it has something to say
     at_the_end = sent(tmp_path / "sent")
     time.sleep(3)
     printed = console.read_text()
