@@ -37,7 +37,7 @@ def batch_udf(module: str, address: str) -> Callable[[Any, Source, str], None]:
             lambda: _predictor(module, address, kind), return_type=returned, batch_size=kind.batch_size
         )
         frame = spark.read.parquet(source.path)
-        frame.select(predict(functions.col("value")).alias("same")).write.mode("overwrite").parquet(target)
+        frame.select("ml_key", predict(functions.col("value")).alias("same")).write.mode("overwrite").parquet(target)
 
     return run
 

@@ -29,10 +29,18 @@ class Product:
         self._tasks = tasks
 
     def in_tasks(self, spark: Any, source: Source, target: str) -> None:  # noqa: ANN401 - pyspark's classes are untyped
-        """Key and send every row: a scan, ``mapInArrow`` and the writing of the rows that a store has."""
+        """Send every row under the key that it has: a scan, ``mapInArrow``, and the writing of a store's rows."""
+        self._in_tasks(spark, source, target, "ml_key")
+
+    def keyed(self, spark: Any, source: Source, target: str) -> None:  # noqa: ANN401
+        """Make the key of every row, and send it."""
+        from dbt_triton.warehouses.spark.keys import key_expression  # noqa: PLC0415
+
+        self._in_tasks(spark, source, target, key_expression(["cast(value as string)"]))
+
+    def _in_tasks(self, spark: Any, source: Source, target: str, key: str) -> None:  # noqa: ANN401
         from dbt_triton.warehouses.spark.bridge import run_task  # noqa: PLC0415 - where there is Spark
         from dbt_triton.warehouses.spark.dialect import SparkDialect  # noqa: PLC0415
-        from dbt_triton.warehouses.spark.keys import key_expression  # noqa: PLC0415
         from dbt_triton.warehouses.spark.store import SparkStore  # noqa: PLC0415
         from dbt_triton.warehouses.spark.task import Task  # noqa: PLC0415
 
@@ -40,13 +48,12 @@ class Product:
         store = SparkStore(spark, (_SCHEMA, "predictions"), model, SparkDialect(), binding.fingerprint)
         inputs = tuple(column.type for column in model.inputs)
         outputs = tuple(column.type.in_tables for column in model.outputs)
-        key = key_expression(["cast(value as string)"])
         frame = spark.read.parquet(source.path).selectExpr(f"{key} as ml_key", "value as value_0")
         if self._tasks:
             frame = frame.repartition(self._tasks)
         tasks = self._tasks or frame.rdd.getNumPartitions()
         task = Task(binding, model.options, 'inference model "m"', inputs, outputs, "bench", tasks=tasks)
-        frame.mapInArrow(partial(run_task, task), store.schema).write.mode("overwrite").parquet(target)
+        store.filled_by(frame, partial(run_task, task)).write.mode("overwrite").parquet(target)
 
     def whole(self, spark: Any, source: Source, target: str) -> None:  # noqa: ANN401
         """Find the distinct inputs, send them in waves to a prediction store, and join it with the input."""
@@ -54,18 +61,21 @@ class Product:
         from dbt_triton.warehouses.spark.keys import key_expression  # noqa: PLC0415
         from dbt_triton.warehouses.spark.run_names import RunName  # noqa: PLC0415
         from dbt_triton.warehouses.spark.store import SparkStore  # noqa: PLC0415
+        from dbt_triton.warehouses.spark.store_lock import StoreLock  # noqa: PLC0415
         from dbt_triton.warehouses.spark.waves import Sending, send_in_waves  # noqa: PLC0415
 
         model, binding = self._model(source)
         spark.sql(f"create schema if not exists {_SCHEMA}")
         spark.read.parquet(source.path).createOrReplaceTempView("bench_input")
         store = SparkStore(spark, (_SCHEMA, "predictions"), model, SparkDialect(), binding.fingerprint)
+        run = RunName.new()
+        lock = StoreLock(spark, store, run)
+        lock.take()
         known = store.prepare(retry_errors=False)
         key = key_expression(["cast(value as string)"])
         query = store.pending_query("bench_input", ("value",), key, anything_known=known > 0)
         rows = spark.sql(f"select count(distinct {key}) as n from bench_input").collect()[0].n
         inputs = tuple(column.type for column in model.inputs)
-        run = RunName.new()
         try:
             sending = Sending(query, rows, inputs, binding, model.options, "the benchmark", tasks=self._tasks)
             send_in_waves(spark, store, sending, run)
@@ -77,6 +87,7 @@ class Product:
         finally:
             run.end()
             spark.sql(store.drop)
+            lock.release()
 
     def _model(self, source: Source) -> tuple[InferenceModel, Binding]:
         kind = source.kind

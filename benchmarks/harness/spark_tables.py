@@ -45,6 +45,8 @@ TEXTS = Kind(
     *("texts of 45 bytes", "label", ("INPUT_TEXT", "OUTPUT_TEXT"), "BYTES", "string", "STRING"),
     *(f"format_string('{REVIEW_PATTERN}', id)", 64),
 )
+#: 16 bytes, as the keys of the product are.
+_KEY = "unhex(md5(cast(id as string))) as ml_key"
 SLEEPING = Kind("FP64", "sleeping", NUMBERS.tensors, "FP64", "double", "DOUBLE", NUMBERS.values, 64)
 
 
@@ -93,7 +95,7 @@ def spark_session(folder: Path, cores: int) -> Generator[Any, None, None]:
 
 
 def make_source(spark: Any, folder: Path, kind: Kind, rows: int, tasks: int) -> Source:  # noqa: ANN401 - untyped
-    """Write the rows that every client reads, as a table ``value``."""
+    """Write the rows that every client reads: ``value``, and ``ml_key``, by which a prediction can be told its row."""
     path = str(folder / f"{kind.model}-{rows}-{tasks}")
-    spark.range(0, rows, 1, tasks).selectExpr(f"{kind.values} as value").write.mode("overwrite").parquet(path)
+    spark.range(0, rows, 1, tasks).selectExpr(_KEY, f"{kind.values} as value").write.mode("overwrite").parquet(path)
     return Source(kind, rows, path)

@@ -196,7 +196,7 @@ class _Waves:
             # where rows are in the order of their keys already, Spark would leave the number of tasks out.
             frame = frame.selectExpr("*", f"xxhash64({KEY}) as {_SPREAD}").repartition(tasks, _SPREAD).drop(_SPREAD)
         with self._watched():
-            frame.mapInArrow(partial(run_task, task), self._store.schema).write.insertInto(self._store.relation)
+            self._store.filled_by(frame, partial(run_task, task)).write.insertInto(self._store.relation)
         self.count += 1
         figures = [Figures.from_json(text) for text in self._store.figures(self._run)]
         self.findings.add(figures)
