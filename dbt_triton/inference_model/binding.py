@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from dbt_triton.client.served import ServedModel
 from dbt_triton.errors import ConfigurationError
@@ -16,6 +17,7 @@ from dbt_triton.inference_model.model import InferenceModel
 from dbt_triton.inference_model.served_schema import served_clauses
 from dbt_triton.options import Options
 from dbt_triton.tensors import REQUEST_BYTES, TensorSpec
+from dbt_triton.tensors.generation import Constant, Structured, TextParameters
 from dbt_triton.tensors.made import MadeTensor
 
 #: Hexadecimal digits. It tells the few versions of one model apart, and DuckDB keeps texts up to 12 bytes in place.
@@ -35,7 +37,7 @@ class Binding:
     Args:
         inputs: the tensors to send, in the order of INPUT.
         made: those that are made of the lengths of a column.
-        outputs: the tensors to ask for, in the order of OUTPUT.
+        outputs: the tensors to ask for, in the order of OUTPUT; with `structured`, what its columns are read from.
         batched: whether tensors have a batch dimension.
         batch_size: rows a request.
         binary: binary tensor data, or JSON.
@@ -44,6 +46,12 @@ class Binding:
         fingerprint: of everything that changes an answer.
         correlation_id: the data type by which the model is told the id of a sequence; empty where it is not told.
         nan_columns: the columns of INPUT, by their places, whose NULL is sent as NaN.
+        route: by which requests go: ``infer``, or ``generate_stream`` with one row a request.
+        constants: tensors that every row has, with one value.
+        text_parameters: the tensor whose text has parameters in it.
+        request_parameters: ``parameters`` of each request, Triton's own extension.
+        responses: whether a row has one answer, or several that are joined.
+        structured: which columns are keys of the text of an answer.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -57,6 +65,12 @@ class Binding:
     correlation_id: str = ""
     nan_columns: frozenset[int] = frozenset()
     made: tuple[MadeTensor, ...] = ()
+    route: Literal["infer", "generate"] = "infer"
+    constants: tuple[Constant, ...] = ()
+    text_parameters: TextParameters | None = None
+    request_parameters: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    responses: Literal["one", "concat"] = "one"
+    structured: Structured | None = None
 
 
 def bind(model: InferenceModel, served: ServedModel) -> Binding:
