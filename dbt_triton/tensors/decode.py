@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from dbt_triton.tensors.arrays import Integers, nest
 from dbt_triton.tensors.bytes_elements import decode_bytes
 from dbt_triton.tensors.classes import decode_classes
 from dbt_triton.tensors.elements import from_tensor, nearest
+from dbt_triton.tensors.number_texts import numbers_of_texts
 from dbt_triton.tensors.raw import bytes_of_elements
 from dbt_triton.tensors.spec import TensorSpec
 from dbt_triton.tensors.trim import Cut
@@ -124,6 +126,8 @@ class _Output:
 
     def _json_elements(self) -> pa.Array:
         """Decode JSON answers, among which a server may have put binary ones."""
+        if set(map(type, self._payloads)) == {list}:
+            return self._of_json(list(chain.from_iterable(self._payloads)))
         arrays = []
         for place, data in enumerate(self._payloads):
             if isinstance(data, list):
@@ -134,6 +138,8 @@ class _Output:
 
     def _of_json(self, data: list[Any]) -> pa.Array:
         name, datatype = self._spec.name, self._spec.datatype
+        if datatype.numpy is not None and str in set(map(type, data)):
+            data = numbers_of_texts(data, name, datatype)
         if pa.types.is_floating(datatype.arrow):
             return self._floats_of_json(data)
         if pa.types.is_integer(datatype.arrow) and any(isinstance(value, float) for value in data):
@@ -156,11 +162,13 @@ class _Output:
             raise AnswerError(f"output {name} holds null")
         if not kinds <= {int, float}:
             raise AnswerError(f"output {name} holds a value that is not {datatype.name}: one that is no number")
-        numbers = nearest(np.array(data, dtype=np.float64), datatype)
-        if not np.isfinite(numbers).all():
+        sent = np.array(data, dtype=np.float64)
+        numbers = nearest(sent, datatype)
+        # Triton's generate writes NaN and Infinity, which no parser of infer's JSON lets pass.
+        if (~np.isfinite(numbers) & np.isfinite(sent)).any():
             raise AnswerError(f"output {name} holds a value that is not {datatype.name}: out of range")
         if int in kinds and any(
-            type(value) is int and int(number) != value for value, number in zip(data, numbers.tolist(), strict=True)
+            type(value) is int and number != value for value, number in zip(data, numbers.tolist(), strict=True)
         ):
             raise AnswerError(f"output {name} holds a value that is not {datatype.name}: a whole number of more digits")
         return pa.array(numbers, type=datatype.arrow)
