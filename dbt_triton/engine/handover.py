@@ -150,7 +150,7 @@ class HandOver:
                 self._on_unfit(handed.unfit, handed.fit_rows)
 
     def _decode_and_sink(self, chunk: _Chunk) -> _Handed:
-        """Decode a chunk and hand it over. Returns what came of it, such as requests whose answers cannot be decoded."""
+        """Decode a chunk and hand it over. Returns what came of it, such as answers that cannot be decoded."""
         handed = _Handed()
         if chunk.failed:
             self._sink.failures(chunk.failed)

@@ -19,6 +19,7 @@ from dbt_triton.errors import AnswerError, InferenceError, RowCountError
 from dbt_triton.foreign_text import NAME_LENGTH, shown, shown_value
 from dbt_triton.tensors.answered_shape import row_shape_of
 from dbt_triton.tensors.bytes_elements import decode_bytes
+from dbt_triton.tensors.number_texts import numbers_of_texts
 from dbt_triton.tensors.spec import TensorSpec
 
 Payload = memoryview | list[Any]
@@ -168,8 +169,9 @@ def _parse(  # noqa: PLR0913 - what was asked for, and what came
             _check_size(spec, output, data, math.prod(output["shape"]))  # what contradicts itself counts nothing
             raise
         _check_size(spec, output, data, rows * math.prod(row_shape))
-        if output["datatype"] != spec.datatype.name and not isinstance(data, list):
-            data, place = _texts(spec, data, rows * math.prod(row_shape)), None
+        if output["datatype"] != spec.datatype.name:
+            texts = data if isinstance(data, list) else _texts(spec, data, rows * math.prod(row_shape))
+            data, place = numbers_of_texts(texts, spec.name, spec.datatype), None
         payloads.append(data)
         places.append(place)
         row_shapes.append(row_shape)

@@ -17,7 +17,6 @@ from dbt_triton.tensors.arrays import Integers, nest
 from dbt_triton.tensors.bytes_elements import decode_bytes
 from dbt_triton.tensors.classes import decode_classes
 from dbt_triton.tensors.elements import from_tensor, nearest
-from dbt_triton.tensors.number_texts import numbers_of_texts
 from dbt_triton.tensors.raw import bytes_of_elements
 from dbt_triton.tensors.spec import TensorSpec
 from dbt_triton.tensors.trim import Cut
@@ -138,8 +137,6 @@ class _Output:
 
     def _of_json(self, data: list[Any]) -> pa.Array:
         name, datatype = self._spec.name, self._spec.datatype
-        if datatype.numpy is not None and str in set(map(type, data)):
-            data = numbers_of_texts(data, name, datatype)
         if pa.types.is_floating(datatype.arrow):
             return self._floats_of_json(data)
         if pa.types.is_integer(datatype.arrow) and any(isinstance(value, float) for value in data):

@@ -20,6 +20,7 @@ from dbt_triton.tensors.constants import elements_of
 from dbt_triton.tensors.events import Event, error_words, is_error, outputs_of, read_events
 from dbt_triton.tensors.generation import Constant, Structured, TextParameters
 from dbt_triton.tensors.made import MadeTensor
+from dbt_triton.tensors.number_texts import numbers_of_texts
 from dbt_triton.tensors.request import RequestFormat, Tensors
 from dbt_triton.tensors.rows import Shape
 from dbt_triton.tensors.spec import TensorSpec
@@ -119,6 +120,8 @@ class EventReader:
         payloads, shapes = [], []
         for spec in self._outputs:
             values = _values(event, spec)
+            if spec.datatype.numpy is not None and str in map(type, values):
+                values = numbers_of_texts(values, spec.name, spec.datatype)
             payloads.append(values)
             shapes.append(row_shape_of(spec, len(values)))
         version = event.get("model_version")
@@ -177,6 +180,7 @@ def _joined(spec: TensorSpec, parts: list[list[Any]]) -> list[Any]:
         if not all(isinstance(value, str) for part in parts for value in part):
             raise AnswerError(f"output {spec.name} holds a value that is not {datatype}: one that is no text")
         return ["".join(texts) for texts in zip(*parts, strict=True)]
+    parts = [numbers_of_texts(part, spec.name, spec.datatype) for part in parts]
     if not all(type(value) is int for part in parts for value in part):
         raise AnswerError(f"output {spec.name} holds a value that is not {datatype}: one that is no whole number")
     return [sum(numbers) for numbers in zip(*parts, strict=True)]
