@@ -246,6 +246,7 @@ class Engine:
             return request.pieces(self._most_rows)
         while True:
             await self._breaker.until_recovered(request)
+            started = time.monotonic()
             try:
                 answer, size = await self._send(request, alone=alone or not self._shared_batches)
             except InferenceError as error:
@@ -260,7 +261,7 @@ class Engine:
             else:
                 self._breaker.success()
                 self._too_large *= request.rows < self._most_rows
-                self._limit.answered(request.rows)
+                self._limit.answered(request.rows, time.monotonic() - started)
                 self._results.take(request, answer, size)
                 return []
 
