@@ -20,6 +20,7 @@ import httpx
 from dbt_triton.client.http11 import Http11Transport
 from dbt_triton.client.reply import (
     ERROR_BYTES,
+    EVENT_STREAM,
     HEADER_LENGTH,
     METADATA_BYTES,
     Reply,
@@ -89,10 +90,12 @@ class HttpxTransportAdapter:
         try:
             async with asyncio.timeout_at(deadline):
                 response = await self._transport.handle_async_request(request)
+                content_type = response.headers.get("Content-Type", "").encode()
                 is_error = response.status_code != httpx.codes.OK
                 limit = min(max_bytes, ERROR_BYTES) if is_error else max_bytes
                 try:
                     body, cut = await _body(response, limit, cut=is_error)
+                    _refuse_endless(response, content_type)
                 finally:
                     await response.aclose()
         except TimeoutError as error:
@@ -104,6 +107,7 @@ class HttpxTransportAdapter:
             header_length_of(response.headers.get(HEADER_LENGTH, "").encode()),
             response.headers.get("Retry-After"),
             cut,
+            content_type,
         )
 
     def close_idle(self) -> None:
@@ -112,6 +116,17 @@ class HttpxTransportAdapter:
     async def aclose(self) -> None:
         """Close every connection."""
         await self._transport.aclose()
+
+
+def _refuse_endless(response: httpx.Response, content_type: bytes) -> None:
+    """Refuse events whose end nothing tells from a connection that broke.
+
+    Raises:
+        httpx.ReadError: they have neither a last chunk nor a length.
+    """
+    framed = {"transfer-encoding", "content-length"} & {name.lower() for name in response.headers}
+    if content_type.lower().startswith(EVENT_STREAM) and not framed and response.http_version != "HTTP/2":
+        raise httpx.ReadError("the answer is a stream of events without an end")
 
 
 async def _body(response: httpx.Response, limit: int, *, cut: bool) -> tuple[bytes, bool]:
