@@ -48,6 +48,8 @@ logger = logging.getLogger("dbt_triton.client")
 MIN_RESPONSE_BYTES = 64 * 2**20
 #: What a server can reach by declaring huge shapes.
 MAX_RESPONSE_BYTES = 2 * 2**30
+#: So many requests of generate may be in flight where the options do not say how many.
+MOST_STREAMS = 2048
 #: Triton writes the id first (2.51, measured).
 _ID = re.compile(rb'\{"id":"(\d+)"')
 #: Ids are counted; a longer one is nonsense, and not the answer to another request.
@@ -112,7 +114,7 @@ class TritonClient:
         remember_secrets((headers or {}).values())
         max_bytes = options.max_response_bytes or min(max(MIN_RESPONSE_BYTES, 2 * expected_bytes), MAX_RESPONSE_BYTES)
         self._transport: Transport = (
-            open_transport(options, max_bytes)
+            open_transport(options, max_bytes, MOST_STREAMS if self._generates else 0)
             if transport is None
             else HttpxTransportAdapter(transport, options, max_bytes=max_bytes)
         )

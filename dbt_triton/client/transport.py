@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from dbt_triton.client.http11 import Http11Transport
+from dbt_triton.client.open_files import allow_connections
 from dbt_triton.client.reply import (
     ERROR_BYTES,
     EVENT_STREAM,
@@ -145,12 +146,13 @@ async def _body(response: httpx.Response, limit: int, *, cut: bool) -> tuple[byt
     return bytes(body), False
 
 
-def open_transport(options: Options, max_bytes: int) -> Transport:
+def open_transport(options: Options, max_bytes: int, connections: int = 0) -> Transport:
     """Make the transport of a client.
 
     Args:
         options: of the model.
         max_bytes: how long the answer to a request for inference may be.
+        connections: how many there may be, where the options do not say.
 
     Where the environment names a proxy for the endpoint (``HTTP_PROXY``, ``HTTPS_PROXY``, ``NO_PROXY``), httpx's own
     transport is used, which can talk to one.
@@ -159,6 +161,7 @@ def open_transport(options: Options, max_bytes: int) -> Transport:
         ConfigurationError: a TLS file cannot be read, or holds no usable certificate or key; or the proxy is of a
             kind that httpx does not know.
     """
+    allow_connections(max(options.max_concurrent_operations or 0, connections))
     context = _ssl_context(options) if options.endpoint.startswith("https:") else None
     proxy = _proxy_of(options.endpoint)
     if proxy is not None:

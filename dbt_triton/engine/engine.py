@@ -246,6 +246,7 @@ class Engine:
             return request.pieces(self._most_rows)
         while True:
             await self._breaker.until_recovered(request)
+            started = time.monotonic()
             try:
                 answer, size = await self._send(request, alone=alone or not self._shared_batches)
             except InferenceError as error:
@@ -260,7 +261,7 @@ class Engine:
             else:
                 self._breaker.success()
                 self._too_large *= request.rows < self._most_rows
-                self._limit.answered(request.rows)
+                self._limit.answered(request.rows, time.monotonic() - started)
                 self._results.take(request, answer, size)
                 return []
 
@@ -378,7 +379,7 @@ class Engine:
     async def _send(self, request: Request, *, alone: bool) -> tuple[Answer, int]:
         """Return the checked answer to a request, and its size in bytes."""
         body, header_length = request.encoded.body(request.start, request.end, request.parameters)
-        request_id = next(self._ids)
+        request_id = next(self._ids) if self._format.takes_id else None
         self._in_flight += 1
         self._bytes_in_flight += len(body)
         try:
