@@ -59,7 +59,7 @@ def test_one_statement_for_all(interface: str) -> None:
     assert [(spec.column, spec.name) for spec in binding.outputs] == [("answer", "text_output")]
     assert binding.route == ("generate" if served.decoupled else "infer")
     assert (binding.batch_size, binding.binary) == ((1, False) if served.decoupled else (served.max_batch_size, True))
-    said = {"temperature": 0.5, "top_p": 0.9, "max_tokens": 64, "seed": 7}
+    said: dict[str, Any] = {"temperature": 0.5, "top_p": 0.9, "max_tokens": 64, "seed": 7}
     if interface.startswith("vllm"):
         assert text(binding) == said | {"stop": ["END", "STOP"]}
         assert list(text(binding)) == sorted(text(binding))

@@ -86,6 +86,14 @@ def test_outputs_beside_keys() -> None:
     ]
 
 
+def test_reason_that_is_not_wanted() -> None:
+    """Why an answer ends is asked for, to say it of one that does not parse, unless parameters say no."""
+    binding = bind(structured(parameters='{"return_finish_reason": false}'), VLLM_25_12)
+    assert binding.structured is not None
+    assert binding.structured.finish_reason is None
+    assert [spec.name for spec in binding.outputs] == ["text_output"]
+
+
 def test_one_key() -> None:
     """One column is a key, too, and not the text."""
     binding = bind(structured("INPUT (review STRING) OUTPUT (sentiment STRING)"), VLLM_24_10)
