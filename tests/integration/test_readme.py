@@ -148,5 +148,5 @@ def test_every_option_is_documented() -> None:
     """The page of options has every option once, and no other."""
     page = (DOCS / "options.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`[^|]+`) \|", page, re.MULTILINE)
-    documented = [option for row in rows for option in re.findall(r"`([a-z][a-z-]+)`", row)]
+    documented = [option for row in rows for option in re.findall(r"`([a-z][a-z-]*)`", row)]
     assert sorted(documented) == sorted(KEYS)
