@@ -87,14 +87,15 @@ class Served:
     """A language model on the server.
 
     Args:
-        triton: the server.
+        url: the server's endpoint.
+        repository: its model repository.
         model: what it serves.
     """
 
-    def __init__(self, triton: Triton, model: LanguageModel) -> None:
+    def __init__(self, url: str, repository: Path, model: LanguageModel) -> None:
         self.name = model.name
-        self.url = triton.url
-        self._folder = triton.repository / model.engine
+        self.url = url
+        self._folder = repository / model.engine
         self._model = model
 
     @property
@@ -161,7 +162,7 @@ def serving_llms(triton: Triton, *models: LanguageModel) -> Generator[list[Serve
     served = []
     for model in models:
         model.write(triton.repository)
-        served.append(Served(triton, model))
+        served.append(Served(triton.url, triton.repository, model))
     with ThreadPoolExecutor(4) as pool:
         try:
             list(pool.map(Served.load, served))
