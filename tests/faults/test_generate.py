@@ -104,13 +104,31 @@ def way(server: MortalServer) -> Generator[FaultProxy]:
         yield proxy
 
 
-@pytest.mark.parametrize("fault", [*PASSING, *WRONG], ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", PASSING, ids=lambda fault: fault.name)
 def test_a_fault_that_passes_costs_no_prompt(fault: Fault, session: Steps, llm: Served, way: FaultProxy) -> None:
     """Four requests in a row meet a fault: each prompt is answered, and sent again only where its answer was lost."""
     way.plan = first(4, fault)
     assert ask(session, llm, PROMPTS, endpoint=way.url, **OPTIONS) == RIGHT
     assert way.ledger.faults == {fault.name: 4}
     assert len(llm.prompts) - ROWS == way.ledger.rows_lost <= 4
+
+
+@pytest.mark.parametrize("fault", WRONG, ids=lambda fault: fault.name)
+def test_a_wrong_answer_is_its_own_rows_until_the_next_run(
+    fault: Fault, session: Steps, llm: Served, way: FaultProxy
+) -> None:
+    """What is no answer is not believed: those rows alone are marked, and the next run sends them again."""
+    way.plan = first(4, fault)
+    rows = ask(session, llm, PROMPTS, endpoint=way.url, **OPTIONS)
+    marked = [prompt for prompt, (answer, _) in zip(PROMPTS, rows, strict=True) if answer is None]
+    assert len(marked) <= 4
+    assert [row for row in rows if row[0]] == [
+        right for prompt, right in zip(PROMPTS, RIGHT, strict=True) if prompt not in marked
+    ]
+    assert all(why for answer, why in rows if answer is None)
+    llm.forget()
+    assert answers(session) == RIGHT
+    assert sorted(llm.prompts) == sorted(marked)
 
 
 @pytest.mark.parametrize("fault", [faults.RESET_BEFORE_BODY, faults.RESET_WITHIN_BODY], ids=lambda fault: fault.name)
@@ -167,12 +185,14 @@ def test_a_model_that_dies_ends_the_run_and_the_next_one_goes_on(
     """Prompts in flight get no answer, later ones an error that is no row's: the run ends, and keeps what it has."""
     llm.take(0.1)
     options = OPTIONS | {"timeout": "2s", "circuit_breaker_timeout": "2s", "on_error": "fail", "max_retries": "1"}
-    prompts = [*PROMPTS[:40], "/die", *PROMPTS[40:]]
+    prompts = ["/die 0.5", *PROMPTS]
     with pytest.raises(StepError, match=r"is not healthy|did not answer") as failed:
         ask(session, llm, prompts, **options)
     assert "redictions made so far are kept" in str(failed.value)
     kept = session.sql("select count(*) from answered__ml_predictions where ml_error is null")[0][0]
-    assert 40 - IN_FLIGHT <= kept < ROWS
+    assert IN_FLIGHT <= kept < ROWS
+    # Those in flight when it died, and each of them once more at most.
+    assert len(llm.prompts) <= kept + 1 + 2 * IN_FLIGHT
     server.kill()
     server.restart()
     llm.forget()

@@ -91,7 +91,8 @@ class TritonPythonModel:
         rows = [self.record(inputs, request) for inputs in self.rows_of(request)]
         for came in rows:
             if came["prompt"].startswith("/die"):
-                os._exit(1)
+                threading.Timer(self.seconds(came["prompt"]), os._exit, (1,)).start()
+                return
             if came["prompt"].startswith("/raise"):
                 raise ValueError("boom in execute")
             self.interface.check(came)
