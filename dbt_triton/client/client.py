@@ -96,7 +96,7 @@ class TritonClient:
         route: Literal["infer", "generate"] = "infer",
     ) -> None:
         self.options = options
-        self._generates = route == "generate"
+        self.generates = route == "generate"
         self.stats = ClientStats()
         self._retries = Retries.of(options)
         self.stopping = False
@@ -107,14 +107,14 @@ class TritonClient:
         self._backing_off: set[asyncio.Task[Any]] = set()
         version = "" if options.model_version == "latest" else f"/versions/{options.model_version}"
         self._model_path = f"/v2/models/{options.model_name}{version}"
-        last = "generate_stream" if self._generates else "infer"
+        last = "generate_stream" if self.generates else "infer"
         self._infer_url = f"{options.endpoint}{self._model_path}/{last}"
         self._logs = logger.isEnabledFor(logging.DEBUG)
         logger.debug("opening connections to %s as they are needed", options.endpoint)
         remember_secrets((headers or {}).values())
         max_bytes = options.max_response_bytes or min(max(MIN_RESPONSE_BYTES, 2 * expected_bytes), MAX_RESPONSE_BYTES)
         self._transport: Transport = (
-            open_transport(options, max_bytes, MOST_STREAMS if self._generates else 0)
+            open_transport(options, max_bytes, MOST_STREAMS if self.generates else 0)
             if transport is None
             else HttpxTransportAdapter(transport, options, max_bytes=max_bytes)
         )
@@ -223,7 +223,7 @@ class TritonClient:
             return False
         if error.reason == Reason.MODEL_ERROR:
             return rows == 1 and alone
-        is_costly = rows > 1 or self._generates
+        is_costly = rows > 1 or self.generates
         return error.reason != Reason.TIMEOUT or not is_costly or timeouts <= _TIMEOUT_RETRIES
 
     async def _retry(  # noqa: PLR0913 - what `infer` was told
@@ -290,7 +290,7 @@ class TritonClient:
                 "POST %s attempt %d: %d bytes, status %d, %d bytes, %.1f ms",
                 *(self._infer_url, number, len(body), reply.status, len(reply.content), milliseconds),
             )
-        failure = stream_failure(reply) if self._generates else None
+        failure = stream_failure(reply) if self.generates else None
         if failure is not None:
             raise self._failed_stream(failure, reply, number)
         if reply.status == _OK:
@@ -301,7 +301,7 @@ class TritonClient:
 
     def _check_id(self, reply: Reply, request_id: int, number: int) -> None:
         """Check that an answer is to this request, as far as it says so where Triton does."""
-        if self._generates:
+        if self.generates:
             answered = id_in(reply.content)
         else:
             found = _ID.match(reply.content)
@@ -329,7 +329,7 @@ class TritonClient:
 
     def _no_answer(self, error: httpx.RequestError, number: int) -> RetryableError | InferenceError:
         text = self._connection_words(error)
-        if self._generates and isinstance(error, httpx.ReadTimeout):
+        if self.generates and isinstance(error, httpx.ReadTimeout):
             text += _COMPUTES_ON
         logger.debug("POST %s attempt %d: %s", self._infer_url, number, text)
         self.on_overload()

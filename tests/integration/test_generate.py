@@ -144,7 +144,16 @@ def test_parameters_reach_the_model(session: Steps, triton: Triton, model: str) 
 def test_a_queue_timeout_is_not_the_rows_fault(session: Steps, triton: Triton, model: str) -> None:
     """A request that waited too long before the model is one of a server that is busy: the run ends, no row fails."""
     with pytest.raises(StepError, match="Request timeout expired"):
-        build(session, triton, model, ["expired"], on_error="null", circuit_breaker_timeout="1s", max_retries="0")
+        build(
+            session,
+            triton,
+            model,
+            ["expired"],
+            on_error="null",
+            circuit_breaker_timeout="1s",
+            timeout="2s",
+            max_retries="0",
+        )
 
 
 def test_a_request_that_is_not_answered_is_sent_once_more(session: Steps, triton: Triton, model: str) -> None:
