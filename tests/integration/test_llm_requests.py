@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from support.llms import Served, bls, ensemble, llmapi, serving_llms, vllm
-from support.llms.asking import answers, ask, create, prepare
+from support.llms.asking import ask
 from support.proxy import RecordingProxy
-from support.session import StepError, Steps
+from support.session import Steps
 from support.triton import Triton
 
 FLINK = {
@@ -45,7 +45,7 @@ class Case:
 
     name: str
     flink: dict[str, Any]
-    output: dict[str, str | None] = field(default_factory=dict)
+    output: dict[str, str] = field(default_factory=dict)
     values: tuple[Any, ...] = ()
     max_tokens: str = "max_tokens"
     generate: bool = True
@@ -253,66 +253,6 @@ def test_numbers_of_the_whole_range(session: Steps, models: dict[str, Served]) -
         assert inputs(models[name]) == {"seed": seed, "top_k": 5, "max_tokens": 9, "exclude_input_in_output": True}
 
 
-@dataclass(frozen=True)
-class Refused:
-    """What is refused when the inference model is built: of which model, with which options, and the words."""
-
-    name: str
-    words: str
-    options: dict[str, str]
-    output: str = "answer STRING"
-    given: str = "prompt STRING"
-
-
-REFUSED = [
-    Refused("asked_bls", "max_tokens", {}),
-    Refused("asked_bls", "did you mean seed", {"parameters": '{"random_seed": 1, "max_tokens": 9}'}),
-    Refused("asked_bls", "temperature", {"parameters": '{"temperature": "hot", "max_tokens": 9}'}),
-    Refused("asked_bls", "max_tokens", {"parameters": '{"max_tokens": 2147483648}'}),
-    Refused("asked_bls", "max_tokens", {"parameters": '{"max_tokens": 9.5}'}),
-    Refused("asked_bls", "return_log_probs", {"max_tokens": "9", "parameters": '{"return_log_probs": "yes"}'}),
-    Refused(
-        "asked_bls", "FP16", {"max_tokens": "9"}, given="prompt STRING, prompt_embedding_table ARRAY<ARRAY<FLOAT>>"
-    ),
-    Refused("asked_vllm", "batch-size", {"batch_size": "8"}),
-    Refused("asked_vllm", "binary-data", {"binary_data": "true"}),
-    Refused("asked_vllm", "compression", {"compression": "gzip"}),
-    Refused("asked_vllm", "priority", {"priority": "1"}),
-    Refused("asked_vllm", "sequence", {"sequence_id": "5"}),
-    Refused("asked_vllm", "classification", {"classification": "2"}),
-    Refused("asked_vllm", "decoupled", {"route": "infer"}),
-    Refused("asked_vllm", "concat", {"parameters": '{"stream": true}'}),
-    Refused("asked_vllm", "ANSWER|answer|\\[\\]", {"n": "2"}),
-    Refused("asked_vllm", r"\|\|", {"system_prompt": "You are helpful."}),
-    Refused("asked_vllm", "max-tokens and max_tokens", {"max_tokens": "9", "parameters": '{"max_tokens": 8}'}),
-    *(
-        Refused("asked_vllm", words, {"request_parameters": text})
-        for words, text in {
-            "priority": '{"priority": 1}',
-            "timeout": '{"timeout": 1}',
-            "sequence_id": '{"sequence_id": 1}',
-            "triton_": '{"triton_x": 1}',
-            "binary_data_output": '{"binary_data_output": true}',
-            "headers": '{"headers": "x"}',
-            "request-parameters": '{"x": 9223372036854775808}',
-        }.items()
-    ),
-    Refused("asked_vllm", "request-parameters", {"request_parameters": '{"x": null}'}),
-    Refused("asked_vllm", "request-parameters", {"request_parameters": '{"x": [1]}'}),
-    Refused("asked_vllm", "NUL", {"request_parameters": '{"x": "a\\u0000b"}'}),
-]
-
-
-@pytest.mark.duckdb_only("what does not fit is found before a warehouse is asked")
-@pytest.mark.parametrize("refused", REFUSED, ids=lambda refused: f"{refused.name}-{json.dumps(refused.options)}")
-def test_what_cannot_be_sent_is_refused_when_the_model_is_built(
-    session: Steps, models: dict[str, Served], refused: Refused
-) -> None:
-    """Triton would take it silently, or say it for each row: the build of the model says it once, and names it."""
-    with pytest.raises(StepError, match=refused.words):
-        create(session, models[refused.name], refused.output, refused.given, **refused.options)
-
-
 def test_a_parameter_that_the_server_refuses(session: Steps, models: dict[str, Served]) -> None:
     """What only the server can know is explained, sent once a row, and each version's words are there."""
     options = {"parameters": '{"no_such": 1, "max_tokens": 9}', "on_error": "null", "max_retries": "0"}
@@ -324,45 +264,53 @@ def test_a_parameter_that_the_server_refuses(session: Steps, models: dict[str, S
         assert models[name].prompts == ["x"]
 
 
-def test_what_changes_an_answer_is_asked_anew(session: Steps, models: dict[str, Served]) -> None:
-    """With a persistent cache, prompts are paid once: until a parameter changes, whatever else does."""
+def test_columns_are_keys_of_the_text_by_their_types(session: Steps, models: dict[str, Served]) -> None:
+    """What vLLM reads as one JSON text has each row's own values, as JSON has them; NULL leaves a key out."""
     llm = models["asked_vllm"]
     llm.forget()
-    base = {"cache": "persistent", "parameters": '{"temperature": 0, "max_tokens": 9, "stop": ["X"]}'}
-    same = [
-        {},
-        {"parameters": '{"stop": ["X"], "max_tokens": 9, "temperature": 0.0}'},
-        {"timeout": "200s", "max_retries": "7", "max_concurrent_operations": "3", "route": "generate"},
-    ]
-    other = [
-        {"parameters": '{"temperature": 0, "max_tokens": 8, "stop": ["X"]}'},
-        {"parameters": '{"temperature": 0, "max_tokens": 9, "stop": ["X"], "seed": 1}'},
-        {"request_parameters": '{"x": 1}'},
-        {"cache_version": "new weights"},
-        {"parameters": '{"temperature": 0, "max_tokens": 9, "stop": ["X"], "exclude_input_in_output": false}'},
-    ]
-    for count, changes in ((1, same), (2, other)):
-        for number, change in enumerate(changes):
-            ask(session, llm, ["a b", "a b"], **base | change)
-            assert len(llm.prompts) == (1 if count == 1 else 2 + number), change
+    columns: dict[str, tuple[Any, ...]] = {
+        "temperature": ("DOUBLE", 0.1, None),
+        "seed": ("BIGINT", 2**62 + 1, 0),
+        "ignore_eos": ("BOOLEAN", True, False),
+        "stop": ("ARRAY<STRING>", ["X", 'Y"'], []),
+        "stop_token_ids": ("ARRAY<INT>", [1, 2], None),
+        "logit_bias": ("JSON", '{"5": 0.5}', None),
+    }
+    given = ", ".join(["prompt STRING", *(f"{name} {kind}" for name, (kind, *_) in columns.items())])
+    rows = [(f"row {place}", *(value[place] for value in columns.values())) for place in (1, 2)]
+    ask(session, llm, rows, given=given, parameters='{"max_tokens": 9, "temperature": 1, "top_k": 5}')
+    sent = {one["prompt"]: json.loads(one["inputs"]["sampling_parameters"]) for one in llm.came}
+    fixed = {"max_tokens": 9, "top_k": 5}
+    assert sent == {
+        "row 1": {
+            **fixed,
+            "temperature": 0.1,
+            "seed": 2**62 + 1,
+            "ignore_eos": True,
+            "stop": ["X", 'Y"'],
+            "stop_token_ids": [1, 2],
+            "logit_bias": {"5": 0.5},
+        },
+        "row 2": {**fixed, "seed": 0, "ignore_eos": False, "stop": []},
+    }
 
 
-@pytest.mark.duckdb_only("MAP and WITH are merged before a warehouse is asked")
-def test_parameters_of_a_call_are_merged_by_key(session: Steps, models: dict[str, Served]) -> None:
-    """MAP says what it says over WITH, key by key, and Flink's names and those of parameters are one thing."""
+def test_an_optional_input_of_each_row(session: Steps, models: dict[str, Served]) -> None:
+    """Rows have pictures, as many as they like, or none; those without are sent without the input."""
     llm = models["asked_vllm"]
-    prepare(session, ["a b c d"])
-    create(session, llm, max_tokens="9", parameters='{"temperature": 0, "seed": 1}')
-    for call, sent, answer in (
-        ("", {"max_tokens": 9, "temperature": 0, "seed": 1}, "A B C D"),
-        (
-            """, MAP['parameters', '{"seed": 2, "top_p": 0.5}']""",
-            {"max_tokens": 9, "temperature": 0, "seed": 2, "top_p": 0.5},
-            "A B C D",
-        ),
-        (""", MAP['parameters', '{"max_tokens": 2}']""", {"max_tokens": 2, "temperature": 0, "seed": 1}, "A B"),
-        (""", MAP['seed', '3', 'max-tokens', '1']""", {"max_tokens": 1, "temperature": 0, "seed": 3}, "A"),
-    ):
-        llm.forget()
-        assert answers(session, call=call) == [(answer,)]
-        assert inputs(llm, has_text=True)["sampling_parameters"] == sent
+    llm.forget()
+    rows = [("one", ["aGVsbG8="]), ("two", ["YQ==", "Yg=="]), ("none", None)]
+    ask(session, llm, rows, given="prompt STRING, image ARRAY<STRING>", max_tokens="9")
+    assert {one["prompt"]: one["inputs"].get("image") for one in llm.came} == {
+        "one": "aGVsbG8=",
+        "two": ["YQ==", "Yg=="],
+        "none": None,
+    }
+
+
+def test_a_model_with_one_answer_can_be_asked_by_generate(session: Steps, models: dict[str, Served]) -> None:
+    """Where a user asks for the route, answers are those of the other one, and prompts go one by one."""
+    llm = models["asked_ensemble"]
+    output = "answer STRING, cum_log_probs FLOAT, num_output_tokens INT"
+    rows = [ask(session, llm, ["a b", "c"], output, max_tokens="9", route=route) for route in ("infer", "generate")]
+    assert rows[0] == rows[1] == [("A B", -0.5, 2), ("C", -0.5, 1)]

@@ -117,6 +117,14 @@ class Served:
         """Let each answer take so long from now on."""
         (self._folder / "seconds").write_text(str(seconds))
 
+    def die(self) -> None:
+        """Let its process end at the next prompt; `live` lets it go on once it is loaded again."""
+        (self._folder / "die").touch()
+
+    def live(self) -> None:
+        """Let its process live from now on."""
+        (self._folder / "die").unlink()
+
     def load(self) -> None:
         """Load it, or load it again after its process has died."""
         with httpx.Client(base_url=f"{self.url}/v2/repository/models", timeout=60, trust_env=False) as client:

@@ -9,7 +9,7 @@ token is a word with the white space behind it.
 ``/partly``: without what was asked for beside the text. ``/nan``, ``/inf``: as the logarithm of the probability.
 ``/error-first``: an error, then an answer. ``/error-late``: an answer, then an error. ``/error CODE``: an error of
 Triton's. ``/raise``: an exception. ``/sleep S``: an answer after S seconds. ``/never``: none before any timeout of a
-test. ``/die S``: the process ends after S seconds.
+test.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def seconds(prompt: str) -> float:
     command, _, rest = prompt.partition(" ")
     if command == "/never":
         return NEVER_SECONDS
-    return float(rest.split()[0]) if command in {"/sleep", "/die"} else 0.0
+    return float(rest.split()[0]) if command == "/sleep" else 0.0
 
 
 def answers(prompt: str, asked: Asked) -> list[Said]:

@@ -1,7 +1,8 @@
 """A language model that computes its text from the prompt, behind the interface that its config names.
 
 What reaches it stands in ``prompts.jsonl`` beside its versions, one line a prompt. ``commands.py`` says what a prompt
-can ask for. The number in a file ``seconds`` beside them is how long each answer takes.
+can ask for. The number in a file ``seconds`` beside them is how long each answer takes; where there is a file ``die``,
+the next prompt ends the process.
 """
 
 from __future__ import annotations
@@ -89,10 +90,9 @@ class TritonPythonModel:
         """Begin to answer a request in its own time; others do not wait for it, unless the model is one that blocks."""
         sender = request.get_response_sender()
         rows = [self.record(inputs, request) for inputs in self.rows_of(request)]
+        if (self.folder / "die").exists():
+            os._exit(1)
         for came in rows:
-            if came["prompt"].startswith("/die"):
-                threading.Timer(self.seconds(came["prompt"]), os._exit, (1,)).start()
-                return
             if came["prompt"].startswith("/raise"):
                 raise ValueError("boom in execute")
             self.interface.check(came)
