@@ -72,7 +72,6 @@ PASSING = [
 WRONG = [
     faults.HTML_WITH_200,
     faults.SHORTENED,
-    faults.EMPTY,
     faults.INVALID_JSON,
     Fault("events twice", _twice_in_one),
     Fault("events in HTML", _as_html),
@@ -148,7 +147,13 @@ def test_an_answer_that_comes_twice_is_not_taken_for_the_next_one(session: Steps
 
 @pytest.mark.parametrize(
     "fault",
-    [*WRONG, status(400, "a text is too long"), status(413, "too large"), status(500, "ValueError: boom")],
+    [
+        *WRONG,
+        faults.EMPTY,
+        status(400, "a text is too long"),
+        status(413, "too large"),
+        status(500, "ValueError: boom"),
+    ],
     ids=lambda fault: fault.name,
 )
 def test_a_fault_that_stays_with_a_prompt_marks_it_alone(
@@ -231,7 +236,7 @@ def test_a_build_that_is_killed_goes_on_where_it_was(llm: Served, project: DbtPr
     project.model("prompts", f"{{{{ config(materialized='table') }}}} select unnest([{listed}]) as prompt")
     project.model(
         "answered",
-        "{{ config(materialized='ml_predict') }} SELECT prompt, answer FROM ML_PREDICT("
+        "{{ config(materialized='ml_predict') }} SELECT * FROM ML_PREDICT("
         "TABLE {{ ref('prompts') }}, MODEL {{ ref('reader') }}, DESCRIPTOR(prompt))",
     )
     llm.take(seconds)

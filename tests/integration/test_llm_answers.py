@@ -103,6 +103,20 @@ def test_what_a_model_says_is_tried_again_and_then_fails(session: Steps, says: S
     }
 
 
+def test_what_a_model_said_is_not_paid_for_again(session: Steps, says: Served) -> None:
+    """A prompt that the model had no answer to, or failed at, is left alone by later runs, unless they are told to."""
+    prompts = ["/zero", "/error INTERNAL", "/three a b c", "fine"]
+    options = {"max_tokens": "64", "on_error": "null", "max_retries": "0", "cache": "persistent"}
+    rows = ask(session, says, prompts, **options)
+    says.forget()
+    assert ask(session, says, prompts, **options) == rows
+    # An answer that is none of one row's may be a better one the next time.
+    assert says.prompts == ["/three a b c"]
+    says.forget()
+    assert ask(session, says, prompts, retry_errors="true", **options) == rows
+    assert sorted(says.prompts) == sorted(prompts[:3])
+
+
 def test_any_text_comes_and_goes_as_it_is(session: Steps, says: Served) -> None:
     """Quotes, control characters, NUL, line separators, emoji: the model gets the prompt, and the row the answer."""
     prompts = [f"/say {text}" for text in TEXTS]
