@@ -44,7 +44,7 @@ class Model:
         self.prompts.append(body["TEXT"])
         status, events = self._answers(body["TEXT"])
         content = b"".join(b"data: " + orjson.dumps(event) + b"\n\n" for event in events)
-        return httpx.Response(status, headers=STREAM, content=content)
+        return httpx.Response(status, headers=STREAM | {"Content-Length": str(len(content))}, content=content)
 
 
 def run(
@@ -92,7 +92,7 @@ BAD: dict[str, tuple[int, list[dict[str, Any]], Reason]] = {
 }
 
 
-@pytest.mark.parametrize(("name", "retries"), itertools.product(BAD, ["0", "2"]))
+@pytest.mark.parametrize(("name", "retries"), list(itertools.product(BAD, ["0", "2"])))
 def test_a_bad_prompt_fails_alone(name: str, retries: str) -> None:
     """Whatever is wrong with an answer, its row fails and says why, and every other prompt is sent exactly once."""
     status, events, reason = BAD[name]
