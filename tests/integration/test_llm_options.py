@@ -45,7 +45,7 @@ REFUSED = [
     Refused("told_vllm", "compression", {"compression": "gzip"}),
     Refused("told_vllm", "priority", {"priority": "1"}),
     Refused("told_vllm", "sequence", {"sequence_id": "5"}),
-    Refused("told_vllm", "classification", {"classification": "2"}),
+    Refused("told_vllm", "classification", {"classification": "2"}, "text_output STRING"),
     Refused("told_vllm", "decoupled", {"route": "infer"}),
     Refused("told_vllm", "concat", {"parameters": '{"stream": true}'}),
     Refused("told_vllm", "ANSWER|answer|\\[\\]", {"n": "2"}),
@@ -75,8 +75,9 @@ def test_what_cannot_be_sent_is_refused_when_the_model_is_built(
     session: Steps, models: dict[str, Served], refused: Refused
 ) -> None:
     """Triton would take it silently, or say it for each row: the build of the model says it once, and names it."""
-    with pytest.raises(StepError, match=refused.words):
+    with pytest.raises(StepError, match=refused.words) as said:
         create(session, models[refused.name], refused.output, refused.given, **refused.options)
+    assert str(said.value).count("\n  - ") == 1, "one thing is wrong, and it is said once"
 
 
 def test_what_changes_an_answer_is_told_anew(session: Steps, models: dict[str, Served]) -> None:
