@@ -13,6 +13,10 @@ from support.llms.asking import answers, ask, create, prepare
 from support.session import StepError, Steps
 from support.triton import Triton
 
+pytestmark = pytest.mark.duckdb_only(
+    "requests and answers are the same on each warehouse; test_generate.py asks on both"
+)
+
 
 @pytest.fixture(scope="module")
 def models(triton: Triton) -> Generator[dict[str, Served]]:
@@ -45,7 +49,7 @@ REFUSED = [
     Refused("told_vllm", "compression", {"compression": "gzip"}),
     Refused("told_vllm", "priority", {"priority": "1"}),
     Refused("told_vllm", "sequence", {"sequence_id": "5"}),
-    Refused("told_vllm", "classification", {"classification": "2"}),
+    Refused("told_vllm", "classification", {"classification": "1"}, "num_input_tokens INT"),
     Refused("told_vllm", "decoupled", {"route": "infer"}),
     Refused("told_vllm", "concat", {"parameters": '{"stream": true}'}),
     Refused("told_vllm", "ANSWER|answer|\\[\\]", {"n": "2"}),
@@ -69,14 +73,14 @@ REFUSED = [
 ]
 
 
-@pytest.mark.duckdb_only("what does not fit is found before a warehouse is asked")
 @pytest.mark.parametrize("refused", REFUSED, ids=lambda refused: f"{refused.name}-{json.dumps(refused.options)}")
 def test_what_cannot_be_sent_is_refused_when_the_model_is_built(
     session: Steps, models: dict[str, Served], refused: Refused
 ) -> None:
     """Triton would take it silently, or say it for each row: the build of the model says it once, and names it."""
-    with pytest.raises(StepError, match=refused.words):
+    with pytest.raises(StepError, match=refused.words) as said:
         create(session, models[refused.name], refused.output, refused.given, **refused.options)
+    assert str(said.value).count("\n  - ") == 1, "one thing is wrong, and it is said once"
 
 
 def test_what_changes_an_answer_is_told_anew(session: Steps, models: dict[str, Served]) -> None:
@@ -102,7 +106,6 @@ def test_what_changes_an_answer_is_told_anew(session: Steps, models: dict[str, S
             assert len(llm.prompts) == (1 if count == 1 else 2 + number), change
 
 
-@pytest.mark.duckdb_only("MAP and WITH are merged before a warehouse is asked")
 def test_parameters_of_a_call_are_merged_by_key(session: Steps, models: dict[str, Served]) -> None:
     """MAP says what it says over WITH, key by key, and Flink's names and those of parameters are one thing."""
     llm = models["told_vllm"]
@@ -133,7 +136,6 @@ NO_PLACE = [
 ]
 
 
-@pytest.mark.duckdb_only("what does not fit is found before a warehouse is asked")
 def test_what_flat_json_has_no_place_for_is_refused(session: Steps, triton: Triton) -> None:
     """The server would take it for something else, or hide it in its answer: the build of the model says so."""
     served = []

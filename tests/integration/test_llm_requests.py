@@ -14,6 +14,10 @@ from support.proxy import RecordingProxy
 from support.session import Steps
 from support.triton import Triton
 
+pytestmark = pytest.mark.duckdb_only(
+    "requests and answers are the same on each warehouse; test_generate.py asks on both"
+)
+
 FLINK = {
     "temperature": "0",
     "top_p": "0.75",
