@@ -33,6 +33,8 @@ def mask_options(options: Options) -> dict[str, Any]:
     shown = options.model_dump(by_alias=True, exclude=set(PREFIXES))
     for key in ("batch-size", "binary-data", "max-concurrent-operations", "max-response-bytes"):
         shown[key] = "auto" if shown[key] is None else shown[key]
+    if "timeout" not in options.model_fields_set:
+        shown["timeout"] = "auto"  # the route decides, which the server says
     if options.auth_token is not None:
         shown["auth-token"] = mask_text(options.auth_token)
     shown["custom-headers"] = {name: mask_text(value) for name, value in options.custom_headers.items()}

@@ -58,6 +58,8 @@ class Reason(StrEnum):
     MODEL_ERROR = "model error"
     #: Status 200, and not what was asked for: the model is to blame, and may be mended under the same version.
     WRONG_ANSWER = "wrong answer"
+    #: The text of the answer is not the JSON that OUTPUT declares. The prompt was paid for, and would be again.
+    UNFIT_TEXT = "unfit text"
     #: No answer in time, after every retry.
     TIMEOUT = "timeout"
     #: The server cannot be reached, sheds load, or has not loaded the model; no row is to blame, and it may pass.
@@ -69,9 +71,9 @@ class Reason(StrEnum):
 
 
 #: A row that failed alone for one of these would fail again: it is not sent again by the next run.
-PERMANENT_REASONS = frozenset({Reason.REFUSED, Reason.MODEL_ERROR})
+PERMANENT_REASONS = frozenset({Reason.REFUSED, Reason.MODEL_ERROR, Reason.UNFIT_TEXT})
 #: A request that failed for one of these is split until only the bad rows are left.
-ROW_REASONS = PERMANENT_REASONS | {Reason.WRONG_ANSWER, Reason.TIMEOUT}
+ROW_REASONS = frozenset({Reason.REFUSED, Reason.MODEL_ERROR, Reason.WRONG_ANSWER, Reason.TIMEOUT})
 
 
 class InferenceError(DbtTritonError):

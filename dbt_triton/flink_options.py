@@ -50,10 +50,12 @@ RENAMED: dict[str, str] = {
     "capacity": "max-concurrent-operations",
     "retry-count": "max-retries",
     "client-timeout": "timeout",
+    "maxtokens": "max-tokens",
+    "topp": "top-p",
 }
 #: Those of them whose bare number is seconds.
 _IN_SECONDS = {"client-timeout"}
-#: Options of the language models that Flink has providers for.
+#: Options of the language models that Flink has providers for, which mean nothing to Triton's.
 _OF_OTHER_PROVIDERS = frozenset(
     {
         "api-key",
@@ -61,28 +63,22 @@ _OF_OTHER_PROVIDERS = frozenset(
         "dimension",
         "error-handling-strategy",
         "max-context-size",
-        "max-tokens",
-        "maxtokens",
         "model",
-        "n",
-        "presence-penalty",
-        "response-format",
         "retry-fallback-strategy",
         "retry-num",
-        "seed",
-        "stop",
-        "system-prompt",
-        "systemprompt",
-        "temperature",
-        "top-p",
-        "topp",
     }
 )
+_IN_SQL = (
+    "Triton gives the prompt to the model as it is, with no chat template that would tell instructions from it; write "
+    "them in SQL, before the prompt: 'You are a curt librarian. ' || question as prompt"
+)
+#: Those that would be wanted here, and what to write in their place.
+REFUSED: dict[str, str] = {"system-prompt": _IN_SQL, "systemprompt": _IN_SQL}
 #: How their keys begin elsewhere.
 _PREFIXES = ("openai.", "azureopenai.", "azureml.", "bedrock.", "sagemaker.", "googleai.", "vertexai.", "deepseek.")
 
 #: Every name of this module that may stand as an option.
-NAMES = frozenset(NOT_NEEDED) | frozenset(RENAMED) | _OF_OTHER_PROVIDERS
+NAMES = frozenset(NOT_NEEDED) | frozenset(RENAMED) | frozenset(REFUSED) | _OF_OTHER_PROVIDERS
 
 
 def _name(key: str) -> str:
@@ -98,6 +94,16 @@ def is_of_another_provider(key: str) -> bool:
     """Tell whether an option is one of a language model's."""
     name = _name(key).lower()
     return name in _OF_OTHER_PROVIDERS or name.startswith(_PREFIXES)
+
+
+def is_refused(key: str) -> bool:
+    """Tell whether an option is one of a language model's that has to be written otherwise."""
+    return _name(key).lower() in REFUSED
+
+
+def refused(keys: Iterable[str]) -> list[str]:
+    """Say what to write in place of options that have to be written otherwise."""
+    return [f"{key}: {REFUSED[_name(key).lower()]}" for key in keys if is_refused(key)]
 
 
 def translated(raw: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from dbt_triton import flink_options, header_values
 from dbt_triton import option_values as read
 from dbt_triton.endpoint_value import base_url
 from dbt_triton.errors import ConfigurationError
+from dbt_triton.generation_options import GENERATE_TIMEOUT, TIMEOUT, GenerationOptions
+from dbt_triton.option_contradictions import contradictions, is_number
 from dbt_triton.option_maps import nearest_by_column
 from dbt_triton.option_names import is_like_an_option, is_no_secret, nearest
 
@@ -45,10 +47,6 @@ _MOST_COMPARED = 200
 _NAMING = {"model-name", "cache-scope"}
 # What a stub need not be told.
 _STUB_DEFAULTS = {"endpoint": "http://stub.invalid", "model-name": "stub"}
-MAX_UINT64 = 2**64 - 1
-#: Triton answers 501 to a longer one (triton 2.51, measured).
-MAX_SEQUENCE_ID_LENGTH = 128
-
 # How pydantic's sentences begin, and how ours do.
 _ADVICE = (
     ("Input should be greater", "write a number greater"),
@@ -71,7 +69,7 @@ MAX_CONCURRENT = 10_000
 AutoOrBytes = Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(read.auto_or_bytes)]
 
 
-class Options(BaseModel):
+class Options(GenerationOptions):
     """The validated options of one ML_PREDICT call or inference model.
 
     ``batch_size``, ``binary_data``, ``max_concurrent_operations`` and ``max_response_bytes`` are None for ``auto``.
@@ -79,19 +77,11 @@ class Options(BaseModel):
     that of one attempt as a whole, ``connection_timeout`` of its connection (None: no more than the attempt's).
     """
 
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        alias_generator=lambda name: name.replace("_", "-"),
-        populate_by_name=True,
-        protected_namespaces=(),  # pydantic before 2.10 warns of every field that begins with model_
-    )
-
     provider: Annotated[Literal["triton", "stub"], BeforeValidator(read.lower)]
     endpoint: Annotated[str, BeforeValidator(base_url)]
     model_name: Annotated[str, BeforeValidator(read.text_value), BeforeValidator(read.model_name)]
     model_version: Annotated[str, BeforeValidator(read.model_version)] = "latest"
-    timeout: Milliseconds = 30_000
+    timeout: Milliseconds = TIMEOUT
     connection_timeout: Milliseconds | None = None
     max_retries: Annotated[int, BeforeValidator(read.integer), Field(ge=0, le=100)] = 3
     retry_initial_backoff: Wait = 100
@@ -153,74 +143,16 @@ class Options(BaseModel):
 
     @model_validator(mode="after")
     def _no_contradictions(self) -> Self:
-        problems = [text for contradiction, text in self._contradictions() if contradiction]
+        problems = [text for contradiction, text in contradictions(self) if contradiction]
         if problems:
             raise ValueError("\n".join(problems))
         return self
 
-    def _contradictions(self) -> list[tuple[bool, str]]:
-        sequence, token = self.sequence_id, self.auth_token
-        headers = {name.lower() for name in self.custom_headers}
-        return [
-            (self.sequence_start and sequence is None, "sequence-start needs a sequence-id"),
-            (self.sequence_end and sequence is None, "sequence-end needs a sequence-id"),
-            (self.sequence_id_auto_increment and sequence is None, "sequence-id-auto-increment needs a sequence-id"),
-            (
-                sequence is not None and (self.batch_size or 1) > 1,
-                "batch-size must be 1 with a sequence-id: Triton's sequence batcher takes one row a request",
-            ),
-            (
-                sequence is not None and (self.max_concurrent_operations or 1) > 1,
-                "max-concurrent-operations must be 1 with a sequence-id: the rows of a sequence go in order",
-            ),
-            (
-                sequence is not None and len(sequence) > MAX_SEQUENCE_ID_LENGTH,
-                f"sequence-id may have at most {MAX_SEQUENCE_ID_LENGTH} characters",
-            ),
-            (
-                sequence is not None and _is_number(sequence) and not _is_uint64(sequence),
-                "sequence-id, where it is a number, must be between 1 and 2^64-1",
-            ),
-            (
-                sequence is not None and bool(self.sequence_by),
-                "sequence-id and sequence-by contradict each other: the rows are one sequence, or one for each key",
-            ),
-            (bool(self.order_by) and not self.sequence_by, "order-by needs a sequence-by"),
-            (
-                bool(self.sequence_by) and (self.sequence_start or self.sequence_end),
-                "sequence-start and sequence-end must be left alone with sequence-by, which sets them for each key",
-            ),
-            (
-                bool(self.sequence_by) and (self.batch_size or 1) > 1,
-                "batch-size must be 1 with sequence-by: Triton's sequence batcher takes one row a request",
-            ),
-            (
-                bool(self.sequence_by) and self.cache == "persistent",
-                "cache must be left alone with sequence-by: a sequence is whole or it is nothing",
-            ),
-            (
-                "default_value" in self.model_fields_set and self.on_error != "null",
-                "default-value needs 'on-error' = 'null', which is what it means where no on-error is written",
-            ),
-            (
-                self.max_error_ratio < 1 and self.on_error != "null",
-                "max-error-ratio needs 'on-error' = 'null'; with fail, any failed row fails the build",
-            ),
-            (
-                sequence is not None and (self.on_error == "null" or self.cache == "persistent"),
-                "on-error and cache must be left alone with a sequence-id: a sequence is whole or it is nothing"
-                + (", and a default-value means 'on-error' = 'null'" if self.default_value is not None else ""),
-            ),
-            (
-                token is not None and "authorization" in headers,
-                "auth-token and an Authorization in custom-headers contradict each other",
-            ),
-            ((self.tls_cert is None) != (self.tls_key is None), "tls-cert and tls-key go together"),
-            (
-                any((self.tls_ca, self.tls_cert)) and self.endpoint.startswith("http:"),
-                "tls-ca, tls-cert and tls-key need an https endpoint",
-            ),
-        ]
+    def by_route(self, route: str) -> Self:
+        """Return the options with the timeout that suits a route, where none is written."""
+        if route != "generate" or "timeout" in self.model_fields_set:
+            return self
+        return self.model_copy(update={"timeout": GENERATE_TIMEOUT})
 
     @property
     def in_sequence(self) -> bool:
@@ -230,17 +162,9 @@ class Options(BaseModel):
     @property
     def wire_sequence_id(self) -> int | str | None:
         """The sequence id as it is sent: a number where it is all digits, since ``"42"`` is not ``42`` to Triton."""
-        if self.sequence_id is not None and _is_number(self.sequence_id):
+        if self.sequence_id is not None and is_number(self.sequence_id):
             return int(self.sequence_id)
         return self.sequence_id
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal()
-
-
-def _is_uint64(text: str) -> bool:
-    return len(text) <= MAX_SEQUENCE_ID_LENGTH and 0 < int(text) <= MAX_UINT64
 
 
 KEYS: tuple[str, ...] = tuple(str(field.alias) for name, field in Options.model_fields.items() if name not in PREFIXES)
@@ -280,7 +204,9 @@ def parse_options(raw: Mapping[str, Any], subject: str) -> Options:
             known[key] = value
         else:
             unknown.append(key)
-    problems = _unknown_keys(unknown, raw)
+    if read.lower(known.get("timeout")) == "auto":
+        del known["timeout"]
+    problems = [*flink_options.refused(unknown), *_unknown_keys(unknown, raw)]
     if read.lower(known.get("provider")) == STUB:
         known = _STUB_DEFAULTS | known
     options: Options | None = None
@@ -298,6 +224,7 @@ def _unknown_keys(unknown: Sequence[str], raw: Mapping[str, Any]) -> list[str]:
     """Say which keys are no option: with the nearest one each, and the others once where all are listed."""
     if not unknown:
         return []
+    unknown = [key for key in unknown if not flink_options.is_refused(key)]
     foreign = [key for key in unknown if flink_options.is_of_another_provider(key)]
     others = [key for key in unknown if key not in foreign][:_MOST_TOLD]
     problems, strange = [], []

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Literal, Self, cast
 
 import httpx
 
@@ -32,9 +32,11 @@ from dbt_triton.client.retries import (
     is_retryable_error,
     reason_of,
     retry_after_failure,
+    retry_after_seconds,
     with_retries,
 )
 from dbt_triton.client.served import ServedModel, latest_version
+from dbt_triton.client.stream import StreamFailure, id_in, stream_failure
 from dbt_triton.client.transport import HttpxTransportAdapter, Transport, connect_seconds, open_transport
 from dbt_triton.errors import AnswerError, AnswerTooLongError, InferenceError, Reason
 from dbt_triton.foreign_text import remember_secrets, shown
@@ -46,14 +48,21 @@ logger = logging.getLogger("dbt_triton.client")
 MIN_RESPONSE_BYTES = 64 * 2**20
 #: What a server can reach by declaring huge shapes.
 MAX_RESPONSE_BYTES = 2 * 2**30
+#: So many requests of generate may be in flight where the options do not say how many.
+MOST_STREAMS = 2048
 #: Triton writes the id first (2.51, measured).
 _ID = re.compile(rb'\{"id":"(\d+)"')
 #: Ids are counted; a longer one is nonsense, and not the answer to another request.
 _ID_DIGITS = 19
 _PAUSE_STEP_SECONDS = 0.5
 _OK = 200
-#: A request that is not answered is sent once more as it is: the server may have been busy, and computes on either way.
-_TIMEOUT_RETRIES_OF_SEVERAL_ROWS = 1
+#: A request of several rows, or of a language model, that is not answered is sent once more as it is: the server may
+#: have been busy, and computes on either way.
+_TIMEOUT_RETRIES = 1
+_COMPUTES_ON = (
+    "; a server goes on with a request that nobody waits for, so that it is sent once more at most. 'timeout' sets how "
+    "long to wait, and max_tokens how much is written"
+)
 
 
 @dataclass
@@ -74,6 +83,7 @@ class TritonClient:
         headers: extra request headers, with secrets already in them; never logged.
         transport: another httpx transport in place of the default one.
         expected_bytes: what the answer to one request takes by the shapes that the server declares.
+        route: ``infer``, or ``generate`` for ``generate_stream``.
     """
 
     def __init__(
@@ -82,8 +92,11 @@ class TritonClient:
         headers: Mapping[str, str] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         expected_bytes: int = 0,
+        *,
+        route: Literal["infer", "generate"] = "infer",
     ) -> None:
         self.options = options
+        self._generates = route == "generate"
         self.stats = ClientStats()
         self._retries = Retries.of(options)
         self.stopping = False
@@ -94,13 +107,14 @@ class TritonClient:
         self._backing_off: set[asyncio.Task[Any]] = set()
         version = "" if options.model_version == "latest" else f"/versions/{options.model_version}"
         self._model_path = f"/v2/models/{options.model_name}{version}"
-        self._infer_url = f"{options.endpoint}{self._model_path}/infer"
+        last = "generate_stream" if self._generates else "infer"
+        self._infer_url = f"{options.endpoint}{self._model_path}/{last}"
         self._logs = logger.isEnabledFor(logging.DEBUG)
         logger.debug("opening connections to %s as they are needed", options.endpoint)
         remember_secrets((headers or {}).values())
         max_bytes = options.max_response_bytes or min(max(MIN_RESPONSE_BYTES, 2 * expected_bytes), MAX_RESPONSE_BYTES)
         self._transport: Transport = (
-            open_transport(options, max_bytes)
+            open_transport(options, max_bytes, MOST_STREAMS if self._generates else 0)
             if transport is None
             else HttpxTransportAdapter(transport, options, max_bytes=max_bytes)
         )
@@ -167,7 +181,7 @@ class TritonClient:
         alone: bool = True,
         request_id: int | None = None,
     ) -> Reply:
-        """Send one inference request, with retries.
+        """Send one inference request, by the route of the client, with retries.
 
         Args:
             body: JSON, or a JSON header and binary tensor data.
@@ -192,7 +206,8 @@ class TritonClient:
         try:
             return await self._attempt(1, headers, body, request_id)
         except RetryableError as error:
-            if not self._is_worth_retrying(error, 1, rows=rows, alone=alone):
+            timeouts = int(error.reason == Reason.TIMEOUT)
+            if not self._is_worth_retrying(error, timeouts, rows=rows, alone=alone):
                 raise self._given_up(error) from error
             first = error
         return await self._retry(first, headers, body, request_id, rows=rows, alone=alone)
@@ -202,12 +217,14 @@ class TritonClient:
         reason = Reason.STOPPED if self.stopping else error.reason
         return InferenceError(error.text, reason=reason, status=error.status, attempts=error.attempts)
 
-    def _is_worth_retrying(self, error: RetryableError, number: int, *, rows: int, alone: bool) -> bool:
+    def _is_worth_retrying(self, error: RetryableError, timeouts: int, *, rows: int, alone: bool) -> bool:
+        """Tell whether another attempt may mend an error, of a request that was not answered in time so often."""
         if self.stopping:
             return False
         if error.reason == Reason.MODEL_ERROR:
             return rows == 1 and alone
-        return error.reason != Reason.TIMEOUT or rows == 1 or number <= _TIMEOUT_RETRIES_OF_SEVERAL_ROWS
+        is_costly = rows > 1 or self._generates
+        return error.reason != Reason.TIMEOUT or not is_costly or timeouts <= _TIMEOUT_RETRIES
 
     async def _retry(  # noqa: PLR0913 - what `infer` was told
         self,
@@ -220,14 +237,17 @@ class TritonClient:
         alone: bool,
     ) -> Reply:
         task = cast("asyncio.Task[Any]", asyncio.current_task())
+        timeouts = int(first.reason == Reason.TIMEOUT)
 
         async def attempt(number: int) -> Reply:
+            nonlocal timeouts
             self._backing_off.discard(task)
             try:
                 return await self._attempt(number, headers, body, request_id)
             except RetryableError as error:
                 error.attempts = number
-                if not self._is_worth_retrying(error, number, rows=rows, alone=alone):
+                timeouts += error.reason == Reason.TIMEOUT
+                if not self._is_worth_retrying(error, timeouts, rows=rows, alone=alone):
                     raise self._given_up(error) from error
                 self._backing_off.add(task)
                 raise
@@ -270,21 +290,47 @@ class TritonClient:
                 "POST %s attempt %d: %d bytes, status %d, %d bytes, %.1f ms",
                 *(self._infer_url, number, len(body), reply.status, len(reply.content), milliseconds),
             )
+        failure = stream_failure(reply) if self._generates else None
+        if failure is not None:
+            raise self._failed_stream(failure, reply, number)
         if reply.status == _OK:
-            answered = _ID.match(reply.content) if request_id is not None else None
-            if answered is not None and answered[1] != str(request_id).encode():
-                if len(answered[1]) > _ID_DIGITS:
-                    raise AnswerError("the answer has an id that no request has", attempts=number)
-                self._transport.close_idle()  # one of them is the connection that is out of step
-                text = f"Triton at {self.options.endpoint} sent the answer to another request"
-                if self._executed_is_final:
-                    raise InferenceError(text, attempts=number)
-                raise RetryableError(text, Reason.UNAVAILABLE)
+            if request_id is not None:
+                self._check_id(reply, request_id, number)
             return reply
         raise self._failed_answer(reply, number)
 
+    def _check_id(self, reply: Reply, request_id: int, number: int) -> None:
+        """Check that an answer is to this request, as far as it says so where Triton does."""
+        if self._generates:
+            answered = id_in(reply.content)
+        else:
+            found = _ID.match(reply.content)
+            answered = None if found is None else found[1]
+        if answered is None or answered == str(request_id).encode():
+            return
+        if len(answered) > _ID_DIGITS:
+            raise AnswerError("the answer has an id that no request has", attempts=number)
+        self._transport.close_idle()  # one of them is the connection that is out of step
+        text = f"Triton at {self.options.endpoint} sent the answer to another request"
+        if self._executed_is_final:
+            raise InferenceError(text, attempts=number)
+        raise RetryableError(text, Reason.UNAVAILABLE)
+
+    def _failed_stream(self, failure: StreamFailure, reply: Reply, number: int) -> RetryableError | InferenceError:
+        """Make the error of a reply that the model, or the queue before it, has answered."""
+        if failure.is_overload:
+            self.on_overload()
+        words, status = shown_words(failure.words), reply.status
+        if failure.is_final:
+            return InferenceError(words, reason=failure.reason, status=status, attempts=number)
+        wait = retry_after_seconds(reply.retry_after)
+        self._pause(wait)
+        return RetryableError(words, failure.reason, status=status, retry_after=wait)
+
     def _no_answer(self, error: httpx.RequestError, number: int) -> RetryableError | InferenceError:
         text = self._connection_words(error)
+        if self._generates and isinstance(error, httpx.ReadTimeout):
+            text += _COMPUTES_ON
         logger.debug("POST %s attempt %d: %s", self._infer_url, number, text)
         self.on_overload()
         reason = Reason.TIMEOUT if isinstance(error, httpx.ReadTimeout) else Reason.UNAVAILABLE

@@ -14,6 +14,7 @@ import httpx
 
 from dbt_triton.client.reply import (
     ERROR_BYTES,
+    EVENT_STREAM,
     HEADER_LENGTH,
     Reply,
     ResponseTooLargeError,
@@ -65,7 +66,7 @@ class Connection(asyncio.Protocol):
         self._is_error = False
         self._header_length: int | None = None
         self._retry_after: str | None = None
-        self._encoding = b""
+        self._encoding = self._content_type = b""
         self._until_close = False
         self._has_length = False
         self._started = False
@@ -173,13 +174,17 @@ class Connection(asyncio.Protocol):
             self._has_length = self._has_length or b"chunked" in value.lower()
         elif name == b"content-encoding":
             self._encoding = value.strip().lower()
+        elif name == b"content-type":
+            self._content_type = value
         elif name == b"retry-after":
             self._retry_after = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
         """Find out how the answer ends; called by the parser."""
         status = self._parser.get_status_code()
-        self._until_close = not self._has_length and status not in _NO_BODY and status not in _INFORMATIONAL
+        ends_at_close = not self._has_length and status not in _NO_BODY and status not in _INFORMATIONAL
+        # Nothing but its last chunk, or its length, tells a whole stream of events from a broken one.
+        self._until_close = ends_at_close and not self._content_type.lower().startswith(EVENT_STREAM)
         if status != _OK:
             self._is_error = True
             self._limit = min(self._limit, ERROR_BYTES)
@@ -231,7 +236,9 @@ class Connection(asyncio.Protocol):
                 answer.set_exception(error)
                 return
         status = parser.get_status_code()
-        answer.set_result(Reply(status, memoryview(content), self._header_length, self._retry_after, cut))
+        answer.set_result(
+            Reply(status, memoryview(content), self._header_length, self._retry_after, cut, self._content_type)
+        )
         if transport is not None and transport.get_write_buffer_size():
             self.abort()  # the server answered before it read the body, and may never read the rest of it
         elif not parser.should_keep_alive():

@@ -14,6 +14,8 @@ from dbt_triton.errors import InferenceError
 from dbt_triton.foreign_text import NAME_LENGTH, masked, shown
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
+#: The Content-Type of events.
+EVENT_STREAM = b"text/event-stream"
 #: What is read of an answer with an error status: nobody reads more of it.
 ERROR_BYTES = 65_536
 #: What a server may say about itself or a model.
@@ -48,6 +50,7 @@ class Reply(NamedTuple):
     header_length: int | None
     retry_after: str | None
     cut: bool = False
+    content_type: bytes = b""
 
 
 def header_length_of(value: bytes) -> int | None:

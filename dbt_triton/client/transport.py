@@ -18,8 +18,10 @@ from urllib.parse import urlsplit
 import httpx
 
 from dbt_triton.client.http11 import Http11Transport
+from dbt_triton.client.open_files import allow_connections
 from dbt_triton.client.reply import (
     ERROR_BYTES,
+    EVENT_STREAM,
     HEADER_LENGTH,
     METADATA_BYTES,
     Reply,
@@ -89,10 +91,12 @@ class HttpxTransportAdapter:
         try:
             async with asyncio.timeout_at(deadline):
                 response = await self._transport.handle_async_request(request)
+                content_type = response.headers.get("Content-Type", "").encode()
                 is_error = response.status_code != httpx.codes.OK
                 limit = min(max_bytes, ERROR_BYTES) if is_error else max_bytes
                 try:
                     body, cut = await _body(response, limit, cut=is_error)
+                    _refuse_endless(response, content_type)
                 finally:
                     await response.aclose()
         except TimeoutError as error:
@@ -104,6 +108,7 @@ class HttpxTransportAdapter:
             header_length_of(response.headers.get(HEADER_LENGTH, "").encode()),
             response.headers.get("Retry-After"),
             cut,
+            content_type,
         )
 
     def close_idle(self) -> None:
@@ -112,6 +117,17 @@ class HttpxTransportAdapter:
     async def aclose(self) -> None:
         """Close every connection."""
         await self._transport.aclose()
+
+
+def _refuse_endless(response: httpx.Response, content_type: bytes) -> None:
+    """Refuse events whose end nothing tells from a connection that broke.
+
+    Raises:
+        httpx.ReadError: they have neither a last chunk nor a length.
+    """
+    framed = {"transfer-encoding", "content-length"} & {name.lower() for name in response.headers}
+    if content_type.lower().startswith(EVENT_STREAM) and not framed and response.http_version != "HTTP/2":
+        raise httpx.ReadError("the answer is a stream of events without an end")
 
 
 async def _body(response: httpx.Response, limit: int, *, cut: bool) -> tuple[bytes, bool]:
@@ -130,12 +146,13 @@ async def _body(response: httpx.Response, limit: int, *, cut: bool) -> tuple[byt
     return bytes(body), False
 
 
-def open_transport(options: Options, max_bytes: int) -> Transport:
+def open_transport(options: Options, max_bytes: int, connections: int = 0) -> Transport:
     """Make the transport of a client.
 
     Args:
         options: of the model.
         max_bytes: how long the answer to a request for inference may be.
+        connections: how many there may be, where the options do not say.
 
     Where the environment names a proxy for the endpoint (``HTTP_PROXY``, ``HTTPS_PROXY``, ``NO_PROXY``), httpx's own
     transport is used, which can talk to one.
@@ -144,6 +161,7 @@ def open_transport(options: Options, max_bytes: int) -> Transport:
         ConfigurationError: a TLS file cannot be read, or holds no usable certificate or key; or the proxy is of a
             kind that httpx does not know.
     """
+    allow_connections(max(options.max_concurrent_operations or 0, connections))
     context = _ssl_context(options) if options.endpoint.startswith("https:") else None
     proxy = _proxy_of(options.endpoint)
     if proxy is not None:

@@ -12,6 +12,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from dbt_triton.client.client import MOST_STREAMS
+
 START = 16
 MAX = 256
 #: A window is judged after this many times its limit in answers, and at least this many seconds.
@@ -24,6 +26,17 @@ _WORTH_DOUBLING = 1.10
 _STEP = 8
 _WORTH_A_STEP = 1 / 3
 _DECREASE = 0.5
+#: Where the server puts requests together by itself, as language models do, each that is in flight makes all of them
+#: slower, and the throughput still grows: by less and less, until the server is full. It takes hundreds or thousands.
+MAX_SELF_BATCHING = MOST_STREAMS
+#: Its requests take seconds or minutes. So a window has one answer for each request in flight, and a step is an eighth
+#: of these.
+_WINDOW_ANSWERS_SELF_BATCHING = 1
+_STEP_SHARE = 8
+#: Once latency has grown so much since the run began, its slowest requests must stay within this part of the timeout. By
+#: then load makes them slow; before, fewer in flight would not make them any faster.
+_GROWN = 1.5
+_SHARE_OF_TIMEOUT = 0.8
 #: Windows to wait before another increase is tried: after one that was in vain, twice as many as the last time.
 _HOLD, _HOLD_MAX = 8, 64
 
@@ -36,6 +49,7 @@ class ConcurrencyLimit:
         clock: seconds, never going back.
         start: what it begins with, where it adapts.
         most: what it never exceeds then. Engines that share a server share these.
+        timeout: seconds for a request, where the server puts requests together by itself; else None.
     """
 
     def __init__(
@@ -45,9 +59,15 @@ class ConcurrencyLimit:
         *,
         start: int = START,
         most: int = MAX,
+        timeout: float | None = None,
     ) -> None:
         self.current = start if fixed is None else fixed
         self._most = most
+        self._timeout = timeout
+        self._window_answers = _WINDOW_ANSWERS if timeout is None else _WINDOW_ANSWERS_SELF_BATCHING
+        #: How many were in flight when latency was least, and that latency.
+        self._unloaded: tuple[int, float] | None = None
+        self._slowest = 0.0
         self._adapts = fixed is None
         self._clock = clock
         self._doubling = True
@@ -57,18 +77,22 @@ class ConcurrencyLimit:
         self._next_hold = _HOLD
         self._answers = 0
         self._rows = 0
+        self._slowest = 0.0
         self._decreased = False
         self._started = clock()
 
-    def answered(self, rows: int) -> None:
-        """Count an answer, and judge the window when it is over."""
+    def answered(self, rows: int, latency: float = 0.0) -> None:
+        """Count an answer that took so many seconds, and judge the window when it is over."""
         if not self._adapts:
             return
         self._answers += 1
         self._rows += rows
-        if self._answers >= _WINDOW_ANSWERS * self.current:
+        self._slowest = max(self._slowest, latency)
+        if self._answers >= self._window_answers * self.current:
             seconds = self._clock() - self._started
             if seconds >= _WINDOW_SECONDS:
+                # By Little's law; the first to be answered are the short ones, so that their own mean says less.
+                self._latency = self.current * seconds / self._answers
                 self._judge(self._rows / seconds)
                 self._begin_window()
 
@@ -85,6 +109,7 @@ class ConcurrencyLimit:
     def _begin_window(self) -> None:
         self._answers = 0
         self._rows = 0
+        self._slowest = 0.0
         self._decreased = False
         self._started = self._clock()
 
@@ -105,8 +130,26 @@ class ConcurrencyLimit:
         self._throughput = throughput if not self._throughput else 0.7 * self._throughput + 0.3 * throughput
         if self._hold:
             self._hold -= 1
-        elif self.current < self._most:
+        elif self.current < (most := self._bound()):
             self._before = (self.current, self._throughput)
-            self.current = min(
-                self._most, self.current + (self.current if self._doubling else min(self.current, _STEP))
-            )
+            self._doubling = self._doubling and (self._timeout is None or 2 * self.current <= most)
+            step = self.current if self._doubling else min(self.current, self._step)
+            self.current = min(most, self.current + step)
+
+    @property
+    def _step(self) -> int:
+        return _STEP if self._timeout is None else max(_STEP, self.current // _STEP_SHARE)
+
+    def _bound(self) -> int:
+        """Return what may be in flight: no more than are answered in time, if latency goes on growing as it did."""
+        latency = self._latency
+        if self._timeout is None or not self._slowest:
+            return self._most
+        if self._unloaded is None or latency < self._unloaded[1]:
+            self._unloaded = (self.current, latency)
+        few, least = self._unloaded
+        if latency < _GROWN * least or self.current <= few:
+            return self._most
+        each = (latency - least) / (self.current - few)
+        longer = latency * (_SHARE_OF_TIMEOUT * self._timeout / self._slowest - 1)
+        return min(self._most, max(self.current + int(longer / each), 1))

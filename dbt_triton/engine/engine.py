@@ -24,7 +24,7 @@ from typing import Any
 import pyarrow as pa
 
 from dbt_triton.client import TritonClient
-from dbt_triton.engine.breaker import Breaker
+from dbt_triton.engine.breaker import BREAKER_FAILURES, Breaker
 from dbt_triton.engine.concurrency import ConcurrencyLimit
 from dbt_triton.engine.handover import HandOver
 from dbt_triton.engine.outcomes import FailedRows, RunError, Sink, is_about_rows, not_the_batch
@@ -39,7 +39,7 @@ from dbt_triton.errors import (
     Reason,
     RowCountError,
 )
-from dbt_triton.tensors import Answer, AnswerReader, RequestFormat
+from dbt_triton.tensors import Answer, Format
 from dbt_triton.tensors.trim import Trimmer
 
 logger = logging.getLogger("dbt_triton.engine")
@@ -77,7 +77,7 @@ class Engine:
     def __init__(  # noqa: PLR0913 - the parts of one run
         self,
         client: TritonClient,
-        request_format: RequestFormat,
+        request_format: Format,
         *,
         batch_size: int,
         key_columns: int,
@@ -91,7 +91,7 @@ class Engine:
         options = client.options
         self._client = client
         self._format = request_format
-        self._reader = AnswerReader(request_format.outputs, batched=request_format.batched)
+        self._reader = request_format.reader()
         self._batch_size = batch_size
         self._key_columns = key_columns
         self._shared_batches = shared_batches
@@ -117,7 +117,8 @@ class Engine:
         self._bytes_in_flight = 0
         self._ids = itertools.count(1)
         self._input_is_read = False
-        self._results = HandOver(sink, request_format.inputs, request_format.outputs, self._undecodable)
+        self._unfit_rows = 0
+        self._results = HandOver(sink, request_format, self._undecodable, self._note_unfit)
 
     async def run(self, batches: Iterable[pa.RecordBatch]) -> RunStats:
         """Send every row, and hand over every prediction and every failed row.
@@ -245,6 +246,7 @@ class Engine:
             return request.pieces(self._most_rows)
         while True:
             await self._breaker.until_recovered(request)
+            started = time.monotonic()
             try:
                 answer, size = await self._send(request, alone=alone or not self._shared_batches)
             except InferenceError as error:
@@ -259,7 +261,7 @@ class Engine:
             else:
                 self._breaker.success()
                 self._too_large *= request.rows < self._most_rows
-                self._limit.answered(request.rows)
+                self._limit.answered(request.rows, time.monotonic() - started)
                 self._results.take(request, answer, size)
                 return []
 
@@ -327,6 +329,15 @@ class Engine:
     def _undecodable(self, request: Request, error: AnswerError) -> None:
         self._suspects.extend(self._failed(request, error, alone=True))
 
+    def _note_unfit(self, unfit: list[FailedRows], fit_rows: int) -> None:
+        """End the run where no row's text is what OUTPUT declares: each of the others would be paid for in vain."""
+        self._unfit_rows = 0 if fit_rows else self._unfit_rows + sum(len(one.keys[0]) for one in unfit)
+        if self._unfit_rows >= BREAKER_FAILURES and unfit:
+            error = unfit[-1].error
+            said = f"{self._unfit_rows} rows in a row failed by their text, and none was well, so the run ends here"
+            fatal = InferenceError(f"{said}; the last error: {error.message}", reason=error.reason)
+            self._end(RunError(fatal, unfit[-1].keys))
+
     def _end(self, failure: InferenceError) -> None:
         """End the run early: what is in flight may end, but nothing new is started."""
         if self._failure is None:
@@ -356,7 +367,14 @@ class Engine:
 
     def _so_far(self) -> Progress:
         done, failed = self._results.rows, self._results.rows_failed
-        return Progress(done + failed, failed, self._in_flight, self._limit.current, self._client.stats.retries)
+        return Progress(
+            rows=done + failed,
+            rows_failed=failed,
+            in_flight=self._in_flight,
+            limit=self._limit.current,
+            retries=self._client.stats.retries,
+            tokens=self._results.tokens,
+        )
 
     async def _send(self, request: Request, *, alone: bool) -> tuple[Answer, int]:
         """Return the checked answer to a request, and its size in bytes."""

@@ -10,11 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dbt_triton.engine.outcomes import FailedRows, Sink
 from dbt_triton.engine.source import Request
-from dbt_triton.errors import AnswerError
-from dbt_triton.tensors import Answer, TensorSpec, decode_outputs
+from dbt_triton.errors import AnswerError, InferenceError, Reason
+from dbt_triton.tensors import Answer, Format, TensorSpec, decode_outputs, parse_texts
 from dbt_triton.tensors.trim import Trimmer
 
 #: A chunk of predictions is handed over at this many rows (a row group of DuckDB, which it then writes only once), at
@@ -38,31 +39,46 @@ class _Chunk:
     started: float = field(default_factory=time.monotonic)
 
 
+@dataclass
+class _Handed:
+    """What came of a chunk, for the event loop to know."""
+
+    undecodable: list[tuple[Request, AnswerError]] = field(default_factory=list)
+    unfit: list[FailedRows] = field(default_factory=list)
+    fit_rows: int = 0
+    tokens: int = 0
+
+
 class HandOver:
     """Collects answers and failed rows, and gives them to a sink.
 
     Args:
         sink: takes predictions and failed rows.
-        inputs: the tensors of a request.
-        outputs: the tensors of an answer.
+        form: how requests and answers look.
         on_undecodable: is told on the event loop of requests whose answers cannot be decoded.
+        on_unfit: is told on the event loop of rows whose text is not what OUTPUT declares, and how many rows' was.
     """
 
     def __init__(
         self,
         sink: Sink,
-        inputs: Sequence[TensorSpec],
-        outputs: Sequence[TensorSpec],
+        form: Format,
         on_undecodable: Callable[[Request, AnswerError], None],
+        on_unfit: Callable[[list[FailedRows], int], None],
     ) -> None:
         self._sink = sink
-        self.trimmer = Trimmer(inputs, outputs)
-        self._outputs = outputs
+        self.trimmer = Trimmer(form.inputs, form.outputs)
+        self._outputs = form.outputs
+        self._structured = form.structured
+        self._token_counts = [place for place, spec in enumerate(form.outputs) if _counts_tokens(spec)][:1]
+        #: So many tokens the model has written, where it says so.
+        self.tokens = 0
         self._on_undecodable = on_undecodable
+        self._on_unfit = on_unfit
         self._chunk = _Chunk()
         #: Rows that no request can hold; the reader finds them, in its own thread.
         self.refused: deque[FailedRows] = deque()
-        self._behind: deque[asyncio.Future[list[tuple[Request, AnswerError]]]] = deque()
+        self._behind: deque[asyncio.Future[_Handed]] = deque()
         self._rows = 0
         self.rows_failed = 0
 
@@ -122,34 +138,73 @@ class HandOver:
             if first not in self._behind:
                 continue  # another worker waited for it, too
             self._behind.remove(first)
-            for request, error in first.result():
+            handed = first.result()
+            self.tokens += handed.tokens
+            for request, error in handed.undecodable:
                 self._rows -= request.rows
                 self._on_undecodable(request, error)
+            unfit = sum(len(failed.keys[0]) for failed in handed.unfit)
+            self._rows -= unfit
+            self.rows_failed += unfit
+            if self._structured is not None:
+                self._on_unfit(handed.unfit, handed.fit_rows)
 
-    def _decode_and_sink(self, chunk: _Chunk) -> list[tuple[Request, AnswerError]]:
-        """Decode a chunk and hand it over. Returns the requests whose answers cannot be decoded."""
+    def _decode_and_sink(self, chunk: _Chunk) -> _Handed:
+        """Decode a chunk and hand it over. Returns what came of it, such as answers that cannot be decoded."""
+        handed = _Handed()
         if chunk.failed:
             self._sink.failures(chunk.failed)
         if not chunk.requests:
-            return []
+            return handed
         try:
             outputs = self._decoded(chunk.requests, chunk.answers)
         except AnswerError:
-            return self._decode_one_by_one(chunk)
+            self._decode_one_by_one(chunk, handed)
+            return handed
         columns = zip(*(request.request_keys for request in chunk.requests), strict=True)
-        self._sink.predictions([pa.concat_arrays(column) for column in columns], outputs)
-        return []
+        self._sink_rows([pa.concat_arrays(column) for column in columns], outputs, handed)
+        return handed
 
-    def _decode_one_by_one(self, chunk: _Chunk) -> list[tuple[Request, AnswerError]]:
-        undecodable = []
+    def _decode_one_by_one(self, chunk: _Chunk, handed: _Handed) -> None:
         for request, answer in zip(chunk.requests, chunk.answers, strict=True):
             try:
-                self._sink.predictions(request.request_keys, self._decoded([request], [answer]))
+                outputs = self._decoded([request], [answer])
             except AnswerError as error:
-                undecodable.append((request, error))
-        return undecodable
+                handed.undecodable.append((request, error))
+            else:
+                self._sink_rows(request.request_keys, outputs, handed)
 
     def _decoded(self, requests: Sequence[Request], answers: Sequence[Answer]) -> list[pa.Array]:
         """Return the outputs, cut to the lengths that rows had before they were padded."""
         cuts = self.trimmer.cuts(answers, [request.lengths for request in requests])
         return decode_outputs(answers, self._outputs, cuts)
+
+    def _sink_rows(self, keys: list[pa.Array], outputs: list[pa.Array], handed: _Handed) -> None:
+        """Give decoded rows to the sink: the columns of OUTPUT, and the rows whose text has none."""
+        handed.tokens += sum(_sum(outputs[place]) for place in self._token_counts)
+        if self._structured is not None:
+            parsed = parse_texts(outputs, self._structured)
+            outputs = parsed.columns
+            if parsed.failed:
+                unfit = [
+                    FailedRows(
+                        [column.slice(place, 1) for column in keys], InferenceError(why, reason=Reason.UNFIT_TEXT)
+                    )
+                    for place, why in parsed.failed.items()
+                ]
+                self._sink.failures(unfit)
+                handed.unfit += unfit
+                keys = [column.take(pa.array(parsed.whole)) for column in keys]
+            handed.fit_rows += len(keys[0])
+        if len(keys[0]):
+            self._sink.predictions(keys, outputs)
+
+
+def _counts_tokens(spec: TensorSpec) -> bool:
+    return spec.name == "num_output_tokens" and pa.types.is_integer(spec.datatype.arrow) and not spec.raw
+
+
+def _sum(counts: pa.Array) -> int:
+    while pa.types.is_nested(counts.type):
+        counts = counts.flatten()
+    return int(pc.sum(counts.cast(pa.int64())).as_py() or 0)

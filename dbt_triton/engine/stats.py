@@ -31,10 +31,20 @@ class RunStats(Figures):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: rows that are done, of which some failed; requests in flight and the limit on them; retries."""
+    """How far a run is.
+
+    Args:
+        rows: that are done.
+        rows_failed: those of them that failed.
+        in_flight: requests.
+        limit: on these.
+        retries: so far.
+        tokens: that a language model has written so far; 0 where it is not known.
+    """
 
     rows: int
     rows_failed: int
     in_flight: int
     limit: int
     retries: int
+    tokens: int = 0

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
-from dbt_triton.client.served import ServedModel
+from dbt_triton.client.served import ServedModel, ServedTensor
 from dbt_triton.errors import ConfigurationError
 from dbt_triton.foreign_text import NAME_LENGTH, shown
+from dbt_triton.inference_model.generate_route import route_problems, tensor_problems
+from dbt_triton.inference_model.generation import Columns, bind_generation
 from dbt_triton.inference_model.inputs import InputBinder
+from dbt_triton.inference_model.language_model import MAX_TOKENS, is_language_model
 from dbt_triton.inference_model.made_tensors import made_tensors, names_of_made
 from dbt_triton.inference_model.model import InferenceModel
 from dbt_triton.inference_model.served_schema import served_clauses
+from dbt_triton.inference_model.structured import bind_structured, keys_of
 from dbt_triton.options import Options
 from dbt_triton.tensors import REQUEST_BYTES, TensorSpec
+from dbt_triton.tensors.generation import Constant, Structured, TextParameters
 from dbt_triton.tensors.made import MadeTensor
 
 #: Hexadecimal digits. It tells the few versions of one model apart, and DuckDB keeps texts up to 12 bytes in place.
@@ -35,7 +41,7 @@ class Binding:
     Args:
         inputs: the tensors to send, in the order of INPUT.
         made: those that are made of the lengths of a column.
-        outputs: the tensors to ask for, in the order of OUTPUT.
+        outputs: the tensors to ask for, in the order of OUTPUT; with `structured`, what its columns are read from.
         batched: whether tensors have a batch dimension.
         batch_size: rows a request.
         binary: binary tensor data, or JSON.
@@ -44,6 +50,13 @@ class Binding:
         fingerprint: of everything that changes an answer.
         correlation_id: the data type by which the model is told the id of a sequence; empty where it is not told.
         nan_columns: the columns of INPUT, by their places, whose NULL is sent as NaN.
+        route: by which requests go: ``infer``, or ``generate_stream`` with one row a request.
+        constants: tensors that every row has, with one value.
+        text_parameters: the tensor whose text has parameters in it.
+        request_parameters: ``parameters`` of each request, Triton's own extension.
+        responses: whether a row has one answer, or several that are joined.
+        structured: which columns are keys of the text of an answer.
+        warnings: what a user is to know, a sentence each.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -57,6 +70,13 @@ class Binding:
     correlation_id: str = ""
     nan_columns: frozenset[int] = frozenset()
     made: tuple[MadeTensor, ...] = ()
+    route: Literal["infer", "generate"] = "infer"
+    constants: tuple[Constant, ...] = ()
+    text_parameters: TextParameters | None = None
+    request_parameters: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    responses: Literal["one", "concat"] = "one"
+    structured: Structured | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def bind(model: InferenceModel, served: ServedModel) -> Binding:
@@ -75,19 +95,33 @@ def bind(model: InferenceModel, served: ServedModel) -> Binding:
     known = len(problems)
     inputs = binder.inputs(model.inputs)
     every_column_is_bound = len(problems) == known
-    outputs = binder.outputs(model.outputs)
+    structured: Structured | None = None
+    if options.response_format == "json":
+        outputs, structured = bind_structured(binder, model.outputs, served, problems)
+    else:
+        outputs = binder.outputs(model.outputs)
     made = made_tensors(options, served.inputs, inputs, problems, batched=batched)
     inputs = _with_sources(inputs, made)
-    tensors = (*inputs, *(one.spec for one in made))
     bound = {spec.name for spec in inputs} | names_of_made(options, served.inputs)
+    schema = keys_of(structured, model.outputs) if structured is not None else ()
+    columns = Columns(bound, binder.parameter_columns, outputs, schema)
+    generation = bind_generation(model, served, columns, problems, batched=batched)
+    tensors = (*inputs, *(one.spec for one in made), *(one.spec for one in generation.constants))
+    bound |= {one.spec.name for one in generation.constants}
+    bound |= set() if generation.text is None else {generation.text.tensor}
     if every_column_is_bound:
         problems += [
-            f"input {tensor} of the model is not declared in INPUT"
+            f"input {tensor} of the model is not declared in INPUT{_or_parameter(tensor, served)}"
             for tensor in served.inputs
             if tensor.name not in bound and not tensor.optional
         ]
+    route = route_of(options, served)
     binary = served.binary_data if options.binary_data is None else options.binary_data
-    if not binary:
+    if route == "generate":
+        problems += [*route_problems(options, served), *tensor_problems(tensors, outputs, served, batched=batched)]
+        binary = False
+        problems += ["null-as is nan, which has no JSON form; leave it out"] * bool(options.null_as)
+    elif not binary:
         problems += [
             f"{shown(spec.name, NAME_LENGTH)} is {spec.datatype.name}, which has no JSON form, but "
             + ("binary-data is false" if served.binary_data else "the server has no binary tensor data extension")
@@ -105,15 +139,38 @@ def bind(model: InferenceModel, served: ServedModel) -> Binding:
         inputs=inputs,
         outputs=outputs,
         batched=batched,
-        batch_size=1 if options.in_sequence else options.batch_size or _auto_rows(model, served, tensors, outputs),
+        batch_size=1
+        if options.in_sequence or route == "generate"
+        else options.batch_size or _auto_rows(model, served, tensors, outputs),
         binary=binary,
         shared_batches=served.dynamic_batching,
         version=served.version,
-        fingerprint=fingerprint(model, served.version),
+        fingerprint=fingerprint(model, served.version, generation.parts),
         correlation_id=served.correlation_id,
         nan_columns=frozenset(binder.nan_columns),
         made=made,
+        route=route,
+        constants=generation.constants,
+        text_parameters=generation.text,
+        request_parameters=options.request_parameters,
+        responses=options.responses,
+        structured=structured,
+        warnings=generation.warnings,
     )
+
+
+def route_of(options: Options, served: ServedModel) -> Literal["infer", "generate"]:
+    """Return the route by which a model is asked: a decoupled one answers to the generate route only."""
+    if options.route == "auto":
+        return "generate" if served.decoupled else "infer"
+    return options.route
+
+
+def _or_parameter(tensor: ServedTensor, served: ServedModel) -> str:
+    """Say what to write where a required input of a language model is one value for all rows."""
+    if not is_language_model(served) or tensor.name not in MAX_TOKENS:
+        return ""
+    return ": the model needs to know how many tokens an answer has at most; write 'max-tokens' = '256', say"
 
 
 def _with_sources(inputs: Sequence[TensorSpec], made: Sequence[MadeTensor]) -> tuple[TensorSpec, ...]:
@@ -143,13 +200,21 @@ def _model_problems(model: InferenceModel, served: ServedModel) -> list[tuple[bo
     options, limit = model.options, _limit(model, served)
     text_id = options.sequence_id is not None and not isinstance(options.wire_sequence_id, int)
     said = f"max_batch_size {served.max_batch_size}" + ("" if served.batched else " (no batching)")
+    generates = route_of(options, served) == "generate"
     return [
         (
-            served.decoupled,
-            "the model is decoupled (it may send any number of answers), which HTTP inference cannot do",
+            served.decoupled and not generates,
+            (
+                "the model is decoupled (it may send any number of answers), which the infer route cannot do; "
+                "leave route out"
+            ),
         ),
         (
-            limit is not None and (options.batch_size or 1) > limit,
+            options.responses == "concat" and not generates,
+            "responses is concat, but by the infer route a row has one answer; leave it out",
+        ),
+        (
+            limit is not None and (options.batch_size or 1) > limit and not generates,
             f"batch-size is {options.batch_size}, but the server's model has {said}",
         ),
         (
@@ -187,11 +252,16 @@ def _model_problems(model: InferenceModel, served: ServedModel) -> list[tuple[bo
     ]
 
 
-def fingerprint(model: InferenceModel, version: str) -> str:
+def fingerprint(model: InferenceModel, version: str, sent: Mapping[str, object] | None = None) -> str:
     """Hash everything that changes an answer: the server, the model, its version, the schema, the options that matter.
 
     Not the batch size. The headers are part of it as they are written, with ``${NAME}`` unread, since a gateway may
     choose a tenant by them. With ``cache-scope`` = ``model``, server and headers are not: moving it costs nothing.
+
+    Args:
+        model: the definition.
+        version: the version that is served.
+        sent: what is sent beside the columns; nothing where that is nothing, so that keys stay.
     """
     options = model.options
     parts: dict[str, object] = {
@@ -214,7 +284,7 @@ def fingerprint(model: InferenceModel, version: str) -> str:
         parts["shapes"] = sorted((column.lower(), lengths) for column, lengths in options.shapes.items())
     if options.cache_version is not None:
         parts["cache_version"] = options.cache_version
-    parts |= _lengths_of_rows(options)
+    parts |= _lengths_of_rows(options) | dict(sent or {})
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:FINGERPRINT_LENGTH]
 
 

@@ -12,8 +12,10 @@ from dbt_triton.client.served import ServedModel, ServedTensor, listed
 from dbt_triton.foreign_text import NAME_LENGTH, shown
 from dbt_triton.inference_model.by_column import KEPT, SEEN
 from dbt_triton.inference_model.input_columns import named_tensor, only_tensor
+from dbt_triton.inference_model.language_model import TEXT_OUTPUT, is_language_model
 from dbt_triton.inference_model.made_tensors import names_of_made
 from dbt_triton.inference_model.model import InferenceModel, TypedColumn
+from dbt_triton.inference_model.parameters import names_of_parameters
 from dbt_triton.options import PAD_PREFIX
 from dbt_triton.tensors import TensorSpec, datatype_of_tensor, fits
 from dbt_triton.tensors.classes import PART_OF_KIND
@@ -45,18 +47,43 @@ class Binder:
         self._outputs = {column.name.lower() for column in model.outputs}
         self._options = model.options
         self._served = served
-        self._made = names_of_made(model.options, served.inputs)
-        self._batched = batched
+        #: The inputs that need no column.
+        self._made = names_of_made(model.options, served.inputs) | names_of_parameters(model.options, served)
+        #: By the name of a column, in lower case, its tensor where only its place says which.
+        self._implied: dict[str, dict[str, str]] = {"INPUT": {}, "OUTPUT": {}}
+        self.batched = batched
         self._problems = problems
         #: How many tensors the columns of each side are meant for.
         self.wanted = {"INPUT": 0, "OUTPUT": 0}
 
     def outputs(self, columns: Sequence[TypedColumn]) -> tuple[TensorSpec, ...]:
         """Bind OUTPUT; a column that does not fit is left out and said among the problems."""
+        if is_language_model(self._served) and not self._options.classification:
+            self._imply("OUTPUT", TEXT_OUTPUT, columns, [column for column in columns if not self.is_output(column)])
         specs = self._bind("OUTPUT", columns, self._served.outputs)
         if not self._options.classification:
             self._refuse_twice("OUTPUT", specs)
         return specs
+
+    def is_output(self, column: TypedColumn) -> bool:
+        """Tell whether a column of OUTPUT says which output it is, by its name or by ``tensor.<column>``."""
+        return self._tensor_said("OUTPUT", column) is not None
+
+    def _tensor_said(self, side: str, column: TypedColumn) -> str | None:
+        """Return the name of the tensor that a column says it is."""
+        explicit = self._explicit_tensor(side, column)
+        named = named_tensor(column.name, self._served.inputs if side == "INPUT" else self._served.outputs)
+        return explicit if explicit is not None or named is None else named.name
+
+    def _imply(
+        self, side: str, tensor: str, columns: Sequence[TypedColumn], unnamed: Sequence[TypedColumn]
+    ) -> TypedColumn | None:
+        """Let the only column that says no tensor be the text of a language model, unless another column is it."""
+        taken = any(self._tensor_said(side, column) == tensor for column in columns)
+        if taken or len(unnamed) != 1:
+            return None
+        self._implied[side][unnamed[0].name.lower()] = tensor
+        return unnamed[0]
 
     def _bind(
         self, side: str, columns: Sequence[TypedColumn], tensors: Sequence[ServedTensor]
@@ -90,11 +117,12 @@ class Binder:
         columns, tensors = sides["OUTPUT" if side == "INPUT" else "INPUT"]
         theirs = column.name.lower() in columns and explicit in {tensor.name for tensor in tensors}
         ours = explicit in {tensor.name for tensor in sides[side][1]}
-        return None if theirs and not ours else explicit
+        found = None if theirs and not ours else explicit
+        return self._implied[side].get(column.name.lower()) if found is None else found
 
     def _dims(self, tensor: ServedTensor) -> tuple[int, ...]:
         """Return the shape of one row."""
-        return tensor.row_dims(batched=self._batched)
+        return tensor.row_dims(batched=self.batched)
 
     @staticmethod
     def _datatype(tensor: ServedTensor) -> Datatype | None:

@@ -8,12 +8,16 @@ from dataclasses import replace
 from dbt_triton.client.served import ServedModel, ServedTensor, listed
 from dbt_triton.inference_model.columns import Binder, no_tensor
 from dbt_triton.inference_model.input_columns import InputGroup, combined, groups_of_columns, sent_as_nan
+from dbt_triton.inference_model.language_model import SAMPLING_KEYS, TEXT_INPUT, is_language_model, parameters_text
 from dbt_triton.inference_model.model import InferenceModel, TypedColumn
 from dbt_triton.tensors import Datatype, SqlType, TensorSpec
+from dbt_triton.tensors.generation import ParameterColumn
 from dbt_triton.tensors.shapes import told_lengths
 from dbt_triton.tensors.spec import Part
 from dbt_triton.tensors.sql_types import INTEGER_BITS
 
+#: Types that are no value of JSON, or one that no parameter is.
+_NO_PARAMETERS = {"BLOB", "DATE", "TIME", "TIMESTAMP", "TIMESTAMPTZ"}
 #: Datatypes that have a NaN.
 _FLOATING = {"FP16", "BF16", "FP32", "FP64"}
 
@@ -32,6 +36,8 @@ class InputBinder(Binder):
         super().__init__(model, served, batched=batched, problems=problems)
         #: The columns of INPUT, by their places, whose NULL is sent as NaN.
         self.nan_columns: set[int] = set()
+        #: The columns that are keys of the text of all parameters.
+        self.parameter_columns: list[ParameterColumn] = []
         self._shapes = {column.lower(): lengths for column, lengths in model.options.shapes.items()}
         self._input_columns = {column.name.lower(): column for column in model.inputs}
         self._positions = {column.name.lower(): position for position, column in enumerate(model.inputs)}
@@ -40,6 +46,8 @@ class InputBinder(Binder):
         """Bind INPUT; a column that does not fit is left out and said among the problems."""
         known = len(self._problems)
         lengths = self._length_columns()
+        if is_language_model(self._served):
+            columns = self._of_language_model(columns, lengths)
         groups = groups_of_columns(
             columns,
             self._served.inputs,
@@ -62,6 +70,43 @@ class InputBinder(Binder):
                 f"into such an input; the model has {listed(self._served.inputs)}"
             )
         return tuple(specs)
+
+    def _of_language_model(self, columns: Sequence[TypedColumn], lengths: frozenset[str]) -> Sequence[TypedColumn]:
+        """Return the columns that are tensors. One that says no tensor is the prompt, others are parameters."""
+        text, served = parameters_text(self._served), {tensor.name for tensor in self._served.inputs}
+        said = {column.name: self._tensor_said("INPUT", column) for column in columns}
+        #: By the name of a column, the key of the text that ``tensor.<column>`` names.
+        named = {name: key for name, key in said.items() if key in SAMPLING_KEYS - served and text is not None}
+        unnamed = [column for column in columns if said[column.name] is None and column.name.lower() not in lengths]
+        if text is None or text.name in said.values():
+            self._imply("INPUT", TEXT_INPUT, columns, unnamed)
+            return columns
+        others = [column for column in unnamed if column.name.lower() not in SAMPLING_KEYS]
+        prompt = self._imply("INPUT", TEXT_INPUT, columns, others)
+        if prompt is None and TEXT_INPUT not in said.values() and len(columns) > 1 and others:
+            self._problems.append(
+                f"{' and '.join(column.name for column in others)} of INPUT are no inputs of the model, and one of "
+                f"them is the prompt: write 'tensor.<column>' = '{TEXT_INPUT}'; the others are keys of {text.name} then"
+            )
+            return [column for column in columns if column not in unnamed]
+        keys = [column for column in unnamed if column is not prompt and (TEXT_INPUT in said.values() or prompt)]
+        keys += [column for column in columns if column.name in named]
+        keys.sort(key=lambda column: self._positions[column.name.lower()])
+        found = [self._parameter(column, named.get(column.name)) for column in keys]
+        self.parameter_columns = [one for one in found if one is not None]
+        return [column for column in columns if column not in keys]
+
+    def _parameter(self, column: TypedColumn, key: str | None) -> ParameterColumn | None:
+        """Return a column as a key of the text of all parameters."""
+        if column.type.kind in _NO_PARAMETERS:
+            self._problems.append(
+                f"INPUT column {column.name} is a key of the model's parameters, which are JSON, and is declared "
+                f"{column.sql_type}; declare a number, BOOLEAN, STRING, JSON or an array of these"
+            )
+            return None
+        folded = column.name.lower()
+        name = folded if folded in SAMPLING_KEYS else column.name
+        return ParameterColumn(self._positions[folded], column.name, key or name, column.type)
 
     def _length_columns(self) -> frozenset[str]:
         """Return the names, in lower case, of the columns that say lengths."""

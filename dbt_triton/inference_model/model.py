@@ -9,6 +9,7 @@ from typing import Any, Self
 from dbt_triton.ddl import Column, ModelDefinition
 from dbt_triton.errors import ConfigurationError
 from dbt_triton.flink_options import translated
+from dbt_triton.generation_options import layered
 from dbt_triton.inference_model.by_column import column_problems
 from dbt_triton.inference_model.served_columns import ServedColumn
 from dbt_triton.option_names import is_like_an_option
@@ -93,7 +94,7 @@ class InferenceModel:
             for column in outputs
             if column.name.lower() in RESERVED_OUTPUTS
         ]
-        raw = translated(definition.options) | translated(overrides or {})
+        raw = layered(translated(definition.options), translated(overrides or {}))
         options: Options | None = None
         try:
             options = parse_options(raw, subject)
@@ -138,7 +139,7 @@ class InferenceModel:
         """Return the model with some options replaced, all of them validated again together."""
         if not overrides:
             return self
-        raw = self.raw_options | translated(overrides)
+        raw = layered(self.raw_options, translated(overrides))
         options = parse_options(raw, subject)
         if self.from_server and options.batch_dim != self.options.batch_dim:
             sides = " and ".join(self.from_server)

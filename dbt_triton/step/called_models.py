@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 from dbt_triton.credentials import SECRET_KEYS, is_masked
@@ -12,6 +13,7 @@ from dbt_triton.ddl import Call, parse_create_model
 from dbt_triton.ddl.tokens import Tokens
 from dbt_triton.errors import ConfigurationError
 from dbt_triton.flink_options import translated
+from dbt_triton.generation_options import layered
 from dbt_triton.inference_model import InferenceModel, model_from_row
 from dbt_triton.inference_model.by_column import column_problems
 from dbt_triton.step.options_of_step import options_of_meta, project_endpoint
@@ -87,7 +89,8 @@ class CalledModels:
     def _runtime_options(self, call: Call) -> dict[str, Any]:
         """Return what wins over the row: the endpoint variable, the predicting model's meta, MAP, other variables."""
         variables = self._args.get("variables") or {}
-        return project_endpoint(self._args) | options_of_meta(self._args) | dict(call.config) | dict(variables)
+        places = (project_endpoint(self._args), options_of_meta(self._args), call.config, variables)
+        return reduce(layered, places, {})
 
     def _secrets(self, node: _Node | None, row: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
         """Return the literal secrets that the row lacks, from dbt's graph once Jinja has passed them."""

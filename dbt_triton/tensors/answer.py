@@ -18,6 +18,8 @@ import orjson
 from dbt_triton.errors import AnswerError, InferenceError, RowCountError
 from dbt_triton.foreign_text import NAME_LENGTH, shown, shown_value
 from dbt_triton.tensors.answered_shape import row_shape_of
+from dbt_triton.tensors.bytes_elements import decode_bytes
+from dbt_triton.tensors.number_texts import numbers_of_texts
 from dbt_triton.tensors.spec import TensorSpec
 
 Payload = memoryview | list[Any]
@@ -164,9 +166,12 @@ def _parse(  # noqa: PLR0913 - what was asked for, and what came
         try:
             row_shape = _check(spec, output, rows, batched=batched)
         except RowCountError:
-            _check_size(spec, data, math.prod(output["shape"]))  # what contradicts itself counts nothing
+            _check_size(spec, output, data, math.prod(output["shape"]))  # what contradicts itself counts nothing
             raise
-        _check_size(spec, data, rows * math.prod(row_shape))
+        _check_size(spec, output, data, rows * math.prod(row_shape))
+        if output["datatype"] != spec.datatype.name:
+            texts = data if isinstance(data, list) else _texts(spec, data, rows * math.prod(row_shape))
+            data, place = numbers_of_texts(texts, spec.name, spec.datatype), None
         payloads.append(data)
         places.append(place)
         row_shapes.append(row_shape)
@@ -182,7 +187,7 @@ def _most_values(outputs: Sequence[TensorSpec], rows: int) -> int | None:
 
 
 def _header(text: memoryview, expected: int | None) -> dict[str, Any]:
-    _refuse_many_values(text, expected)
+    refuse_many_values(text, expected)
     try:
         header = orjson.loads(text)
     except ValueError as error:
@@ -192,7 +197,7 @@ def _header(text: memoryview, expected: int | None) -> dict[str, Any]:
     return header
 
 
-def _refuse_many_values(text: memoryview, expected: int | None) -> None:
+def refuse_many_values(text: memoryview, expected: int | None) -> None:
     """Refuse JSON of far more values than were asked for: each takes up to thirty times its text in memory."""
     if len(text) <= _MAX_VALUES:
         return
@@ -282,7 +287,7 @@ def _is_size(value: object) -> bool:
 
 def _check(spec: TensorSpec, output: dict[str, Any], rows: int, *, batched: bool) -> tuple[int, ...]:
     """Check an output's datatype and shape. Returns the shape of one row."""
-    if output.get("datatype") != spec.datatype.name:
+    if output.get("datatype") != spec.datatype.name and not _is_number_as_text(spec, output):
         raise AnswerError(
             f"output {spec.name} has datatype {_word(output.get('datatype'))}, expected {spec.datatype.name}",
         )
@@ -307,10 +312,23 @@ def _check(spec: TensorSpec, output: dict[str, Any], rows: int, *, batched: bool
     return fitted
 
 
-def _check_size(spec: TensorSpec, data: memoryview | list[Any], elements: int) -> None:
+def _is_number_as_text(spec: TensorSpec, output: dict[str, Any]) -> bool:
+    """Tell whether texts came where numbers are declared: TensorRT-LLM's llmapi sends its figures so."""
+    return output.get("datatype") == "BYTES" and spec.datatype.numpy is not None and not spec.classes and not spec.raw
+
+
+def _texts(spec: TensorSpec, data: memoryview, elements: int) -> list[Any]:
+    """Read texts of binary tensor data."""
+    found = decode_bytes([data], np.array([elements], dtype=np.int64))
+    if found is None:
+        raise AnswerError(f"the lengths within output {spec.name} do not add up to its size")
+    return [bytes(text).decode(errors="replace") for text in found.to_pylist()]
+
+
+def _check_size(spec: TensorSpec, output: dict[str, Any], data: memoryview | list[Any], elements: int) -> None:
     if isinstance(data, list):
         size, expected = len(data), elements
-    elif spec.datatype.numpy is None:
+    elif output["datatype"] == "BYTES":
         size, expected = len(data), max(len(data), 4 * elements)
     else:
         size, expected = len(data), elements * np.dtype(spec.datatype.numpy).itemsize

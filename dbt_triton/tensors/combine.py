@@ -6,7 +6,7 @@ together with the columns that say its lengths. What becomes of rows then is up 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from dbt_triton.tensors.arrays import Integers, unnest
 from dbt_triton.tensors.elements import Unfit, to_tensor
+from dbt_triton.tensors.parameter_text import Found
 from dbt_triton.tensors.raw import named_columns
 from dbt_triton.tensors.rows import Refused
 from dbt_triton.tensors.spec import Part, TensorSpec
@@ -49,17 +50,25 @@ class Combined:
         return [*self.refused, *refused]
 
 
-def combine(columns: Sequence[pa.Array], specs: Sequence[TensorSpec], *, binary: bool) -> Combined:
+def combine(
+    columns: Sequence[pa.Array],
+    specs: Sequence[TensorSpec],
+    *,
+    binary: bool,
+    also: Callable[[Sequence[pa.Array]], tuple[pa.Array, Found]] | None = None,
+) -> Combined:
     """Make one column for each tensor.
 
     Args:
         columns: those of INPUT; NULL stands for a value that is not one of the declared type.
         specs: the tensors.
         binary: binary tensor data, or JSON.
+        also: makes one more column, the last one, and says which rows have none.
     """
     rows = _Rows(columns)
     while True:
         made = [_made(rows.columns, position, spec, binary=binary) for position, spec in enumerate(specs)]
+        made += [also(rows.columns)] if also is not None else []
         if not rows.refuse([one for _, unfit in made for one in unfit]):
             return Combined([column for column, _ in made], rows.places, rows.refused)
 
@@ -90,10 +99,7 @@ class _Rows:
         return True
 
 
-_Found = list[tuple[str, Unfit]]
-
-
-def _made(columns: Sequence[pa.Array], position: int, spec: TensorSpec, *, binary: bool) -> tuple[pa.Array, _Found]:
+def _made(columns: Sequence[pa.Array], position: int, spec: TensorSpec, *, binary: bool) -> tuple[pa.Array, Found]:
     """Return the column of one tensor, and the rows that have none: with these it is not to be used."""
     if not spec.parts or (len(spec.parts) == 1 and spec.parts[0].sent == spec.parts[0].sql):
         return columns[spec.parts[0].position if spec.parts else position], []
@@ -103,7 +109,7 @@ def _made(columns: Sequence[pa.Array], position: int, spec: TensorSpec, *, binar
         return parts[0], nulls
     if spec.raw:
         return _with_lengths(parts, spec), []
-    unfit: _Found = []
+    unfit: Found = []
     elements = [_elements(*each, spec, unfit, binary=binary) for each in zip(parts, spec.parts, strict=True)]
     if unfit:
         return parts[0], unfit
@@ -120,7 +126,7 @@ def _with_lengths(arrays: Sequence[pa.Array], spec: TensorSpec) -> pa.Array:
     return pa.StructArray.from_arrays(fields, names=[str(number) for number in range(len(fields))])
 
 
-def _nulls(arrays: Sequence[pa.Array], parts: Sequence[Part]) -> _Found:
+def _nulls(arrays: Sequence[pa.Array], parts: Sequence[Part]) -> Found:
     return [
         (part.column, Unfit(array.is_null().to_numpy(zero_copy_only=False), f"its value is no {part.sql.name}"))
         for array, part in zip(arrays, parts, strict=True)
@@ -128,7 +134,7 @@ def _nulls(arrays: Sequence[pa.Array], parts: Sequence[Part]) -> _Found:
     ]
 
 
-def _elements(array: pa.Array, part: Part, spec: TensorSpec, unfit: _Found, *, binary: bool) -> pa.Array:
+def _elements(array: pa.Array, part: Part, spec: TensorSpec, unfit: Found, *, binary: bool) -> pa.Array:
     """Return the elements of one column as those of the tensor; FP16 and BF16 are narrowed later."""
     rows = len(array)
     if part.sent.dims:

@@ -57,7 +57,7 @@ def encode_json(array: pa.Array, datatype: Datatype) -> EncodedColumn:
     """Encode a column without NULLs as JSON values, each followed by a comma."""
     if datatype.numpy is None:
         quote, quote_comma = (pa.scalar(text, pa.large_string()) for text in ('"', '",'))
-        return _concatenated(quote, _escaped(array), quote_comma)
+        return _concatenated(quote, escaped(array), quote_comma)
     # Arrow prints the shortest text that reads back as the same number.
     text = array.cast(pa.large_string())
     if pa.types.is_floating(array.type):
@@ -90,13 +90,13 @@ def _concatenated(*pieces: pa.Array | pa.Scalar) -> EncodedColumn:
     return EncodedColumn(memoryview(data or b""), starts.data, 0)
 
 
-def _escaped(array: pa.Array) -> pa.Array:
+def escaped(array: pa.Array) -> pa.Array:
     """Escape texts for JSON."""
     text = _as_large_binary(array).cast(pa.large_string())
     if not pc.any(pc.match_substring_regex(text, _NEEDS_ESCAPE)).as_py():
         return text
-    for plain, escaped in (("\\", "\\\\"), ('"', '\\"')):
-        text = pc.replace_substring(text, plain, escaped)
+    for plain, written in (("\\", "\\\\"), ('"', '\\"')):
+        text = pc.replace_substring(text, plain, written)
     for control in _CONTROL:
         if pc.any(pc.match_substring(text, control)).as_py():
             text = pc.replace_substring(text, control, f"\\u{ord(control):04x}")

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from dbt_triton.tensors.arrays import Integers
+from dbt_triton.tensors.generation import TextParameters
 from dbt_triton.tensors.spec import TensorSpec
 
 
@@ -29,9 +30,15 @@ def optional_inputs(inputs: Sequence[TensorSpec]) -> list[int]:
     return [at for at, spec in enumerate(inputs) if spec.optional] if len(inputs) > 1 else []
 
 
-def optional_columns(inputs: Sequence[TensorSpec]) -> list[int]:
-    """Return the places of their columns in INPUT."""
-    return [inputs[at].parts[0].position if inputs[at].parts else at for at in optional_inputs(inputs)]
+def optional_columns(inputs: Sequence[TensorSpec], text: TextParameters | None = None) -> list[int]:
+    """Return the places in INPUT of the columns without which a row is sent.
+
+    Args:
+        inputs: the tensors.
+        text: the parameters' text, each of whose keys may be left out.
+    """
+    of_tensors = [inputs[at].parts[0].position if inputs[at].parts else at for at in optional_inputs(inputs)]
+    return of_tensors + [column.position for column in (text.columns if text is not None else ())]
 
 
 def by_presence(left_out: dict[int, pa.Array], inputs: int, rows: int, *, in_order: bool) -> Iterator[Present]:

@@ -15,11 +15,15 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
+from dbt_triton.tensors.answer import AnswerReader
 from dbt_triton.tensors.arrays import Integers
 from dbt_triton.tensors.combine import combine
+from dbt_triton.tensors.constants import binary_row, elements_of, fixed_text, row_shape_of
 from dbt_triton.tensors.encode import EncodedColumn
+from dbt_triton.tensors.generation import Constant, Structured, TextParameters
 from dbt_triton.tensors.made import MadeTensor
 from dbt_triton.tensors.padding import PaddedLengths
+from dbt_triton.tensors.parameter_text import Found, parameter_texts, text_spec
 from dbt_triton.tensors.presence import by_presence, optional_inputs
 from dbt_triton.tensors.rows import Refused, Rows, Shape
 from dbt_triton.tensors.spec import TensorSpec
@@ -112,6 +116,9 @@ class RequestFormat:
         binary: binary tensor data, or JSON.
         batched: whether the first axis of every tensor is the batch.
         parameters: the request's ``parameters`` (priority and the like).
+        constants: tensors to send that have one value.
+        text: the tensor whose text has parameters in it.
+        structured: which columns are keys of the text of an answer.
     """
 
     def __init__(  # noqa: PLR0913 - all that a request may hold
@@ -121,49 +128,78 @@ class RequestFormat:
         *,
         binary: bool,
         batched: bool,
-        parameters: Mapping[str, int | bool | str] | None = None,
+        parameters: Mapping[str, int | float | bool | str] | None = None,
         made: Sequence[MadeTensor] = (),
+        constants: Sequence[Constant] = (),
+        text: TextParameters | None = None,
+        structured: Structured | None = None,
     ) -> None:
         self.inputs = list(inputs)
         self.outputs = list(outputs)
         self.binary = binary
         self.batched = batched
+        self.structured = structured
         self._parameters = dict(parameters or {})
         self._made = list(made)
+        self._constants = list(constants)
+        self._text = text if text is not None and text.columns else None
+        if text is not None and not text.columns:
+            self._constants.append(Constant(text_spec(text), fixed_text(text)))
         self._tensors = [*self.inputs, *(one.spec for one in made)]
+        self._tensors += [text_spec(self._text)] if self._text else []
         self._optional = optional_inputs(self.inputs)
         places = [part.position for spec in self.inputs for part in spec.parts]
+        places += [column.position for column in self._text.columns] if self._text else []
         self._columns = max(places, default=len(self.inputs) - 1) + 1
         #: Whether rows have yet to be padded to lengths by which the axes of outputs are told.
         self._untold = any(spec.trimmed_axes for spec in self.outputs)
         self._classifies = any(spec.classes for spec in outputs)
         self._json_parts = lru_cache(maxsize=64)(self._make_json_parts)
         self._binary_header = lru_cache(maxsize=64)(self._make_binary_header)
+        self._constant_data = lru_cache(maxsize=4)(self._make_constant_data)
 
     def encode(self, columns: Sequence[pa.Array], request_rows: int = 1, *, in_order: bool = False) -> Encoded:
         """Encode the columns of one record batch.
 
         Args:
             columns: the inputs; NULL stands for a value that is not one of the declared type. Then perhaps, for each
-                of `optional_inputs`, a BOOLEAN column: whether it is left out of the row's request.
+                of `optional_columns`, a BOOLEAN column: whether it is left out of the row's request.
             request_rows: how many rows a request will have.
             in_order: rows keep their order.
         """
-        combined = combine(columns[: self._columns], self.inputs, binary=self.binary)
+        combined = combine(
+            columns if self._text else columns[: self._columns],
+            self.inputs,
+            binary=self.binary,
+            also=self._texts if self._text else None,
+        )
         values = list(combined.columns)
+        text = [values.pop()] if self._text else []
         flags = [
             flag if combined.places is None else flag.take(pa.array(combined.places))
             for flag in columns[self._columns :]
         ]
         left_out = dict(zip(self._optional, flags, strict=False))
-        values += [one.column(values[one.source]) for one in self._made]
+        values += [one.column(values[one.source]) for one in self._made] + text
         encoded = Encoded([], list(combined.refused))
         for alike, present in by_presence(left_out, len(self.inputs), len(values[0]), in_order=in_order):
             tensors = (*present, *(len(self.inputs) + at for at in self._made_of(present)))
+            tensors += (len(values) - 1,) if text else ()
             chosen = [values[at] for at in tensors]
             chosen = chosen if alike is None else [column.take(pa.array(alike)) for column in chosen]
             self._encode(chosen, tensors, combined.original(alike), request_rows, encoded, in_order=in_order)
         return encoded
+
+    def _texts(self, columns: Sequence[pa.Array]) -> tuple[pa.Array, Found]:
+        """Make the text of each row's parameters, given the columns with those that say what is left out."""
+        assert self._text is not None  # noqa: S101 - else there is none to make
+        flags = columns[self._columns + len(self._optional) :]
+        left_out = dict(zip((column.position for column in self._text.columns), flags, strict=False))
+        return parameter_texts(columns, left_out, self._text)
+
+    def reader(self) -> AnswerReader:
+        """Return what reads the answers."""
+        return AnswerReader(self.outputs, batched=self.batched)
 
     def _made_of(self, present: Tensors) -> list[int]:
         """Return the tensors that are made of inputs which are there."""
@@ -206,7 +242,7 @@ class RequestFormat:
 
     def binary_body(
         self,
-        parts: list[memoryview],
+        parts: Sequence[bytes | memoryview],
         tensors: Tensors,
         row_shapes: Sequence[Shape],
         rows: int,
@@ -215,6 +251,8 @@ class RequestFormat:
         """Return a request's body and the length of its JSON header."""
         template = self._binary_header(tensors, tuple(row_shapes), orjson.dumps(extra) if extra else b"")
         numbers: list[int] = []
+        if self._constants:
+            parts = [*parts, *self._constant_data(rows)]
         for part in parts:
             numbers += [rows, len(part)] if self.batched else [len(part)]
         header = template % tuple(numbers)
@@ -245,10 +283,14 @@ class RequestFormat:
                 "datatype": spec.datatype.name,
                 "parameters": {"binary_data_size": mark},
             }
-            for spec, row_shape in zip((self._tensors[at] for at in tensors), row_shapes, strict=True)
+            for spec, row_shape in self._binary_shapes(tensors, row_shapes)
         ]
         text = orjson.dumps(self._header(inputs, orjson.loads(extra) if extra else None))
         return text.replace(b"%", b"%%").replace(orjson.dumps(mark), b"%d")
+
+    def _make_constant_data(self, rows: int) -> list[bytes]:
+        """Return the data of the constants for so many rows."""
+        return [binary_row(one) * rows for one in self._constants]
 
     def _make_json_parts(self, rows: int, tensors: Tensors, row_shapes: tuple[Shape, ...], extra: bytes) -> list[bytes]:
         """Return the constant text before, between and after the data of the inputs."""
@@ -262,8 +304,24 @@ class RequestFormat:
             }
             for spec, row_shape in zip((self._tensors[at] for at in tensors), row_shapes, strict=True)
         ]
+        inputs += [
+            {
+                "name": one.spec.name,
+                "shape": self._shape(tuple(row_shape_of(one)), rows),
+                "datatype": one.spec.datatype.name,
+                "data": elements_of(one.value) * rows,
+            }
+            for one in self._constants
+        ]
         text = orjson.dumps(self._header(inputs, orjson.loads(extra) if extra else None))
         return text.split(orjson.dumps(mark))
+
+    def _binary_shapes(
+        self, tensors: Tensors, row_shapes: Sequence[Shape]
+    ) -> Iterator[tuple[TensorSpec, Sequence[int]]]:
+        """Yield the tensors of a binary request, constants last, and the shape of one row of each."""
+        yield from zip((self._tensors[at] for at in tensors), row_shapes, strict=True)
+        yield from ((one.spec, row_shape_of(one)) for one in self._constants)
 
     def _header(self, inputs: list[dict[str, Any]], extra: dict[str, Any] | None) -> dict[str, Any]:
         outputs: dict[str, dict[str, Any]] = {}

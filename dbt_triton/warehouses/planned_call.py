@@ -52,7 +52,8 @@ class PlannedCall:
 
     def bound_to(self, binding: Binding) -> PlannedCall:
         """Return the call as what is served wants it: which NULL is sent as NaN, and which is left out."""
-        return replace(self.with_nan(binding.nan_columns), optional=tuple(optional_columns(binding.inputs)))
+        optional = optional_columns(binding.inputs, binding.text_parameters)
+        return replace(self.with_nan(binding.nan_columns), optional=tuple(optional))
 
     def with_nan(self, places: Collection[int]) -> PlannedCall:
         """Return the call with NaN in place of NULL in some columns of INPUT, by their places."""

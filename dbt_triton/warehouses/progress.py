@@ -59,6 +59,16 @@ def seconds_left(rows: int, done: int, seconds: float) -> float | None:
     return (rows - done) * seconds / done if done > 0 else None
 
 
+def speed(progress: Progress, seconds: float) -> str:
+    """Say how many rows a second are done, and how many tokens a second are written, where a language model says so.
+
+    Requests of a language model may take minutes each, so that there are fewer than one row a second.
+    """
+    rows = progress.rows / seconds
+    tokens = f", {progress.tokens / seconds:,.0f} tokens/s" if progress.tokens else ""
+    return f"{rows:,.{0 if rows >= 1 else 2}f} rows/s{tokens}"
+
+
 class PlainReporter:
     """Writes a line now and then: words, so that it cannot be read as JSON."""
 
@@ -86,7 +96,7 @@ class PlainReporter:
         left = seconds_left(self._rows, progress.rows, seconds)
         parts = [
             f"{progress.rows:,} of {self._rows:,} rows",
-            f"{progress.rows / seconds:,.0f} rows/s",
+            speed(progress, seconds),
             f"{progress.in_flight} in flight",
             f"{progress.retries:,} retries",
             f"{progress.rows_failed:,} errors",
@@ -125,7 +135,7 @@ class BarReporter:
         bars.update(
             task,
             completed=progress.rows,
-            speed=f"{progress.rows / seconds:,.0f} rows/s",
+            speed=speed(progress, seconds),
             requests=f"{progress.in_flight} in flight",
             trouble=f"{progress.retries:,} retries, {progress.rows_failed:,} errors",
         )

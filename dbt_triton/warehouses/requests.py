@@ -1,28 +1,77 @@
-"""The requests of a call, as every warehouse sends them: how they look, their headers, and their size."""
+"""The requests of a call, as every warehouse sends them: by which route, how they look, how many at once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from dbt_triton.client import TritonClient
 from dbt_triton.credentials import request_headers
+from dbt_triton.engine import ConcurrencyLimit
+from dbt_triton.engine.concurrency import MAX, MAX_SELF_BATCHING, START
 from dbt_triton.engine.source import exact_batches
 from dbt_triton.inference_model import Binding
-from dbt_triton.tensors import RequestFormat
-from dbt_triton.warehouses.planned_call import PlannedCall
+from dbt_triton.options import Options
+from dbt_triton.tensors import Format, GenerateFormat, RequestFormat
+
+if TYPE_CHECKING:
+    from dbt_triton.warehouses.planned_call import PlannedCall
 
 
-def request_format(planned: PlannedCall, binding: Binding) -> RequestFormat:
-    """Return how the requests of a call look."""
-    priority = planned.model.options.priority
+def request_format(options: Options, binding: Binding) -> Format:
+    """Return how the requests and answers of a call look: those of the route that the binding says."""
+    if binding.route == "generate":
+        return GenerateFormat(
+            binding.inputs,
+            binding.outputs,
+            responses=binding.responses,
+            parameters=binding.request_parameters,
+            made=binding.made,
+            constants=binding.constants,
+            text=binding.text_parameters,
+            structured=binding.structured,
+        )
+    priority = {} if options.priority is None else {"priority": options.priority}
     return RequestFormat(
         binding.inputs,
         binding.outputs,
         binary=binding.binary,
         batched=binding.batched,
-        parameters={} if priority is None else {"priority": priority},
+        parameters={**binding.request_parameters, **priority},
         made=binding.made,
+        constants=binding.constants,
+        text=binding.text_parameters,
+        structured=binding.structured,
+    )
+
+
+def open_client(options: Options, binding: Binding, headers: Mapping[str, str]) -> TritonClient:
+    """Return a client of the route that the binding says."""
+    expected = request_format(options, binding).answer_bytes(binding.batch_size)
+    return TritonClient(options.by_route(binding.route), headers, expected_bytes=expected, route=binding.route)
+
+
+def limit_of(options: Options, binding: Binding, *, tasks: int = 1, number: int = 0) -> ConcurrencyLimit:
+    """Return the limit on the requests in flight.
+
+    Args:
+        options: of the model.
+        binding: by its route, the server puts requests together by itself.
+        tasks: how many share the server: those of all of them together are what the options say.
+        number: of the task, from 0.
+    """
+    total = 1 if options.sequence_id is not None else options.max_concurrent_operations
+    if total is not None:
+        share, rest = divmod(total, tasks)
+        return ConcurrencyLimit(max(share + (number < rest), 1))
+    generates = binding.route == "generate"
+    return ConcurrencyLimit(
+        None,
+        start=max(START // tasks, 1),
+        most=max((MAX_SELF_BATCHING if generates else MAX) // tasks, 1),
+        timeout=options.by_route(binding.route).timeout / 1000 if generates else None,
     )
 
 
@@ -33,12 +82,12 @@ def headers_of(planned: PlannedCall) -> dict[str, str]:
 
 def encoded_size(batches: Iterable[pa.RecordBatch], planned: PlannedCall, binding: Binding) -> tuple[int, int]:
     """Encode record batches, whose last columns are the values. Returns the number of requests and their bytes."""
-    form, values = request_format(planned, binding), len(planned.sent_values)
+    form, values = request_format(planned.model.options, binding), len(planned.sent_values)
     return size_of(batches, form, values, binding.batch_size, in_order=planned.in_order)
 
 
 def size_of(
-    batches: Iterable[pa.RecordBatch], form: RequestFormat, values: int, batch_size: int, *, in_order: bool
+    batches: Iterable[pa.RecordBatch], form: Format, values: int, batch_size: int, *, in_order: bool
 ) -> tuple[int, int]:
     """Encode record batches, whose last columns are so many values. Returns the number of requests and their bytes."""
     requests = sent = 0

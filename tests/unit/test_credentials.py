@@ -150,7 +150,7 @@ def test_masked_options() -> None:
     shown = mask_options(options)
     assert SECRET not in str(shown)
     assert (shown["auth-token"], shown["custom-headers"]) == (MASK, {"X-Key": MASK, "X-Env": "${KEY}"})
-    assert (shown["batch-size"], shown["binary-data"], shown["timeout"]) == ("auto", "auto", 30_000)
+    assert (shown["batch-size"], shown["binary-data"], shown["timeout"]) == ("auto", "auto", "auto")
     assert shown["tensor.a"] == "A"
     assert "priority" not in shown
 

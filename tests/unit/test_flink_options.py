@@ -122,7 +122,7 @@ def test_other_names(written: dict[str, str], read: dict[str, str]) -> None:
     assert set(RENAMED.values()) <= {str(field.alias) for field in Options.model_fields.values()}
 
 
-@pytest.mark.parametrize("key", ["api-key", "model", "system-prompt", "systemPrompt", "temperature", "openai.endpoint"])
+@pytest.mark.parametrize("key", ["api-key", "model", "retry-num", "openai.temperature", "openai.endpoint"])
 def test_options_of_other_providers(key: str) -> None:
     """An option of a language model's provider is told to be one."""
     with pytest.raises(ConfigurationError, match="of another provider than Triton") as caught:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from dbt_triton.client import TritonClient
 from dbt_triton.engine import Engine, FailedRows, RunError, RunStats, SequenceEngine
 from dbt_triton.inference_model import Binding
 from dbt_triton.warehouses import (
@@ -43,7 +42,7 @@ from dbt_triton.warehouses.duckdb.unchanged import BuiltOf, built_of, is_note
 from dbt_triton.warehouses.duckdb.wide import WideInput, copy_statements
 from dbt_triton.warehouses.planned_call import PlannedCall, unused_name
 from dbt_triton.warehouses.progress import reporter
-from dbt_triton.warehouses.requests import headers_of, request_format
+from dbt_triton.warehouses.requests import headers_of, limit_of, open_client, request_format
 
 _OUT_OF_MEMORY = (
     "DuckDB has 2,048 rows of a list, a fixed array or a compressed BLOB in memory at once, however few are read. Keep "
@@ -260,13 +259,11 @@ class DuckDBCall:
             self._session.interrupts() as interrupts,
             closing(read) as batches,
         ):
-            form = request_format(self._planned, binding)
-            expected = form.answer_bytes(binding.batch_size)
-            async with TritonClient(options, headers_of(self._planned), expected_bytes=expected) as client:
+            async with open_client(options, binding, headers_of(self._planned)) as client:
                 kind = partial(SequenceEngine, correlation_id=binding.correlation_id) if options.sequence_by else Engine
                 engine = kind(
                     client,
-                    form,
+                    request_format(options, binding),
                     batch_size=binding.batch_size,
                     key_columns=KEY_COLUMNS,
                     sink=sink,
@@ -274,6 +271,7 @@ class DuckDBCall:
                     version=binding.version,
                     progress=progress,
                     check_interrupt=interrupts.check,
+                    limit=limit_of(options, binding),
                 )
                 return await engine.run(batches)
 

@@ -103,9 +103,7 @@ class _TaskRun:
             return
         task.check_time()
         task.check_files()
-        form = task.request_format
-        expected = form.answer_bytes(task.binding.batch_size)
-        async with TritonClient(task.options, task.headers(), expected_bytes=expected) as client:
+        async with task.client() as client:
             await self._check_version(client)
             limit = task.limit(self._number)
             make: Callable[..., Engine] = (
@@ -116,7 +114,7 @@ class _TaskRun:
             with ProgressFile(task.folder, self._number) as told:
                 engine = make(
                     client,
-                    form,
+                    task.request_format,
                     batch_size=task.binding.batch_size,
                     key_columns=_KEY_COLUMNS,
                     sink=self._outbox,

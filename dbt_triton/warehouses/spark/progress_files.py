@@ -11,7 +11,7 @@ from typing import Self
 
 from dbt_triton.engine import Progress
 
-_NUMBERS = struct.Struct("=QQQQQ")
+_NUMBERS = struct.Struct("=QQQQQQ")
 _ENDING = ".progress"
 
 
@@ -43,12 +43,12 @@ class ProgressFile:
         """Say how far the task is."""
         if self._file is not None:
             numbers = (progress.rows, progress.rows_failed, progress.in_flight, progress.limit, progress.retries)
-            os.pwrite(self._file, _NUMBERS.pack(*numbers), 0)
+            os.pwrite(self._file, _NUMBERS.pack(*numbers, progress.tokens), 0)
 
 
 def read_progress(folder: Path) -> Progress:
     """Return how far all tasks are together."""
-    sums = [0] * 5
+    sums = [0] * 6
     for path in folder.glob(f"*{_ENDING}"):
         with suppress(OSError, struct.error):
             sums = [one + more for one, more in zip(sums, _NUMBERS.unpack(path.read_bytes()), strict=True)]

@@ -8,15 +8,16 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dbt_triton.client import TritonClient
 from dbt_triton.credentials import MASK, mask_text, request_headers
 from dbt_triton.engine import ConcurrencyLimit, RunError
-from dbt_triton.engine.concurrency import MAX, START
 from dbt_triton.errors import ConfigurationError, InferenceError, Reason
 from dbt_triton.inference_model import Binding
 from dbt_triton.options import Options
-from dbt_triton.tensors import RequestFormat
+from dbt_triton.tensors import Format
 from dbt_triton.tensors.sql_types import SqlType
 from dbt_triton.tensors.trim import SeenAxis
+from dbt_triton.warehouses.requests import limit_of, open_client, request_format
 
 _WHERE = (
     "Executors read secrets from their own environment, so that no closure, conf or event log holds them: set it where "
@@ -58,17 +59,13 @@ class Task:
     folder: str | None = None
 
     @property
-    def request_format(self) -> RequestFormat:
+    def request_format(self) -> Format:
         """How requests look."""
-        priority = self.options.priority
-        return RequestFormat(
-            self.binding.inputs,
-            self.binding.outputs,
-            binary=self.binding.binary,
-            batched=self.binding.batched,
-            parameters={} if priority is None else {"priority": priority},
-            made=self.binding.made,
-        )
+        return request_format(self.options, self.binding)
+
+    def client(self) -> TritonClient:
+        """Return the client of a task."""
+        return open_client(self.options, self.binding, self.headers())
 
     def limit(self, number: int) -> ConcurrencyLimit:
         """Return a task's share of the requests in flight: those of all tasks are what the options say in total.
@@ -76,11 +73,7 @@ class Task:
         Args:
             number: of the task, from 0.
         """
-        total = 1 if self.options.sequence_id is not None else self.options.max_concurrent_operations
-        if total is None:
-            return ConcurrencyLimit(None, start=max(START // self.tasks, 1), most=max(MAX // self.tasks, 1))
-        share, rest = divmod(total, self.tasks)
-        return ConcurrencyLimit(max(share + (number < rest), 1))
+        return limit_of(self.options, self.binding, tasks=self.tasks, number=number)
 
     def check_time(self) -> None:
         """Check that the run may go on.

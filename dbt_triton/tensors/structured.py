@@ -1,0 +1,261 @@
+"""Structured output: the text of an answer is a JSON object, whose keys are columns.
+
+It is read after the answers were decoded. A row whose text is none, or holds a value that is not of its column's type,
+fails by itself; the others are not touched, and no prompt is sent again.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from decimal import Context, Decimal, InvalidOperation
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from dbt_triton.foreign_text import NAME_LENGTH, shown, shown_value
+from dbt_triton.tensors.arrays import Integers
+from dbt_triton.tensors.generation import AnswerColumn, Json, Structured
+from dbt_triton.tensors.number_texts import number_of
+from dbt_triton.tensors.sql_types import INTEGER_BITS, SqlType
+
+#: A text that is one block of code, as models write JSON unless they are told not to.
+_FENCED = re.compile(r"\A\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL | re.IGNORECASE)
+_SHOWN = 200
+_FLOATS = {"FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16"}
+_SIGNIFICANT_BITS = 53
+#: More digits than any DECIMAL, and any number that is to be rounded to one.
+_DIGITS = Context(prec=1000)
+#: More digits of a second than a column holds.
+_TOO_FINE = re.compile(r"\.\d{7}")
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """The columns of OUTPUT of some rows.
+
+    Args:
+        columns: of the rows that are whole, in the order of OUTPUT.
+        whole: the places of these rows; None for all.
+        failed: why another row failed, by its place.
+    """
+
+    columns: list[pa.Array]
+    whole: Integers | None
+    failed: dict[int, str]
+
+
+class _UnfitError(Exception):
+    """A text, or a value of it, is not what OUTPUT declares."""
+
+
+def parse_texts(outputs: Sequence[pa.Array], structured: Structured) -> Parsed:
+    """Make the columns of OUTPUT of decoded outputs.
+
+    Args:
+        outputs: the tensors that were asked for, decoded.
+        structured: which columns are keys of which text.
+    """
+    keys = [column for column in structured.columns if column.output is None]
+    reads = [(column, _converter(column.type)) for column in keys if column.type is not None]
+    values: list[list[Any]] = [[] for _ in reads]
+    failed: dict[int, str] = {}
+    reasons = None if structured.finish_reason is None else outputs[structured.finish_reason].to_pylist()
+    for place, text in enumerate(outputs[structured.text].to_pylist()):
+        try:
+            found = _object(text, None if reasons is None else reasons[place])
+            row = [_value(found, column, convert) for column, convert in reads]
+        except _UnfitError as error:
+            failed[place] = str(error)
+            continue
+        for one, column_values in zip(row, values, strict=True):
+            column_values.append(one)
+    whole = np.array([at for at in range(len(outputs[structured.text])) if at not in failed], dtype=np.int64)
+    made = {
+        id(column): pa.array(of_rows, _arrow_type(column.type))
+        for (column, _), of_rows in zip(reads, values, strict=True)
+        if column.type is not None
+    }
+    columns = [
+        made[id(column)]
+        if column.output is None
+        else outputs[column.output].take(pa.array(whole))
+        if failed
+        else outputs[column.output]
+        for column in structured.columns
+    ]
+    return Parsed(columns, whole if failed else None, failed)
+
+
+def _object(text: Json, finish_reason: Json) -> dict[str, Json]:
+    """Read a text as a JSON object."""
+    if not isinstance(text, str):
+        raise _UnfitError(f"the answer is no text that could be JSON: {shown_value(text)}")
+    fenced = _FENCED.match(text)
+    try:
+        value = orjson.loads(fenced[1] if fenced else text)
+    except ValueError as error:
+        raise _UnfitError(_no_json(text, f"is not JSON ({error})", finish_reason)) from None
+    if not isinstance(value, dict):
+        raise _UnfitError(_no_json(text, "is JSON, but no object", finish_reason))
+    return value
+
+
+def _no_json(text: str, what: str, finish_reason: Json) -> str:
+    reason = finish_reason[0] if isinstance(finish_reason, list) and finish_reason else finish_reason
+    why = ""
+    if reason == "length":
+        why = ", since it was cut off by max_tokens (finish_reason length): raise max_tokens"
+    elif isinstance(reason, str):
+        why = f" (finish_reason {shown(reason, NAME_LENGTH)})"
+    return f"the text of the answer {what}{why}. It is: {shown(text, _SHOWN) or '(empty)'}"
+
+
+def _value(found: dict[str, Json], column: AnswerColumn, convert: Callable[[Json], object]) -> object:
+    """Return the value of a column; None where the key is missing, or null."""
+    value = found.get(column.key or "")
+    if value is None:
+        return None
+    try:
+        return convert(value)
+    except (ValueError, OverflowError, InvalidOperation) as error:
+        kind = column.type.name if column.type is not None else ""
+        said = f"; {error}" if isinstance(error, _NotOfTypeError) and str(error) else ""
+        key = shown(column.key or "", NAME_LENGTH)
+        raise _UnfitError(f"{key} of the answer's text is no {kind}: it is {shown_value(value)}{said}") from None
+
+
+class _NotOfTypeError(ValueError):
+    """A value is not of its column's type; the text is a reason that the value does not show."""
+
+
+def _converter(sql: SqlType) -> Callable[[Json], object]:
+    """Return what makes a value of a type, for Arrow, of a value of JSON; it raises ValueError for any other value."""
+    if sql.dims:
+        size, inner = sql.dims[0], _converter(SqlType(sql.kind, sql.dims[1:], sql.precision, sql.scale))
+        return lambda value: _array(value, size, inner)
+    if sql.kind in INTEGER_BITS:
+        return lambda value: _whole(value, sql.kind)
+    if sql.kind in _FLOATS:
+        return lambda value: _floating(value, sql.kind)
+    if sql.kind == "DECIMAL":
+        return lambda value: _decimal(value, sql)
+    return _OF_KIND[sql.kind]
+
+
+def _array(value: Json, size: int | None, inner: Callable[[Json], object]) -> list[object]:
+    if not isinstance(value, list):
+        raise _NotOfTypeError("it is no array")
+    if size is not None and len(value) != size:
+        raise _NotOfTypeError(f"the array has {len(value)} elements")
+    if None in value:
+        raise _NotOfTypeError("an element is null")
+    return [inner(one) for one in value]
+
+
+def _number(value: Json, *, whole: bool) -> float:
+    """Read a number, or a text that is one."""
+    if isinstance(value, str):
+        value = number_of(value, whole=whole)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _NotOfTypeError
+    return value
+
+
+def _whole(value: Json, kind: str) -> int:
+    number = _number(value, whole=True)
+    signed, bits = INTEGER_BITS[kind]
+    least, most = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+    if not math.isfinite(number) or number != int(number):
+        raise _NotOfTypeError("it is no whole number")
+    if not least <= number <= most:
+        raise _NotOfTypeError("it is out of range")
+    return int(number)
+
+
+def _floating(value: Json, kind: str) -> float:
+    number = _number(value, whole=False)
+    if isinstance(number, int) and float(number) != number:
+        raise _NotOfTypeError(f"it is a whole number of more than {_SIGNIFICANT_BITS} bits")
+    with np.errstate(over="ignore"):
+        held = float(np.float32(number)) if kind != "DOUBLE" else float(number)
+    if math.isinf(held) and not math.isinf(number):
+        raise _NotOfTypeError("it is out of range")
+    return held
+
+
+def _decimal(value: Json, sql: SqlType) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise _NotOfTypeError
+    number = Decimal(str(value).strip())
+    if not number.is_finite():
+        raise _NotOfTypeError
+    if number.adjusted() >= sql.precision:
+        raise _NotOfTypeError("it is out of range")
+    digits = number.quantize(Decimal(1).scaleb(-sql.scale), context=_DIGITS)
+    if digits != number:
+        raise _NotOfTypeError("it would be rounded")
+    if len(digits.as_tuple().digits) > sql.precision:
+        raise _NotOfTypeError("it is out of range")
+    return digits
+
+
+def _text(value: Json) -> str:
+    if not isinstance(value, str):
+        raise _NotOfTypeError
+    return value
+
+
+def _truth(value: Json) -> bool:
+    if isinstance(value, str):
+        value = number_of(value, whole=False, truth=True)
+    if not isinstance(value, bool):
+        raise _NotOfTypeError
+    return value
+
+
+def _fine(value: Json) -> str:
+    text = _text(value).strip()
+    if _TOO_FINE.search(text):
+        raise _NotOfTypeError("it has more than microseconds")
+    return text
+
+
+def _time(value: Json) -> time:
+    found = time.fromisoformat(_fine(value))
+    if found.tzinfo is not None:
+        raise _NotOfTypeError("it has a time zone")
+    return found
+
+
+def _timestamp(value: Json, *, zoned: bool) -> datetime:
+    found = datetime.fromisoformat(_fine(value))
+    if (found.tzinfo is not None) != zoned:
+        raise _NotOfTypeError("it has no time zone" if zoned else "it has a time zone")
+    return found
+
+
+_OF_KIND: dict[str, Callable[[Json], object]] = {
+    "BOOLEAN": _truth,
+    "VARCHAR": _text,
+    "JSON": lambda value: orjson.dumps(value).decode(),
+    "BLOB": lambda value: _text(value).encode(),
+    "DATE": lambda value: date.fromisoformat(_text(value).strip()),
+    "TIME": _time,
+    "TIMESTAMP": lambda value: _timestamp(value, zoned=False),
+    "TIMESTAMPTZ": lambda value: _timestamp(value, zoned=True),
+}
+
+
+def _arrow_type(sql: SqlType | None) -> pa.DataType:
+    """Return the Arrow type of a column, as answers are decoded to it."""
+    assert sql is not None  # noqa: S101 - a key has a type
+    kind = sql.arrow_element
+    for size in reversed(sql.in_tables.dims):
+        kind = pa.large_list(kind) if size is None else pa.list_(kind, size)
+    return kind
