@@ -33,58 +33,64 @@ LLMAPI = tensors(
     "sampling_param_temperature FP32 1 optional; sampling_param_exclude_input_from_output BOOL 1 optional",
     "text_output BYTES -1",
 )
+ENSEMBLE_TEXT = (
+    "np.array([[b'%d %s %g %d' % (limit, b'|'.join(stops), heat, apart)] for limit, stops, heat, apart in zip("
+    "max_tokens.ravel(), stop_words, temperature.ravel(), exclude_input_in_output.ravel())], dtype=object)"
+)
+LLMAPI_TEXT = (
+    "np.array([[b'%d %g %d' % (limit, heat, apart)] for limit, heat, apart in zip("
+    "sampling_param_max_tokens.ravel(), sampling_param_temperature.ravel(), "
+    "sampling_param_exclude_input_from_output.ravel())], dtype=object)"
+)
+VLLM = WRITER.joinpath("config.pbtxt").read_text(encoding="utf-8").replace(WRITER.name, "vllm_model")
 MODELS = [
-    FormulaModel("vllm_model", WRITER.joinpath("config.pbtxt").read_text().replace(WRITER.name, "vllm_model"),
-                 copy_of=WRITER),
-    FormulaModel("ensemble", ENSEMBLE, {
-        "text_output": "np.array([[b'%d %s %g %d' % (limit, b'|'.join(stops), heat, apart)] for limit, stops, heat, apart in "
-        "zip(max_tokens.ravel(), stop_words, temperature.ravel(), exclude_input_in_output.ravel())], dtype=object)"
-    }),
-    FormulaModel("tensorrt_llm", LLMAPI, {
-        "text_output": "np.array([[b'%d %g %d' % (limit, heat, apart)] for limit, heat, apart in "
-        "zip(sampling_param_max_tokens.ravel(), sampling_param_temperature.ravel(), "
-        "sampling_param_exclude_input_from_output.ravel())], dtype=object)"
-    }),
-]  # fmt: skip
+    FormulaModel("vllm_model", VLLM, copy_of=WRITER),
+    FormulaModel("ensemble", ENSEMBLE, {"text_output": ENSEMBLE_TEXT}),
+    FormulaModel("tensorrt_llm", LLMAPI, {"text_output": LLMAPI_TEXT}),
+]
 REVIEWS = """id,movie_name,user_review,actual_sentiment
-1,Alien,"A wonderful film. It is slow at times, but never dull.",positive
+1,Alien,"A wonderful and touching film. It is slow at times, but never dull.",positive
 2,Alien,awful,negative
 3,Heat,,neutral
 """
+CHAT = (
+    "<|im_start|>system\nYou label movie reviews.<|im_end|>\n"
+    "<|im_start|>user\nIs this review positive? {}<|im_end|>\n"
+    "<|im_start|>assistant\n"
+)
 #: What each table of the page holds, but for the columns that come from the seed.
 ROWS: dict[str, tuple[str, list[tuple[object, ...]]]] = {
     "judged_reviews": ("id, answer", [(1, "yes"), (2, "no"), (3, None)]),
     "labelled_reviews": ("id, label", [(1, "positive"), (2, "negative"), (3, None)]),
     "extracted_reviews": (
         "id, sentiment, score, topics, ml_error",
-        [(1, "positive", 0.33, ["times"], None), (2, "negative", -1.0, [], None), (3, None, None, None, None)],
+        [(1, "positive", 0.5, ["times"], None), (2, "negative", -1.0, [], None), (3, None, None, None, None)],
     ),
-    "summarised_movies": ("*", [("Alien", "A wonderful film", False, 3)]),
+    "summarised_movies": ("*", [("Alien", "A wonderful and touching film", False, 5)]),
     "translated_reviews": (
         "*",
         [
-            (1, "German", "A wonderful film"),
-            (1, "Spanish", "A wonderful film"),
+            (1, "German", "A wonderful and touching film"),
+            (1, "Spanish", "A wonderful and touching film"),
             (2, "German", "awful"),
             (2, "Spanish", "awful"),
             (3, "German", None),
             (3, "Spanish", None),
         ],
     ),
-    "told_reviews": ("*", [(1, "A wonderful film"), (2, "awful"), (3, None)]),
+    "told_reviews": ("*", [(1, "A wonderful and"), (2, "awful"), (3, None)]),
     "chatted_reviews": (
         "id, prompt",
         [
-            (1, "system\nYou label movie reviews.{}user\nIs this review positive? A wonderful film. It is slow at times, "
-             "but never dull.{}assistant\n"),
-            (2, "system\nYou label movie reviews.{}user\nIs this review positive? awful{}assistant\n"),
+            (1, CHAT.format("A wonderful and touching film. It is slow at times, but never dull.")),
+            (2, CHAT.format("awful")),
             (3, None),
         ],
     ),
     "written_by_ensemble": ("*", [(1, "64 </s> 0 1"), (2, "64 </s> 0 1"), (3, None)]),
     "written_by_llmapi": ("*", [(1, "64 0 1"), (2, "64 0 1"), (3, None)]),
     "nightly_labels": ("*", [(1, "yes"), (2, "no"), (3, None)]),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +123,4 @@ def test_table(built: tuple[DbtProject, DbtResult], table: str) -> None:
     project, result = built
     assert result.status(table) == "success", result.message(table)
     columns, rows = ROWS[table]
-    if table == "chatted_reviews":
-        marks = "<|im_start|>{}", "<|im_end|>\n<|im_start|>"
-        rows = [(id_, text and marks[0].format(str(text).replace("{}", marks[1]))) for id_, text in rows]
     assert project.query(f"select {columns} from {table} order by all") == rows

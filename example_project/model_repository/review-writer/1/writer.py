@@ -19,6 +19,7 @@ NOT = {"no", "not", "never", "hardly", "isn't", "doesn't", "don't", "without"}
 WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
 CLAUSE = re.compile(r"[.!?;:,]+\s+|\s+-+\s+|\.{2,}|\s{2,}")
 JOINED = re.compile(r"^\s*(?:and|but|or|yet)\s+", re.IGNORECASE)
+SHORT = 3
 TOPICS = 3
 #: What JSON is written where the prompt asks for some and no schema says what.
 SCHEMA = {
@@ -75,7 +76,7 @@ class Reading:
         words = WORD.findall(text.lower())
         pairs = zip(["", *words[:-1]], words, strict=True) if words else ()
         marks = [_mark(word) * (-1 if before in NOT else 1) for before, word in pairs if _mark(word)]
-        others = sorted({word for word in words if len(word) > TOPICS and word not in COMMON | NOT and not _mark(word)})
+        others = {word for word in words if _tells(word) and not _mark(word)}
         longest = sorted(others, key=lambda word: (-len(word), words.index(word)))[:TOPICS]
         clauses = [JOINED.sub("", clause).strip() for clause in CLAUSE.split(text) if clause.strip()]
         return cls(
@@ -95,9 +96,12 @@ def _mark(word: str) -> int:
     return (word in GOOD) - (word in BAD)
 
 
+def _tells(word: str) -> bool:
+    return len(word) > SHORT and word not in COMMON | NOT
+
+
 def _weight(clause: str) -> int:
-    words = WORD.findall(clause.lower())
-    return sum(1 + abs(_mark(word)) for word in words if word not in COMMON)
+    return sum(1 + abs(_mark(word)) for word in WORD.findall(clause.lower()) if _mark(word) or _tells(word))
 
 
 def _answer(instruction: str, reading: Reading, guide: Any) -> str:  # noqa: ANN401 - JSON
