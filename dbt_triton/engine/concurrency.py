@@ -33,7 +33,7 @@ MAX_SELF_BATCHING = MOST_STREAMS
 #: of these.
 _WINDOW_ANSWERS_SELF_BATCHING = 1
 _STEP_SHARE = 8
-#: Once latency has grown so much since the run began, its slowest requests must stay within this part of the timeout. By
+#: Once latency has grown so much since the run began, its slowest requests stay within this part of the timeout. By
 #: then load makes them slow; before, fewer in flight would not make them any faster.
 _GROWN = 1.5
 _SHARE_OF_TIMEOUT = 0.8

@@ -379,7 +379,7 @@ class Engine:
     async def _send(self, request: Request, *, alone: bool) -> tuple[Answer, int]:
         """Return the checked answer to a request, and its size in bytes."""
         body, header_length = request.encoded.body(request.start, request.end, request.parameters)
-        request_id = next(self._ids)
+        request_id = next(self._ids) if self._format.takes_id else None
         self._in_flight += 1
         self._bytes_in_flight += len(body)
         try:

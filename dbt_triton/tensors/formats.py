@@ -41,6 +41,8 @@ class Format(Protocol):
 
     inputs: list[TensorSpec]
     outputs: list[TensorSpec]
+    #: Whether a request may have an id, which Triton repeats in the answer.
+    takes_id: bool
     #: Which columns are keys of the text of an answer, where some are.
     structured: Structured | None
 

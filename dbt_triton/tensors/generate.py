@@ -72,6 +72,9 @@ class GenerateFormat(RequestFormat):
             structured=structured,
         )
         self._responses: Responses = responses
+        # On this route the model sees the id among its request parameters (Triton 2.51, measured), and may take it for
+        # one of its own; not where it reads its parameters from a text.
+        self.takes_id = text is not None
 
     def reader(self) -> EventReader:
         """Return what reads the answers."""

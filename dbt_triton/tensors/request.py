@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
@@ -27,6 +27,9 @@ from dbt_triton.tensors.parameter_text import Found, parameter_texts, text_spec
 from dbt_triton.tensors.presence import by_presence, optional_inputs
 from dbt_triton.tensors.rows import Refused, Rows, Shape
 from dbt_triton.tensors.spec import TensorSpec
+
+if TYPE_CHECKING:
+    from dbt_triton.tensors.formats import Reader
 
 #: The places of the tensors of a request, among all that a request may have.
 Tensors = tuple[int, ...]
@@ -138,6 +141,7 @@ class RequestFormat:
         self.outputs = list(outputs)
         self.binary = binary
         self.batched = batched
+        self.takes_id = True
         self.structured = structured
         self._parameters = dict(parameters or {})
         self._made = list(made)
@@ -197,7 +201,7 @@ class RequestFormat:
         left_out = dict(zip((column.position for column in self._text.columns), flags, strict=False))
         return parameter_texts(columns, left_out, self._text)
 
-    def reader(self) -> AnswerReader:
+    def reader(self) -> Reader:
         """Return what reads the answers."""
         return AnswerReader(self.outputs, batched=self.batched)
 

@@ -162,9 +162,9 @@ def _number(value: Json, *, whole: bool) -> float:
     """Read a number, or a text that is one."""
     if isinstance(value, str):
         value = number_of(value, whole=whole)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _NotOfTypeError
-    return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    raise _NotOfTypeError
 
 
 def _whole(value: Json, kind: str) -> int:

@@ -97,5 +97,5 @@ def size_of(
             for start, end in rows.cuts(count, batch_size):
                 body, _ = rows.body(start, end, None)
                 requests += 1
-                sent += len(body) + len(f'"id":"{requests}",')  # which the client puts in
+                sent += len(body) + (len(f'"id":"{requests}",') if form.takes_id else 0)  # which the client puts in
     return requests, sent
