@@ -40,6 +40,18 @@ where nearness = 1
 order by similar_reviews.similarity desc
 limit 5
 """
+GENERATED = """
+select
+    summarised_reviews.id,
+    left(summarised_reviews.user_review, 50) as user_review,
+    left(summary, 50) as summary,
+    sentiment,
+    topics
+from summarised_reviews
+inner join extracted_reviews on summarised_reviews.id = extracted_reviews.id
+where summarised_reviews.id % 2000 = 0
+order by summarised_reviews.id
+"""
 KINDS = """
 select 'tabular' as kind, 'classified_wines' as model, percent || ' % of ' || total || ' held-out wines' as outcome
 from (
@@ -87,6 +99,10 @@ def show(read: Read) -> None:
     print_table("one model of each kind", *read(KINDS))
     print_table("nearest_reviews: the nearest of all held-out reviews", *read(NEAREST_REVIEWS))
     print_table("similar_reviews: the nearest in meaning, by a sentence model", *read(SIMILAR_REVIEWS))
+    print_table(
+        "summarised_reviews, extracted_reviews: generated columns, by a few rules behind the interface of an LLM",
+        *read(GENERATED),
+    )
     for accuracy, row_count in read(HELD_OUT_ACCURACY)[1]:
         print(f"\nreview_accuracy: {accuracy:.1%} of {row_count:,} held-out reviews classified correctly")
 

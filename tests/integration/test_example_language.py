@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from support.dbt import REPOSITORY
+from support.dbt import REPOSITORY, DbtProject
 
 from dbt_triton.server import TritonServer
 
@@ -107,3 +107,39 @@ def test_writer_writes_json(url: str) -> None:
     schema = {"properties": {"sentiment": {"enum": ["bad", "positive"]}, "words": {"type": ["integer", "null"]}}}
     parameters["structured_outputs"] = json.dumps({"json": schema})
     assert answer() == {"sentiment": "positive", "words": 12}
+
+
+@pytest.fixture(scope="module")
+def project(url: str, tmp_path_factory: pytest.TempPathFactory) -> DbtProject:
+    """The example's models of language, built."""
+    project = DbtProject(tmp_path_factory.mktemp("language") / "project")
+    for folder in ("macros", "models/language", "seeds"):
+        shutil.copytree(EXAMPLE / folder, project.root / folder)
+    project.environment = {"TRITON_URL": url}
+    project.build("--select", "+path:models/language")
+    return project
+
+
+@pytest.mark.slow
+def test_generated_columns(project: DbtProject) -> None:
+    """Prompts that are written in SQL have their answers as a column, and JSON is columns with types."""
+    counted = (
+        "select count(*), count(summary), min(num_output_tokens) > 0, max(num_output_tokens) from summarised_reviews"
+    )
+    assert project.query(counted) == [(212, 212, True, 32)]
+    assert project.query("select count(*) from summarised_reviews where not contains(user_review, summary)") == [(2,)]
+    assert project.query("select typeof(score), typeof(topics), count(score) from extracted_reviews group by all") == [
+        ("DOUBLE", "VARCHAR[]", 212)
+    ]
+
+
+@pytest.mark.slow
+def test_reviews_of_like_meaning(project: DbtProject) -> None:
+    """The nearest review of one says the same in other words, and is found by SQL."""
+    nearest = "select user_review, similar_review from similar_reviews where id = 9800 and nearness = 1"
+    assert project.query(nearest) == [
+        (
+            "Master of Disguise runs for only 71 minutes and feels like three hours.",
+            "A nearly 21/2 hours, the film is way too indulgent.",
+        )
+    ]

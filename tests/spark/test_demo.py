@@ -110,7 +110,7 @@ def _shown(root: Path, warehouse: str, url: str) -> str:
 def test_every_classified_table_is_the_same(demo: Demo) -> None:
     """All rows and columns of all predicting models are the same on DuckDB and on Spark."""
     tables = demo.tables("ml_predict")
-    assert len(tables) == 11
+    assert len(tables) == 13
     assert {table: rows for table in tables if (rows := demo.difference(table))} == {}
 
 
