@@ -126,8 +126,8 @@ def _checked(project_model: ProjectModel) -> Checked:
     except DbtTritonError as error:
         said = description(model, served)
         return Checked((*asked[:3], served.shown_version, "does not fit"), _problems(error), said)
-    said = description(model, served)
-    return Checked((*asked[:3], served.shown_version, "ok"), description="\n".join([said, *_bound(model, binding)]))
+    lines = [description(model, served, binding), *_bound(model, binding), *binding.warnings]
+    return Checked((*asked[:3], served.shown_version, "ok"), description="\n".join(lines))
 
 
 def _bound(model: InferenceModel, binding: Binding) -> Iterator[str]:
@@ -142,8 +142,17 @@ def _bound(model: InferenceModel, binding: Binding) -> Iterator[str]:
             yield f"{column.name} {column.sql_type} {how} {tensor}"
         if not spec.parts:
             yield f"{model.inputs[place].name} {model.inputs[place].sql_type} is bound to {tensor}"
-    for column, spec in zip(model.outputs, binding.outputs, strict=True):
-        yield f"{column.name} {column.sql_type} is bound to {shown(spec.name)} {spec.datatype.name}"
+    text = binding.text_parameters
+    if text is not None:
+        for key in text.columns:
+            yield f"{key.column} {model.inputs[key.position].sql_type} is {shown(key.key)} of {shown(text.tensor)}"
+    for place, column in enumerate(model.outputs):
+        answered = None if binding.structured is None else binding.structured.columns[place]
+        spec = binding.outputs[place if answered is None else answered.output or 0]
+        if answered is not None and answered.output is None:
+            yield f"{column.name} {column.sql_type} is a key of the JSON that an answer is"
+        else:
+            yield f"{column.name} {column.sql_type} is bound to {shown(spec.name)} {spec.datatype.name}"
     for one in binding.made:
         yield f"{shown(one.spec.name)} {one.spec.datatype.name} is made of the lengths of {one.spec.column}"
 

@@ -54,7 +54,7 @@ WITH ({{ options | join(',\n      ') }})
 
 {% macro shown_option(key, value) -%}
   {#- Of a misspelt key, too. -#}
-  {%- set may_be_secret = modules.re.search('(?i)auth|token|bearer|header|secret|passw|api.?key', key) -%}
+  {%- set may_be_secret = key not in ['max-tokens', 'maxTokens'] and modules.re.search('(?i)auth|token|bearer|header|secret|passw|api.?key', key) -%}
   {%- if key == 'custom-headers' -%}
     {{- return('{}') -}}
   {%- elif may_be_secret and not modules.re.fullmatch('(?i)(bearer\\s+)?\\$\\{\\w+\\}', value | string) -%}

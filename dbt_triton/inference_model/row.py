@@ -15,7 +15,7 @@ from dbt_triton.credentials import mask_options
 from dbt_triton.ddl import Column, ModelDefinition
 from dbt_triton.errors import ConfigurationError
 from dbt_triton.foreign_text import shown
-from dbt_triton.inference_model.binding import fingerprint
+from dbt_triton.inference_model.binding import Binding, fingerprint
 from dbt_triton.inference_model.model import InferenceModel, TypedColumn
 from dbt_triton.inference_model.served_columns import ServedColumn
 from dbt_triton.tensors.sql_types import SqlType
@@ -44,14 +44,17 @@ COLUMNS: dict[str, SqlType] = {
 _LISTS = ("input_schema", "output_schema", "options")
 
 
-def metadata_row(model: InferenceModel, served: ServedModel | None) -> dict[str, Any]:
+def metadata_row(model: InferenceModel, served: ServedModel | None, binding: Binding | None = None) -> dict[str, Any]:
     """Return the row, by column; schemas and options are JSON texts, and hold no literal secret.
 
     Args:
         model: the validated definition.
         served: what the server said, or None with ``'preflight' = 'false'``.
+        binding: of the two; without it, the fingerprint is that of a model to which columns alone are sent.
     """
     options = model.options
+    version = served.version if served else ""
+    hashed = fingerprint(model, version) if binding is None else binding.fingerprint
     return {
         "name": model.name,
         "provider": options.provider,
@@ -67,16 +70,21 @@ def metadata_row(model: InferenceModel, served: ServedModel | None) -> dict[str,
         "served_outputs": _tensors(served.outputs) if served else None,
         "max_batch_size": served.max_batch_size if served else None,
         "server_version": served.server_version if served else None,
-        "fingerprint": fingerprint(model, served.version) if served else None,
+        "fingerprint": hashed if served else None,
         "checked_at": datetime.now(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="seconds") if served else None,
         "dbt_triton_version": __version__,
     }
 
 
-def description(model: InferenceModel, served: ServedModel | None) -> str:
+def description(model: InferenceModel, served: ServedModel | None, binding: Binding | None = None) -> str:
     """Describe a model in a few lines, as the comment of its table: what is declared, what is served, the options.
 
     It holds no literal secret.
+
+    Args:
+        model: the validated definition.
+        served: what the server said, if it was asked.
+        binding: of the two, which says what is sent beside the columns.
     """
     options = model.options
 
@@ -99,8 +107,30 @@ def description(model: InferenceModel, served: ServedModel | None) -> str:
             f"inputs {tensors_of(served.inputs)}; outputs {tensors_of(served.outputs)}; "
             f"max_batch_size {served.max_batch_size}"
         )
-    lines.append("Options: " + json.dumps(mask_options(options), ensure_ascii=False))
+    shown_options = mask_options(options)
+    if binding is not None:
+        lines += _beside_columns(binding)
+        shown_options["timeout"] = options.by_route(binding.route).timeout
+    lines.append("Options: " + json.dumps(shown_options, ensure_ascii=False))
     return "\n".join(([model.comment] if model.comment else []) + lines)
+
+
+def _beside_columns(binding: Binding) -> list[str]:
+    """Say by which route a model is asked, and what each request has beside its columns, where that is anything."""
+    lines = ["Asked by generate_stream, one row a request"] if binding.route == "generate" else []
+    sent = {constant.spec.name: constant.value for constant in binding.constants}
+    text = binding.text_parameters
+    if text is not None:
+        by_row = {column.key: f"the column {column.column}" for column in text.columns}
+        sent[text.tensor] = {**text.fixed, **by_row}
+    if sent:
+        lines.append(f"Sent with each row: {json.dumps(sent, ensure_ascii=False)}")
+    if binding.request_parameters:
+        lines.append(f"Parameters of requests: {json.dumps(dict(binding.request_parameters), ensure_ascii=False)}")
+    if binding.structured is not None:
+        keys = [column.key for column in binding.structured.columns if column.key is not None]
+        lines.append(f"Keys of the JSON of {binding.outputs[binding.structured.text].name}: {', '.join(keys)}")
+    return lines
 
 
 def model_from_row(row: Mapping[str, Any], secrets: Mapping[str, Any] | None = None) -> InferenceModel:

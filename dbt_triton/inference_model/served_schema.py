@@ -12,8 +12,17 @@ from dbt_triton.client.served import ServedModel, ServedTensor, listed
 from dbt_triton.ddl import Column, ModelDefinition
 from dbt_triton.errors import ConfigurationError
 from dbt_triton.foreign_text import NAME_LENGTH, shown
+from dbt_triton.generation_options import ALIASES
+from dbt_triton.inference_model.language_model import (
+    TEXT_INPUT,
+    TEXT_OUTPUT,
+    flag_of,
+    is_language_model,
+    is_setting,
+)
 from dbt_triton.inference_model.made_tensors import names_of_made
 from dbt_triton.inference_model.model import RESERVED_OUTPUTS, InferenceModel, typed_columns
+from dbt_triton.inference_model.parameters import names_of_parameters
 from dbt_triton.inference_model.served_columns import GivenColumn, ServedColumn, clause
 from dbt_triton.tensors import datatype_of_tensor
 from dbt_triton.tensors.datatypes import natural_sql_type
@@ -128,10 +137,15 @@ def _columns(side: str, model: InferenceModel, served: ServedModel, problems: li
     """Return the columns of one side; what cannot be one goes to the problems, but for optional inputs."""
     output = side == "OUTPUT"
     kind = side.lower()
-    made = () if output else names_of_made(model.options, served.inputs)
+    made = () if output else names_of_made(model.options, served.inputs) | names_of_parameters(model.options, served)
     tensors = [one for one in (served.outputs if output else served.inputs) if one.name not in made]
+    if is_language_model(served):
+        tensors = [one for one in tensors if _is_column(one, model, served, output=output)]
     if not tensors:
         problems.append(f"the model has no {kind}")
+    if output and model.options.response_format == "json":
+        problems.append("response-format is json, whose keys nobody but you knows: declare OUTPUT, a column for each")
+        return ()
     if output and model.options.classification:
         problems.append(_classes(model.options.classification, tensors))
         return ()
@@ -146,11 +160,28 @@ def _columns(side: str, model: InferenceModel, served: ServedModel, problems: li
             continue
         taken |= {name.lower(): tensor.name for name in names}
         # Several columns of one tensor are its elements.
-        dims = () if len(names) > 1 else tensor.row_dims(batched=batched)
+        dims = () if len(names) > 1 or _is_one_text(tensor, model, served) else tensor.row_dims(batched=batched)
         found[tensor.name] = [
             ServedColumn(name, tensor.datatype, dims, output=output, optional=tensor.optional) for name in names
         ]
     return tuple(column for tensor in tensors for column in found.get(tensor.name, []))
+
+
+def _is_column(tensor: ServedTensor, model: InferenceModel, served: ServedModel, *, output: bool) -> bool:
+    """Tell whether a tensor of a language model is a column: no setting, and no output that nobody asks for."""
+    if tensor.name in model.options.tensors.values():
+        return True
+    if not output:
+        return not is_setting(tensor)
+    flag = flag_of(tensor.name, served)
+    return tensor.name == TEXT_OUTPUT or (flag is not None and model.options.parameters.get(flag.name) is True)
+
+
+def _is_one_text(tensor: ServedTensor, model: InferenceModel, served: ServedModel) -> bool:
+    """Tell whether a tensor of any length is one text: the prompt of a language model, and its only answer."""
+    said = [*(model.options.parameters.get(name) for name in ALIASES["n"]), model.options.n]
+    several = any(isinstance(count, int | float) and count > 1 for count in said)
+    return is_language_model(served) and tensor.name in ({TEXT_INPUT} if several else {TEXT_INPUT, TEXT_OUTPUT})
 
 
 def _names(side: str, tensor: ServedTensor, model: InferenceModel, served: ServedModel) -> list[str]:

@@ -18,7 +18,8 @@ class DryRun(Figures):
     """What the calls of a plan would do.
 
     ``rows`` are the input's, ``nulls`` those that are not sent, ``distinct`` the inputs that differ, ``cached`` those
-    of them that the store has, ``to_send`` the rest, in ``requests`` with ``bytes`` before any compression.
+    of them that the store has, ``to_send`` the rest, in ``requests`` with ``bytes`` before any compression, of which
+    ``prompt_bytes`` are the prompts of a language model.
     ``unknown_calls`` read the predictions of another call, so what they would send is not known before.
     """
 
@@ -29,6 +30,7 @@ class DryRun(Figures):
     to_send: int = 0
     requests: int = 0
     bytes: int = 0
+    prompt_bytes: int = 0
     stubs: int = 0
     unknown_calls: int = 0
 
@@ -41,6 +43,7 @@ class DryRun(Figures):
             f"request{'' if self.requests == 1 else 's'}, "
             f"{self.bytes:,} bytes"
         )
+        text += f", {self.prompt_bytes:,} of them in prompts" if self.prompt_bytes else ""
         text += f", {self.stubs} call(s) stubbed" if self.stubs else ""
         return text + (f", {self.unknown_calls} call(s) depend on others" if self.unknown_calls else "")
 
@@ -63,7 +66,8 @@ def dry_run(plan: Plan, warehouse: Warehouse, *, full_refresh: bool = False) -> 
             operand = plan.operand(planned, {})
             counted = warehouse.count(planned.bound_to(binding), operand, binding, full_refresh=full_refresh)
             total += DryRun(**counted)
-    return {"figures": asdict(total), "message": total.message}
+    warnings = list(dict.fromkeys(text for binding in bindings.values() for text in binding.warnings))
+    return {"figures": asdict(total), "message": total.message, "warnings": warnings}
 
 
 def _reads_predictions(plan: Plan, planned: PlannedCall) -> bool:

@@ -40,7 +40,8 @@ def run_plan(
 
     Returns:
         ``build_sql``, the SELECT of the table; ``clean_up``, statements for after its commit; ``figures``;
-        ``unchanged``, whether the table is that already; ``remember``, what is to be kept for the next build to tell.
+        ``warnings``; ``unchanged``, whether the table is that already; ``remember``, what is to be kept for the next
+        build to tell.
 
     Raises:
         ConfigurationError: a model does not fit what is served; found for all models before a row is sent.
@@ -71,6 +72,7 @@ def run_plan(
         "build_sql": plan.statement.render(run.replacements),
         "clean_up": [statement for call in run.calls for statement in call.clean_up],
         "figures": figures,
+        "warnings": run.warnings,
         "unchanged": run.unchanged,
         "remember": run.remember,
     }
@@ -121,6 +123,11 @@ class _Run:
         self.rows_reused += predicted.reused
         self.unchanged, self.remember = predicted.unchanged, predicted.remember
         self._judge_failures(planned, call)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a user is to know of the models that were asked."""
+        return list(dict.fromkeys(text for binding in self._bindings.values() for text in binding.warnings))
 
     def close(self, *, failed: bool) -> None:
         """Free what the run has put into the session."""

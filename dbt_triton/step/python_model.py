@@ -72,6 +72,8 @@ def ml_predict(  # noqa: PLR0913 - dbt's two, and the four arguments of ML_PREDI
         sql = select_of_call(given.table, given.model, map(warehouse.dialect.quote, chosen))
         result = run_plan(make_plan(_arguments(dbt, sql, config or {}), warehouse), warehouse, name=name)
         given.keep(result["build_sql"], result["clean_up"])
+    for warning in result["warnings"]:
+        logger.warning("%s: %s", name, warning)
     logger.info("%s: %s", name, json.dumps(result["figures"]))
     return given.result()
 

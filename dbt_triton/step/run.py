@@ -48,8 +48,8 @@ _OF_DBT = {"batch_size"}
 def build_inference_model(arguments: str, session: Any) -> None:  # noqa: ANN401 - of dbt's adapter
     """Check an inference model.
 
-    Leaves ``build_sql``, the SELECT of its metadata row; ``message`` and ``comment``; ``misplaced``, options among
-    dbt's configs; and ``not_needed``, which options do nothing, and why.
+    Leaves ``build_sql``, the SELECT of its metadata row; ``message`` and ``comment``; ``warnings``; ``misplaced``,
+    options among dbt's configs; and ``not_needed``, which options do nothing, and why.
     """
 
     def work(args: Arguments, warehouse: Warehouse) -> dict[str, Any]:
@@ -60,13 +60,14 @@ def build_inference_model(arguments: str, session: Any) -> None:  # noqa: ANN401
         served = warehouse.unless_interrupted(served_model(model)) if asked else None
         if served is not None:
             model = with_served_schema(model, served)
-            bind(model, served)
+        binding = None if served is None else bind(model, served)
         said = f"version {served.shown_version} of Triton {served.server_version}" if served else "not checked"
         said = "stub" if model.is_stub else said
         return {
-            "build_sql": warehouse.dialect.metadata_query(metadata_row(model, served), COLUMNS),
+            "build_sql": warehouse.dialect.metadata_query(metadata_row(model, served, binding), COLUMNS),
             "message": f"CREATE MODEL {model.name}, {said}{_notes_on_types(model, warehouse.dialect)}",
-            "comment": description(model, served),
+            "comment": description(model, served, binding),
+            "warnings": [] if binding is None else list(binding.warnings),
             "misplaced": _misplaced(args),
             "not_needed": reasons_not_needed(_definition(args).options),
         }
@@ -95,7 +96,7 @@ def plan(arguments: str, session: Any) -> None:  # noqa: ANN401 - of dbt's adapt
 
 
 def predict(arguments: str, session: Any) -> None:  # noqa: ANN401 - of dbt's adapter
-    """Predict, and leave the SELECT of the table as ``build_sql``, the stores to drop, and the figures."""
+    """Predict, and leave the SELECT of the table as ``build_sql``, the stores to drop, figures and warnings."""
 
     def work(args: Arguments, warehouse: Warehouse) -> dict[str, Any]:
         return run_plan(
@@ -120,7 +121,7 @@ def note(arguments: str, session: Any) -> None:  # noqa: ANN401 - of dbt's adapt
 
 
 def dry_run(arguments: str, session: Any) -> None:  # noqa: ANN401 - of dbt's adapter
-    """Count what `predict` would send, and leave it as ``figures`` and ``message``."""
+    """Count what `predict` would send, and leave it as ``figures`` and ``message``, with ``warnings``."""
 
     def work(args: Arguments, warehouse: Warehouse) -> dict[str, Any]:
         full_refresh = bool(args.get("full_refresh"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import numpy as np
 import orjson
@@ -18,11 +19,16 @@ from dbt_triton.tensors.spec import TensorSpec
 from dbt_triton.tensors.sql_types import SqlType
 
 _TEXT = pa.large_string()
-_EMPTY = pa.scalar("", _TEXT)
 _AS_THEY_ARE = {"BOOLEAN", "DECIMAL"}
 
 #: What is wrong with which column.
 Found = list[tuple[str, Unfit]]
+
+
+@cache
+def _empty() -> pa.Scalar:
+    """Return the empty text. Making it when this module is read would read pandas, too."""
+    return pa.scalar("", _TEXT)
 
 
 def text_spec(text: TextParameters) -> TensorSpec:
@@ -53,10 +59,10 @@ def parameter_texts(
         pieces.append(piece)
         found += [(one.column, each) for each in unfit]
     fixed = fixed_text(text)
-    joined = pc.binary_join_element_wise(*pieces, _EMPTY)
+    joined = pc.binary_join_element_wise(*pieces, _empty())
     if fixed == "{}":  # then the first comma has nothing before it
         joined = pc.utf8_ltrim(joined, ",")
-    return pc.binary_join_element_wise(pa.scalar(fixed[:-1], _TEXT), joined, pa.scalar("}", _TEXT), _EMPTY), found
+    return pc.binary_join_element_wise(pa.scalar(fixed[:-1], _TEXT), joined, pa.scalar("}", _TEXT), _empty()), found
 
 
 def _member(values: pa.Array, left_out: pa.Array | None, column: ParameterColumn) -> tuple[pa.Array, list[Unfit]]:
@@ -67,16 +73,16 @@ def _member(values: pa.Array, left_out: pa.Array | None, column: ParameterColumn
         present = ~left_out.to_numpy(zero_copy_only=False).astype(bool)
     nulls = values.is_null().to_numpy(zero_copy_only=False) & present
     if nulls.any():
-        return pa.repeat(_EMPTY, rows), [Unfit(nulls, f"its value is no {column.sql.name}")]
+        return pa.repeat(_empty(), rows), [Unfit(nulls, f"its value is no {column.sql.name}")]
     texts, bad = _json(values.filter(pa.array(present)), column.sql)
     if bad:
-        return pa.repeat(_EMPTY, rows), [Unfit(_among(one.mask, present), one.why) for one in bad]
+        return pa.repeat(_empty(), rows), [Unfit(_among(one.mask, present), one.why) for one in bad]
     key = pa.scalar(f",{orjson.dumps(column.key).decode()}:", _TEXT)
-    members = pc.binary_join_element_wise(key, texts, _EMPTY)
+    members = pc.binary_join_element_wise(key, texts, _empty())
     if present.all():
         return members, []
     places = pa.array(np.cumsum(present) - 1, mask=~present)
-    return pc.fill_null(members.take(places), _EMPTY), []
+    return pc.fill_null(members.take(places), _empty()), []
 
 
 def _among(mask: Mask, present: Mask) -> Mask:
@@ -104,7 +110,7 @@ def _json(values: pa.Array, sql: SqlType) -> tuple[pa.Array, list[Unfit]]:
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     lists = pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), texts)
     joined = pc.binary_join(lists, pa.scalar(",", _TEXT))
-    return pc.binary_join_element_wise(pa.scalar("[", _TEXT), joined, pa.scalar("]", _TEXT), _EMPTY), []
+    return pc.binary_join_element_wise(pa.scalar("[", _TEXT), joined, pa.scalar("]", _TEXT), _empty()), []
 
 
 def _scalars(values: pa.Array, sql: SqlType) -> tuple[pa.Array, list[Unfit]]:
@@ -123,7 +129,7 @@ def _scalars(values: pa.Array, sql: SqlType) -> tuple[pa.Array, list[Unfit]]:
     if unfit:
         return texts, unfit
     quote = pa.scalar('"', _TEXT)
-    return pc.binary_join_element_wise(quote, escaped(texts), quote, _EMPTY), []
+    return pc.binary_join_element_wise(quote, escaped(texts), quote, _empty()), []
 
 
 def _is_json(text: str) -> bool:

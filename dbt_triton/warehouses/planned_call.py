@@ -51,9 +51,13 @@ class PlannedCall:
     optional: tuple[int, ...] = ()
 
     def bound_to(self, binding: Binding) -> PlannedCall:
-        """Return the call as what is served wants it: which NULL is sent as NaN, and which is left out."""
-        optional = optional_columns(binding.inputs, binding.text_parameters)
-        return replace(self.with_nan(binding.nan_columns), optional=tuple(optional))
+        """Return the call as what is served wants it: which NULL is NaN, which is left out, and how long to wait."""
+        options = self.model.options.by_route(binding.route)
+        return replace(
+            self.with_nan(binding.nan_columns),
+            model=replace(self.model, options=options),
+            optional=tuple(optional_columns(binding.inputs, binding.text_parameters)),
+        )
 
     def with_nan(self, places: Collection[int]) -> PlannedCall:
         """Return the call with NaN in place of NULL in some columns of INPUT, by their places."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dbt_triton.client import TritonClient
 from dbt_triton.credentials import request_headers
@@ -13,6 +14,7 @@ from dbt_triton.engine import ConcurrencyLimit
 from dbt_triton.engine.concurrency import MAX, MAX_SELF_BATCHING, START
 from dbt_triton.engine.source import exact_batches
 from dbt_triton.inference_model import Binding
+from dbt_triton.inference_model.language_model import TEXT_INPUT
 from dbt_triton.options import Options
 from dbt_triton.tensors import Format, GenerateFormat, RequestFormat
 
@@ -80,22 +82,40 @@ def headers_of(planned: PlannedCall) -> dict[str, str]:
     return request_headers(planned.model.options, f'inference model "{planned.model.name}"')
 
 
-def encoded_size(batches: Iterable[pa.RecordBatch], planned: PlannedCall, binding: Binding) -> tuple[int, int]:
-    """Encode record batches, whose last columns are the values. Returns the number of requests and their bytes."""
+class Measured(NamedTuple):
+    """What would be sent: requests, their bytes, and how many of them are the prompts of a language model."""
+
+    requests: int
+    bytes: int
+    prompt_bytes: int
+
+
+def encoded_size(batches: Iterable[pa.RecordBatch], planned: PlannedCall, binding: Binding) -> Measured:
+    """Encode record batches, whose last columns are the values, and count what would be sent."""
     form, values = request_format(planned.model.options, binding), len(planned.sent_values)
     return size_of(batches, form, values, binding.batch_size, in_order=planned.in_order)
 
 
 def size_of(
     batches: Iterable[pa.RecordBatch], form: Format, values: int, batch_size: int, *, in_order: bool
-) -> tuple[int, int]:
-    """Encode record batches, whose last columns are so many values. Returns the number of requests and their bytes."""
-    requests = sent = 0
+) -> Measured:
+    """Encode record batches, whose last columns are so many values, and count what would be sent."""
+    requests = sent = prompts = 0
+    prompt = next((spec.parts[0].position for spec in form.inputs if spec.name == TEXT_INPUT and spec.parts), None)
     for batch in exact_batches(batches, batch_size):
+        if prompt is not None:
+            prompts += _text_bytes(batch.column(batch.num_columns - values + prompt))
         for places, rows in form.encode(batch.columns[-values:], batch_size, in_order=in_order).groups:
             count = batch.num_rows if places is None else len(places)
             for start, end in rows.cuts(count, batch_size):
                 body, _ = rows.body(start, end, None)
                 requests += 1
                 sent += len(body) + (len(f'"id":"{requests}",') if form.takes_id else 0)  # which the client puts in
-    return requests, sent
+    return Measured(requests, sent, prompts)
+
+
+def _text_bytes(column: pa.Array) -> int:
+    """Return the bytes of the texts of a column; arrays of texts, with theirs."""
+    while isinstance(column, pa.ListArray | pa.LargeListArray | pa.FixedSizeListArray):
+        column = column.flatten()
+    return int(pc.sum(pc.binary_length(column)).as_py() or 0)

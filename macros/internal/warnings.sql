@@ -8,6 +8,14 @@
 {%- endmacro %}
 
 
+{#- What a user is to know of a model that is built all the same. -#}
+{% macro warn_of(sentences) -%}
+  {%- for sentence in sentences or [] -%}
+    {%- do exceptions.warn(model.name ~ ': ' ~ sentence) -%}
+  {%- endfor -%}
+{%- endmacro %}
+
+
 {#- Options of Flink's that do nothing here: one warning for all of them. -#}
 {% macro warn_of_not_needed(reasons) -%}
   {%- if reasons -%}

@@ -14,6 +14,7 @@
   {%- set result = dbt_triton.step_result() -%}
   {%- do dbt_triton.warn_of_misplaced(result.misplaced, 'WITH (…), or meta.inference_model') -%}
   {%- do dbt_triton.warn_of_not_needed(result.not_needed) -%}
+  {%- do dbt_triton.warn_of(result.warnings) -%}
 
   {%- if config.get('contract').enforced -%}{{ dbt_triton.check_columns(result.build_sql) }}{%- endif -%}
   {%- set built = dbt_triton.build_table(result.build_sql, adds=false, comment=result.comment) -%}

@@ -43,6 +43,7 @@
       {{- dbt_triton.python_step('dry_run', args) -}}
     {%- endcall -%}
     {%- set would = dbt_triton.step_result() -%}
+    {%- do dbt_triton.warn_of(would.warnings) -%}
     {{ store_raw_result('main', message=would.message, code=tojson(would.figures), rows_affected=0) }}
     {{ return({'relations': []}) }}
   {%- endif -%}
@@ -51,6 +52,7 @@
     {{- dbt_triton.python_step('predict', args) -}}
   {%- endcall -%}
   {%- set result = dbt_triton.step_result() -%}
+  {%- do dbt_triton.warn_of(result.warnings) -%}
 
   {%- if result.unchanged -%}
     {%- set built = dbt_triton.leave_table(clean_up=result.clean_up) -%}

@@ -189,8 +189,10 @@ def test_batch_size_without_batching() -> None:
 
 
 def test_decoupled() -> None:
-    """A model that sends any number of answers is refused: HTTP inference cannot carry them."""
-    (found,) = problems(model(), replace(served(), decoupled=True))
+    """A model that sends any number of answers goes by the generate route, and cannot be made to go by the other."""
+    decoupled = replace(served(), decoupled=True)
+    assert bind(model(), decoupled).route == "generate"
+    (found,) = problems(model(route="infer"), decoupled)
     assert "decoupled" in found
 
 

@@ -14,7 +14,7 @@ from dbt_triton.warehouses.duckdb.session import DuckDBSession
 from dbt_triton.warehouses.duckdb.store import PredictionStore
 from dbt_triton.warehouses.duckdb.wide import WideInput
 from dbt_triton.warehouses.planned_call import PlannedCall
-from dbt_triton.warehouses.requests import encoded_size
+from dbt_triton.warehouses.requests import Measured, encoded_size
 
 _INPUT = "dbt_triton_dry_run_input"
 
@@ -47,9 +47,9 @@ def _count(
     )[0]
     rows, filled = int(counted["found"]), int(counted["filled"])
     distinct, cached = int(counted["distinct_inputs"]), int(counted["cached"])
-    requests, size = _measure(planned, binding, session, known)
+    measured = _measure(planned, binding, session, known)
     to_send = filled if planned.in_order else distinct - cached
-    return _figures(rows, rows - filled, distinct, cached, to_send) | {"requests": requests, "bytes": size}
+    return _figures(rows, rows - filled, distinct, cached, to_send) | measured._asdict()
 
 
 def _count_wide(  # noqa: PLR0913 - what is read, and what is known of it
@@ -63,10 +63,10 @@ def _count_wide(  # noqa: PLR0913 - what is read, and what is known of it
         table = _INPUT
     wide = WideInput(planned, table, "", session)
     with closing(wide.batches(f"select {key_halves(KEY)} from ({known})", salt, binding)) as batches:
-        requests, size = encoded_size(batches, planned, binding)
+        measured = encoded_size(batches, planned, binding)
     counts = wide.counts
     figures = _figures(counts.rows, counts.nulls, counts.known + counts.new, counts.known, counts.new)
-    return figures | {"requests": requests, "bytes": size}
+    return figures | measured._asdict()
 
 
 def _figures(rows: int, nulls: int, distinct: int, cached: int, to_send: int) -> dict[str, int]:
@@ -89,8 +89,8 @@ def _known_keys(planned: PlannedCall, binding: Binding, session: DuckDBSession, 
     return query
 
 
-def _measure(planned: PlannedCall, binding: Binding, session: DuckDBSession, known: str) -> tuple[int, int]:
-    """Encode what would be sent. Returns the number of requests and their bytes."""
+def _measure(planned: PlannedCall, binding: Binding, session: DuckDBSession, known: str) -> Measured:
+    """Encode what would be sent, and count it."""
     values = [f"value_{position}" for position in range(len(planned.sent_values))]
     chosen = ", ".join(values if planned.in_order else [f"any_value({value})" for value in values])
     query = f"select {chosen} from {_INPUT} where {KEY} is not null and {KEY} not in ({known})"

@@ -13,7 +13,7 @@ from dbt_triton.inference_model import Binding
 from dbt_triton.warehouses import Operand
 from dbt_triton.warehouses.columns import KEY
 from dbt_triton.warehouses.planned_call import PlannedCall
-from dbt_triton.warehouses.requests import size_of
+from dbt_triton.warehouses.requests import Measured, size_of
 from dbt_triton.warehouses.spark.call import store_of
 from dbt_triton.warehouses.spark.keys import key_expression
 from dbt_triton.warehouses.spark.shipping import prepare_executors
@@ -23,7 +23,7 @@ from dbt_triton.warehouses.spark.type_names import from_spark
 if TYPE_CHECKING:
     from dbt_triton.warehouses.spark.session import SparkWarehouse
 
-_COUNTED = "requests bigint, size bigint"
+_COUNTED = ", ".join(f"{name} bigint" for name in Measured._fields)
 
 
 def count(
@@ -57,15 +57,14 @@ def count(
     outputs = tuple(column.type.in_tables for column in planned.model.outputs)
     task = Task(binding, without_secrets(options), "", types, outputs, run="")
     measured = frame.mapInArrow(partial(_measure, task), _COUNTED)
-    sums = warehouse.asked(measured.selectExpr("sum(requests) as requests", "sum(size) as size").collect)[0]
+    sums = warehouse.asked(measured.selectExpr(*(f"sum({name}) as {name}" for name in Measured._fields)).collect)[0]
     return {
         "rows": rows,
         "nulls": rows - filled,
         "distinct": distinct,
         "cached": cached,
         "to_send": filled if planned.in_order else distinct - cached,
-        "requests": int(sums["requests"] or 0),
-        "bytes": int(sums["size"] or 0),
+        **{name: int(sums[name] or 0) for name in Measured._fields},
     }
 
 
@@ -85,5 +84,5 @@ def _measure(task: Task, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Recor
         return
     rows = (values(batch) for batch in chain([first], batches) if batch.num_rows)
     form, in_order = task.request_format, task.options.in_sequence
-    requests, size = size_of(rows, form, first.num_columns - 1, task.binding.batch_size, in_order=in_order)
-    yield pa.RecordBatch.from_pydict({"requests": [requests], "size": [size]})
+    measured = size_of(rows, form, first.num_columns - 1, task.binding.batch_size, in_order=in_order)
+    yield pa.RecordBatch.from_pydict({name: [count] for name, count in measured._asdict().items()})
