@@ -20,13 +20,13 @@ class TritonPythonModel:
     """
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> None:
-        """Answer each request; one with parameters that are no JSON object is refused, and the others are answered."""
+        """Answer each request; one with parameters that it cannot read is refused, and the others are answered."""
         for request in requests:
             sender = request.get_response_sender()
             try:
                 for response in self.responses(request):
                     sender.send(response)
-            except ValueError as error:
+            except (ValueError, TypeError, AttributeError, LookupError) as error:
                 refused = pb_utils.TritonError(f"sampling_parameters: {error}", pb_utils.TritonError.INVALID_ARG)
                 sender.send(pb_utils.InferenceResponse(error=refused))
             sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
