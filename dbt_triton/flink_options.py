@@ -50,8 +50,6 @@ RENAMED: dict[str, str] = {
     "capacity": "max-concurrent-operations",
     "retry-count": "max-retries",
     "client-timeout": "timeout",
-    "maxtokens": "max-tokens",
-    "topp": "top-p",
 }
 #: Those of them whose bare number is seconds.
 _IN_SECONDS = {"client-timeout"}

@@ -43,10 +43,8 @@ def parameters(value: object) -> object:
             raise ValueError(f"the name of parameter {number} must be a text")
         if not _is_json(content):
             raise ValueError(f"the value of {name} is none that JSON has")
-        if is_no_text(content) and not isinstance(value, str):
-            raise ValueError(f"the value of {name} holds a NUL or another character that is no text")
-        if _has_half_character(content):
-            raise ValueError(f"the value of {name} holds half a character")
+        if is_no_text((name, content)):
+            raise ValueError(f"parameter {number} holds a NUL or another character that is no text")
     return found
 
 
@@ -61,7 +59,7 @@ def request_parameters(value: object) -> object:
         if not isinstance(content, bool | int | float | str):
             raise ValueError(f"the value of {name} must be a text, a number, true or false: Triton takes nothing else")  # noqa: TRY004 - pydantic reads ValueErrors
         if isinstance(content, str) and is_no_text(content):
-            raise ValueError(f"the value of {name} holds a NUL, where Triton would cut it, or half a character")
+            raise ValueError(f"the value of {name} holds a NUL, where Triton would cut it, or no character")
         if isinstance(content, int) and not -_MOST <= content < _MOST:
             raise ValueError(f"the value of {name} has more than 64 bits, which Triton would round")
         if isinstance(content, float) and not math.isfinite(content):
@@ -79,8 +77,8 @@ def stop_words(value: object) -> object:
     words = value if isinstance(value, list | tuple) else plain_text(value).split(",")
     if not words or not all(isinstance(word, str) and word for word in words):
         raise ValueError("write texts with commas between them, or a JSON array of texts, none of them empty")
-    if any(map(_has_half_character, words)):
-        raise ValueError("a text holds half a character")
+    if is_no_text(words):
+        raise ValueError("a text holds a NUL or another character that is no text")
     return list(words)
 
 
@@ -129,14 +127,6 @@ def _is_json(value: object) -> bool:
     if isinstance(value, int) and not isinstance(value, bool):
         return -_MOST <= value < 2 * _MOST
     return value is None or isinstance(value, bool | str)
-
-
-def _has_half_character(value: object) -> bool:
-    if isinstance(value, Mapping):
-        return any(_has_half_character(item) for pair in value.items() for item in pair)
-    if isinstance(value, list | tuple):
-        return any(map(_has_half_character, value))
-    return isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _instead(name: str) -> str:

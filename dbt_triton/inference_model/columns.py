@@ -12,7 +12,7 @@ from dbt_triton.client.served import ServedModel, ServedTensor, listed
 from dbt_triton.foreign_text import NAME_LENGTH, shown
 from dbt_triton.inference_model.by_column import KEPT, SEEN
 from dbt_triton.inference_model.input_columns import named_tensor, only_tensor
-from dbt_triton.inference_model.language_model import TEXT_OUTPUT, is_language_model
+from dbt_triton.inference_model.language_model import TEXT_OUTPUT, flag_of, is_language_model
 from dbt_triton.inference_model.made_tensors import names_of_made
 from dbt_triton.inference_model.model import InferenceModel, TypedColumn
 from dbt_triton.inference_model.parameters import names_of_parameters
@@ -68,6 +68,11 @@ class Binder:
     def is_output(self, column: TypedColumn) -> bool:
         """Tell whether a column of OUTPUT says which output it is, by its name or by ``tensor.<column>``."""
         return self._tensor_said("OUTPUT", column) is not None
+
+    def is_switched_off(self, output: str) -> bool:
+        """Tell whether parameters say that an output is not to be sent."""
+        flag = flag_of(output, self._served)
+        return flag is not None and self._options.parameters.get(flag.name) is False
 
     def _tensor_said(self, side: str, column: TypedColumn) -> str | None:
         """Return the name of the tensor that a column says it is."""

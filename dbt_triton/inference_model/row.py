@@ -128,8 +128,9 @@ def _beside_columns(binding: Binding) -> list[str]:
     if binding.request_parameters:
         lines.append(f"Parameters of requests: {json.dumps(dict(binding.request_parameters), ensure_ascii=False)}")
     if binding.structured is not None:
+        text_name = binding.outputs[binding.structured.text].name
         keys = [column.key for column in binding.structured.columns if column.key is not None]
-        lines.append(f"Keys of the JSON of {binding.outputs[binding.structured.text].name}: {', '.join(keys)}")
+        lines.append(f"Keys of the JSON of {shown(text_name)}: {', '.join(keys)}")
     return lines
 
 

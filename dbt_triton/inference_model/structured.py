@@ -52,7 +52,8 @@ def bind_structured(
     binder.wanted["OUTPUT"] = 0  # what is served says nothing of keys
     text_at = _asked_for(text, specs, problems, batched=binder.batched)
     reason = next((one for one in served.outputs if one.name == FINISH_REASON and one.datatype == "BYTES"), None)
-    reason_at = None if reason is None else _asked_for(reason, specs, [], batched=binder.batched)
+    is_wanted = reason is not None and not binder.is_switched_off(reason.name)
+    reason_at = None if reason is None or not is_wanted else _asked_for(reason, specs, [], batched=binder.batched)
     if len(problems) > known or text_at is None:
         return tuple(specs), None
     places = {spec.column: place for place, spec in reversed(list(enumerate(specs)))}

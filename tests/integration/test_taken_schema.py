@@ -306,6 +306,6 @@ def test_awkward_names(session: Steps, proxy: RecordingProxy, triton: Triton) ->
 def test_what_cannot_be_served(session: Steps, triton: Triton, serve: Callable[[str], str]) -> None:
     """A model that HTTP cannot carry is refused for that, whoever says the schema."""
     with pytest.raises(StepError, match="the model is decoupled"):
-        session.create_model("m", "", {"endpoint": triton.url, "model-name": serve("decoupled")})
+        session.create_model("m", "", {"endpoint": triton.url, "model-name": serve("decoupled"), "route": "infer"})
     with pytest.raises(StepError, match="needs a sequence-id"):
         session.create_model("m", "", {"endpoint": triton.url, "model-name": serve("running_total")})

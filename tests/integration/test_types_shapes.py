@@ -297,13 +297,13 @@ def test_huge_shapes_are_not_sent(session: Steps, triton: Triton) -> None:
 
 
 @pytest.mark.duckdb_only("what CREATE MODEL asks the server and says of it is the same on each warehouse")
-def test_decoupled_models_are_refused(session: Steps, triton: Triton, serve: Callable[[str], str]) -> None:
-    """A model that may send any number of answers is refused with the reason."""
+def test_decoupled_models_by_the_infer_route(session: Steps, triton: Triton, serve: Callable[[str], str]) -> None:
+    """A model that may send any number of answers cannot be made to go by the infer route, and the reason is told."""
     with pytest.raises(StepError, match="the model is decoupled"):
         session.create_model(
             "m",
             "INPUT (`input` STRING) OUTPUT (`output` STRING)",
-            {"endpoint": triton.url, "model-name": serve("decoupled")},
+            {"endpoint": triton.url, "model-name": serve("decoupled"), "route": "infer"},
         )
 
 

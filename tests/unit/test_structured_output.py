@@ -1,0 +1,125 @@
+"""The text of an answer as typed columns: what each type takes of JSON, and what fails a row by itself."""
+
+import itertools
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pytest
+
+from dbt_triton.tensors import parse_sql_type, parse_texts
+from dbt_triton.tensors.generation import AnswerColumn, Structured
+
+BIG = 2**63 - 1
+#: By type, what JSON is read as what; then what is refused.
+TYPES: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
+    "BOOLEAN": ([(True, True), (False, False), ("true", True)], [1, 0, "yes", [], {}]),
+    "TINYINT": ([(5, 5), (-128, -128), (5.0, 5), ("7", 7)], [128, 5.5, "x", True, [1], "1e9"]),
+    "BIGINT": ([(BIG, BIG), (-BIG - 1, -BIG - 1), (str(BIG), BIG)], [BIG + 1, "9" * 30, None.__class__.__name__]),
+    "UBIGINT": ([(2**64 - 1, 2**64 - 1)], [-1]),
+    "FLOAT": ([(0.5, 0.5), (1, 1.0), ("0.25", 0.25)], [1e300, "high", False, [0.5]]),
+    "DOUBLE": ([(0.1, 0.1), (1, 1.0), (1e300, 1e300)], [2**63 - 1, "", {}]),
+    "DECIMAL(5,2)": (
+        [(1.25, Decimal("1.25")), (7, Decimal("7.00")), ("999.99", Decimal("999.99"))],
+        [0.125, 1000, "x"],
+    ),
+    "DECIMAL(38,0)": ([("9" * 38, Decimal("9" * 38))], ["9" * 39, "1e99999999", "NaN", True]),
+    "STRING": ([("good", "good"), ("", ""), ("é\u2028", "é\u2028")], [5, True, ["good"], {"a": 1}]),
+    "JSON": ([({"a": [1]}, '{"a":[1]}'), ("x", '"x"'), (5, "5")], []),
+    "DATE": ([("2026-02-28", date(2026, 2, 28))], ["2026-02-30", "yesterday", 5]),
+    "TIME": ([("12:30:00.5", time(12, 30, 0, 500_000))], ["25:00", "12:30+01:00"]),
+    "TIMESTAMP": ([("2026-02-28T01:02:03", datetime(2026, 2, 28, 1, 2, 3))], ["2026-02-28T00:00:00Z", "soon"]),  # noqa: DTZ001
+    "TIMESTAMPTZ": (
+        [("2026-02-28T02:00:00+01:00", datetime(2026, 2, 28, 1, tzinfo=UTC))],
+        ["2026-02-28T00:00:00", "2026-02-28T00:00:00.1234567Z"],
+    ),
+    "STRING[]": ([(["a", "b"], ["a", "b"]), ([], [])], ["a", [5], ["a", None], {"a": 1}]),
+    "INT[2]": ([([1, 2], [1, 2])], [[1], [1, 2, 3], [1, 2.5]]),
+    "DOUBLE[][]": ([([[0.5], []], [[0.5], []])], [[0.5], [[None]]]),
+}
+
+
+def structured(*columns: tuple[str, str], finish_reason: int | None = None) -> Structured:
+    """Describe an answer of a text alone, whose keys are columns."""
+    made = []
+    for key, text in columns:
+        kind = parse_sql_type(text)
+        assert not isinstance(kind, str)
+        made.append(AnswerColumn(None, key, kind))
+    return Structured(0, finish_reason, tuple(made))
+
+
+def texts(*values: Any) -> pa.Array:
+    """Make the column of texts."""
+    return pa.array(
+        [value if isinstance(value, str) else orjson.dumps(value).decode() for value in values], pa.large_string()
+    )
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_values_of_each_type(kind: str) -> None:
+    """A value is its column's type or its row fails alone, with the value and the type; a missing key is NULL."""
+    good, bad = TYPES[kind]
+    rows = [{"v": value} for value, _ in good] + [{"v": value} for value in bad] + [{}, {"v": None}, {"V": 1}]
+    parsed = parse_texts([texts(*rows)], structured(("v", kind)))
+    assert sorted(parsed.failed) == list(range(len(good), len(good) + len(bad)))
+    name = structured(("v", kind)).columns[0].type
+    assert name is not None
+    assert all(f"v of the answer's text is no {name.name}: it is " in why for why in parsed.failed.values())
+    (column,) = parsed.columns
+    assert column.to_pylist() == [value for _, value in good] + [None] * 3
+    whole = range(len(rows)) if parsed.whole is None else parsed.whole.tolist()
+    assert [*whole] == [place for place in range(len(rows)) if place not in parsed.failed]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "good", "[1]", "5", "null", '{"a": ', '{"a": NaN}', "{} {}", '```json\n{"a"\n```']
+)
+@pytest.mark.parametrize("reason", [None, "stop", "length", ["length"]])
+def test_a_text_that_is_no_object(text: str, reason: Any) -> None:
+    """It fails its row, and says where it can why: most such texts were cut off."""
+    outputs = [texts(text, {"a": 1})]
+    place = None
+    if reason is not None:
+        outputs.append(pa.array([reason, reason]))
+        place = 1
+    parsed = parse_texts(outputs, structured(("a", "INT"), finish_reason=place))
+    assert list(parsed.failed) == [0]
+    why = parsed.failed[0]
+    assert ("is not JSON" in why) or ("is JSON, but no object" in why)
+    assert ("cut off by max_tokens" in why) == (reason in ("length", ["length"]))
+    assert ("(finish_reason stop)" in why) == (reason == "stop")
+    assert parsed.columns[0].to_pylist() == [1]
+
+
+@pytest.mark.parametrize(
+    "text", ['{"a": 1}', ' {"a": 1}\n', '```json\n{"a": 1}\n```', '```\n{"a": 1}```', '\n```JSON\n{\n"a": 1}\n``` \n']
+)
+def test_a_block_of_code_is_its_content(text: str) -> None:
+    """Models write JSON as a block of code unless they are told not to."""
+    assert parse_texts([texts(text)], structured(("a", "INT"))).columns[0].to_pylist() == [1]
+
+
+def test_keys_and_outputs_stand_in_their_order() -> None:
+    """Columns are keys of the text or outputs beside it, in the order of OUTPUT; a failed row takes all of its own."""
+    integer, text = parse_sql_type("INT"), parse_sql_type("STRING")
+    assert not isinstance(integer, str)
+    assert not isinstance(text, str)
+    columns = (AnswerColumn(None, "b", text), AnswerColumn(1), AnswerColumn(None, "a", integer), AnswerColumn(0))
+    for bad in itertools.product([False, True], repeat=3):
+        rows = ["no" if is_bad else {"a": at, "b": str(at)} for at, is_bad in enumerate(bad)]
+        parsed = parse_texts([texts(*rows), pa.array([10, 11, 12])], Structured(0, None, columns))
+        kept = [at for at, is_bad in enumerate(bad) if not is_bad]
+        assert sorted(parsed.failed) == [at for at in range(3) if at not in kept]
+        b, tokens, a, whole = (column.to_pylist() for column in parsed.columns)
+        assert (b, tokens, a) == ([str(at) for at in kept], [10 + at for at in kept], kept)
+        assert [orjson.loads(one) for one in whole] == [rows[at] for at in kept]
+
+
+def test_what_is_said_of_a_text_is_short() -> None:
+    """A long text is not repeated as a whole."""
+    parsed = parse_texts([texts("x" * 100_000, {"a": "y" * 100_000})], structured(("a", "INT")))
+    assert all(len(why) < 500 for why in parsed.failed.values())
+    assert len(parsed.failed) == 2
