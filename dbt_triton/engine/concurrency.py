@@ -35,8 +35,8 @@ _WINDOW_ANSWERS_SELF_BATCHING = 1
 _STEP_SHARE = 8
 #: Once latency has grown so much since the run began, its slowest requests stay within this part of the timeout. By
 #: then load makes them slow; before, fewer in flight would not make them any faster.
-_GROWN = 1.5
-_SHARE_OF_TIMEOUT = 0.8
+_GROWN = 1.25
+_SHARE_OF_TIMEOUT = 0.75
 #: Windows to wait before another increase is tried: after one that was in vain, twice as many as the last time.
 _HOLD, _HOLD_MAX = 8, 64
 

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
 from dbt_triton.client.served import ServedModel, ServedTensor
 from dbt_triton.ddl import parse_create_model
 from dbt_triton.inference_model import InferenceModel
@@ -116,3 +123,38 @@ def prompted(columns: str = "INPUT (prompt STRING) OUTPUT (answer STRING)", **op
     given = OPTIONS | {key.replace("_", "-").replace("tensor-", "tensor."): value for key, value in options.items()}
     pairs = ", ".join(f"'{key}' = '{value.replace(chr(39), chr(39) * 2)}'" for key, value in given.items())
     return InferenceModel.from_definition(parse_create_model(f"CREATE MODEL m {columns} WITH ({pairs})"))
+
+
+def _said(tensors: tuple[ServedTensor, ...]) -> list[dict[str, Any]]:
+    return [{"name": one.name, "datatype": one.datatype, "shape": list(one.shape)} for one in tensors]
+
+
+@contextmanager
+def serving(served: ServedModel) -> Generator[str, None, None]:
+    """Say what a server says of a model, and answer no prompt. Yields the endpoint."""
+    optional = [{"name": one.name, "optional": one.optional} for one in served.inputs]
+    answers: dict[str, dict[str, Any]] = {
+        "v2": {"name": "triton", "version": "2.51.0", "extensions": []},
+        "llm": {"name": "llm", "versions": ["1"], "inputs": _said(served.inputs), "outputs": _said(served.outputs)},
+        "config": {"input": optional, "model_transaction_policy": {"decoupled": served.decoupled}},
+    }
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps(answers.get(self.path.rpartition("/")[2], {})).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -1,11 +1,12 @@
 import asyncio
+import heapq
 from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
 from unit.kserve import Kept, UpperModel, batches_of, run_engine
 
-from dbt_triton.engine.concurrency import MAX, START, ConcurrencyLimit
+from dbt_triton.engine.concurrency import MAX, MAX_SELF_BATCHING, START, ConcurrencyLimit
 
 
 class Server:
@@ -33,6 +34,93 @@ class Server:
             self.limit.answered(64)
             self.seen.append(self.limit.current)
         return self.limit
+
+
+class Sharing:
+    """A server that batches by itself: with n requests in flight, each takes about ``a + b * n`` seconds.
+
+    It works on all of them, or on ``slots`` at a time; some are long and some short, by a fixed pattern.
+    """
+
+    def __init__(self, a: float, b: float, *, slots: int = 10**9, timeout: float = 120.0) -> None:
+        self.now = self._progress = 0.0
+        self.a, self.b, self.slots = a, b, slots
+        self.limit = ConcurrencyLimit(None, lambda: self.now, most=MAX_SELF_BATCHING, timeout=timeout)
+        self.late = 0
+        self.timeout = timeout
+        self.changes: list[tuple[float, int]] = []
+        self._running: list[tuple[float, float]] = []
+        self._waiting: list[tuple[float, float]] = []
+        self._count = 0
+
+    def rate(self, requests: int) -> float:
+        """Return how many requests a second it answers with so many in flight."""
+        running = min(requests, self.slots)
+        return running / (self.a + self.b * running)
+
+    def serve(self, requests: int) -> float:
+        """Answer requests, as many in flight as the limit says. Returns how many a second, over the last half."""
+        half = 0.0
+        for number in range(requests):
+            while len(self._running) + len(self._waiting) < self.limit.current:
+                self._count += 1
+                self._waiting.append((self.now, 1 + 0.8 * ((self._count * 7919 % 201) / 100 - 1)))
+            while self._waiting and len(self._running) < self.slots:
+                started, length = self._waiting.pop(0)
+                heapq.heappush(self._running, (self._progress + length, started))
+            in_flight = len(self._running)
+            done, started = heapq.heappop(self._running)
+            self.now += (done - self._progress) * (self.a + self.b * in_flight)
+            self._progress = done
+            before = self.limit.current
+            self.limit.answered(1, self.now - started)
+            if self.now - started > self.timeout:
+                self.late += 1
+                self.limit.overloaded()
+            if self.limit.current != before:
+                self.changes.append((self.now, self.limit.current))
+            half = half or (self.now if number > requests / 2 else 0.0)
+        return requests / 2 / (self.now - half)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "slots"),
+    [
+        (0.005, 0.005, 10**9),
+        (0.01, 0.0001, 10**9),
+        (0.5, 0.01, 10**9),
+        (1, 0.01, 10**9),
+        (1, 0.1, 10**9),
+        (1, 1, 10**9),
+        (2, 0.002, 10**9),
+        (5, 0, 64),
+        (20, 0.05, 256),
+        (10, 0.01, 10**9),
+    ],
+)
+def test_latency_that_grows_with_load_is_no_overload(a: float, b: float, slots: int) -> None:
+    """Where each request makes all slower and throughput still grows, the limit grows until the server is full."""
+    server = Sharing(a, b, slots=slots)
+    rate = server.serve(30_000)
+    assert rate >= 0.75 * server.rate(MAX_SELF_BATCHING)
+    assert server.limit.current <= MAX_SELF_BATCHING
+
+
+@pytest.mark.parametrize(("a", "b"), [(30, 0.1), (10, 0.5), (40, 0.02), (20, 0.2)])
+def test_no_more_are_in_flight_than_are_answered_in_time(a: float, b: float) -> None:
+    """The limit stops growing before load makes the slowest requests late; hardly any is computed in vain."""
+    server = Sharing(a, b)
+    server.serve(30_000)
+    assert server.late <= 30_000 * 0.005
+    assert server.limit.current > START
+
+
+def test_minutes_a_request_are_no_reason_to_begin_slowly() -> None:
+    """A thousand are in flight after about six times what a request takes."""
+    server = Sharing(60, 0.0)
+    server.serve(8_000)
+    when = next(now for now, limit in server.changes if limit >= 1024)
+    assert when <= 8 * 60
 
 
 def usual(server: Server, share: float = 0.5) -> float:

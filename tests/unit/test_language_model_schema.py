@@ -41,7 +41,7 @@ def test_schema_of_language_models(interface: str) -> None:
     settings = {"stream", "streaming", "exclude_input_in_output", "sampling_parameters", "embedding_request", "stop"}
     optional = {column.name for column in model.all_inputs} - {"text_input"}
     assert not optional & settings
-    assert not any("return_" in name or "guided" in name or "max_tokens" in name for name in optional)
+    assert not any(name.startswith(("return_", "guided", "max_tokens")) for name in optional)
     bound = for_descriptor(model, [GivenColumn("my_prompt", "VARCHAR")])
     assert isinstance(bound, InferenceModel)
     assert [spec.name for spec in bind(bound, INTERFACES[interface]).inputs] == ["text_input"]

@@ -1,61 +1,20 @@
 """The steps of a language model that send no prompt: build, check, dry run, and the stub."""
 
 import json
-import threading
-from collections.abc import Generator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from support.jinja_macros import Macros
 from support.session import Session, StepError
-from unit.language_models import VLLM_25_12
+from unit.language_models import VLLM_25_12, serving
 
 from dbt_triton import __version__, commands
-from dbt_triton.client.served import ServedModel, ServedTensor
 from dbt_triton.project import ProjectModel
 from dbt_triton.step import build_inference_model, dry_run, plan
 
 PROMPTS = ["Translate: hello", "Translate: grüße", "Translate: hello"]
 CALL = "select * from ML_PREDICT(TABLE prompts, MODEL m, DESCRIPTOR(prompt))"
 ONE = "INPUT (prompt STRING) OUTPUT (answer STRING)"
-
-
-def _said(tensors: tuple[ServedTensor, ...]) -> list[dict[str, Any]]:
-    return [{"name": one.name, "datatype": one.datatype, "shape": list(one.shape)} for one in tensors]
-
-
-@contextmanager
-def serving(served: ServedModel) -> Generator[str, None, None]:
-    """Say what a server says of a model, and answer no prompt. Yields the endpoint."""
-    optional = [{"name": one.name, "optional": one.optional} for one in served.inputs]
-    answers: dict[str, dict[str, Any]] = {
-        "v2": {"name": "triton", "version": "2.51.0", "extensions": []},
-        "llm": {"name": "llm", "versions": ["1"], "inputs": _said(served.inputs), "outputs": _said(served.outputs)},
-        "config": {"input": optional, "model_transaction_policy": {"decoupled": served.decoupled}},
-    }
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = json.dumps(answers.get(self.path.rpartition("/")[2], {})).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def prompts(session: Session) -> None:

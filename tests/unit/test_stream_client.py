@@ -63,7 +63,8 @@ def error_event(words: str, *before: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("status", "before", "cut"), itertools.product([200, 400, 500, 503], [(), (EVENT,), (EVENT, EVENT)], [False, True])
+    ("status", "before", "cut"),
+    list(itertools.product([200, 400, 500, 503], [(), (EVENT,), (EVENT, EVENT)], [False, True])),
 )
 def test_an_error_among_events_is_the_models(status: int, before: tuple[bytes, ...], cut: bool) -> None:
     """An error that comes as an event is the model's, whatever the status, also after answers: it is tried again."""
