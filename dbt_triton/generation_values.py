@@ -30,6 +30,12 @@ RESERVED = frozenset(
 )
 _RESERVED_PREFIX = "triton_"
 _EXAMPLE = 'write a JSON object such as {"temperature": 0, "max_tokens": 64}, or a YAML map'
+#: Parameters that are texts at which an answer ends, or which it must not have.
+_WORDS = frozenset({"bad_words", "sampling_param_stop", "stop", "stop_words"})
+#: Jinja, by which dbt reads every text of YAML, takes a line feed off its end.
+_EMPTY = (
+    "a text of it is empty; dbt takes a line feed off the end of a text in YAML: write the list as JSON, '[\"\\n\"]'"
+)
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 #: From here on Triton makes another number of a whole one (measured).
 _MOST = 2**63
@@ -45,6 +51,8 @@ def parameters(value: object) -> object:
             raise ValueError(f"the value of {name} is none that JSON has")
         if is_no_text((name, content)):
             raise ValueError(f"parameter {number} holds a NUL or another character that is no text")
+        if name in _WORDS and isinstance(content, list) and "" in content:
+            raise ValueError(f"the value of {name}: {_EMPTY}")
     return found
 
 
@@ -75,8 +83,10 @@ def stop_words(value: object) -> object:
         except ValueError as error:
             raise ValueError(f"write texts with commas between them, or a JSON array of texts ({error})") from None
     words = value if isinstance(value, list | tuple) else plain_text(value).split(",")
-    if not words or not all(isinstance(word, str) and word for word in words):
-        raise ValueError("write texts with commas between them, or a JSON array of texts, none of them empty")
+    if not words or not all(isinstance(word, str) for word in words):
+        raise ValueError("write texts with commas between them, or a JSON array of texts")
+    if "" in words:
+        raise ValueError(_EMPTY)
     if is_no_text(words):
         raise ValueError("a text holds a NUL or another character that is no text")
     return list(words)

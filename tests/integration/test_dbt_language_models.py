@@ -15,7 +15,7 @@ YAML: dict[str, Any] = {
     "provider": "triton",
     "model-name": "llm",
     "response-format": "json",
-    "parameters": {"temperature": 0.5, "stop": ["\n", "it's"]},
+    "parameters": {"temperature": 0.5, "stop": ["\n\n", "it's"]},
     "request-parameters": {"tenant": "a"},
 }
 PREDICTED = """
@@ -55,7 +55,7 @@ def test_yaml_maps(project: DbtProject) -> None:
 @pytest.mark.parametrize("key", ["max-tokens", "stop"])
 def test_flink_names_in_yaml(project: DbtProject, key: str) -> None:
     """Flink's names stand in YAML like any option, and the statement that is shown hides none of them."""
-    value = {"max-tokens": 64, "stop": ["\n"]}[key]
+    value = {"max-tokens": 64, "stop": ["END", ","]}[key]
     with serving(VLLM_25_12) as endpoint:
         options: dict[str, Any] = {"parameters": {}, key: value}
         _project(project, endpoint, **options).build("-s", "reader")
@@ -63,6 +63,16 @@ def test_flink_names_in_yaml(project: DbtProject, key: str) -> None:
     assert json.loads(said)[key] == value
     compiled = next(project.root.glob("target/compiled/**/reader.sql")).read_text(encoding="utf-8")
     assert "***" not in compiled
+
+
+def test_line_feeds_in_yaml(project: DbtProject) -> None:
+    """A line feed that dbt takes off a text of YAML is missed; as JSON it is there."""
+    with serving(VLLM_25_12) as endpoint:
+        result = _project(project, endpoint, parameters={}, stop=["\n"]).fails("-s", "reader")
+        assert "stop: a text of it is empty; dbt takes a line feed off the end" in " ".join(result.printed.split())
+        _project(project, endpoint, parameters={}, stop='["\\n"]').build("-s", "reader")
+    ((said,),) = project.query("select options from reader")
+    assert json.loads(said)["stop"] == ["\n"]
 
 
 def test_stub(project: DbtProject) -> None:

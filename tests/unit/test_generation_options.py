@@ -113,7 +113,8 @@ def test_stop_words(written: Any, read: list[str]) -> None:
         ({"max-tokens": "0"}, "max-tokens: write a number greater than or equal to 1"),
         ({"n": "1.5"}, "n: write a whole number"),
         ({"presence-penalty": "3"}, "presence-penalty: write a number less than or equal to 2"),
-        ({"stop": "a,,b"}, "stop: write texts with commas between them"),
+        ({"stop": "a,,b"}, "stop: a text of it is empty; dbt takes a line feed off the end of a text in YAML"),
+        ({"parameters": {"stop_words": [""]}}, "the value of stop_words: a text of it is empty"),
         ({"stop": "[1]"}, "stop: write texts with commas between them"),
         ({"response-format": "json", "classification": "3"}, "response-format = json and classification contradict"),
         (
@@ -123,7 +124,7 @@ def test_stop_words(written: Any, read: list[str]) -> None:
         ({"parameters": '{"stop_words": ["a"]}', "stop": "b"}, "stop and stop_words of parameters are one thing"),
     ],
 )
-def test_refused(options: dict[str, str], problem: str) -> None:
+def test_refused(options: dict[str, Any], problem: str) -> None:
     """What cannot be meant is refused in one sentence that says what to write."""
     (found,) = problems(**{key.replace("-", "_"): value for key, value in options.items()})
     assert problem in found
