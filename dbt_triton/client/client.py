@@ -13,6 +13,7 @@ from typing import Any, Literal, Self, cast
 
 import httpx
 
+from dbt_triton.client.judgement import failure_in
 from dbt_triton.client.reply import (
     HEADER_LENGTH,
     Reply,
@@ -23,20 +24,15 @@ from dbt_triton.client.reply import (
     shown_words,
 )
 from dbt_triton.client.retries import (
-    OVERLOAD_STATUSES,
     Retries,
     RetryableError,
-    failure_of,
-    is_not_executed,
     is_retryable,
     is_retryable_error,
-    reason_of,
     retry_after_failure,
-    retry_after_seconds,
     with_retries,
 )
 from dbt_triton.client.served import ServedModel, latest_version
-from dbt_triton.client.stream import StreamFailure, id_in, stream_failure
+from dbt_triton.client.stream import id_in
 from dbt_triton.client.transport import HttpxTransportAdapter, Transport, connect_seconds, open_transport
 from dbt_triton.errors import AnswerError, AnswerTooLongError, InferenceError, Reason
 from dbt_triton.foreign_text import remember_secrets, shown
@@ -96,7 +92,7 @@ class TritonClient:
         route: Literal["infer", "generate"] = "infer",
     ) -> None:
         self.options = options
-        self._generates = route == "generate"
+        self.generates = route == "generate"
         self.stats = ClientStats()
         self._retries = Retries.of(options)
         self.stopping = False
@@ -107,14 +103,14 @@ class TritonClient:
         self._backing_off: set[asyncio.Task[Any]] = set()
         version = "" if options.model_version == "latest" else f"/versions/{options.model_version}"
         self._model_path = f"/v2/models/{options.model_name}{version}"
-        last = "generate_stream" if self._generates else "infer"
+        last = "generate_stream" if self.generates else "infer"
         self._infer_url = f"{options.endpoint}{self._model_path}/{last}"
         self._logs = logger.isEnabledFor(logging.DEBUG)
         logger.debug("opening connections to %s as they are needed", options.endpoint)
         remember_secrets((headers or {}).values())
         max_bytes = options.max_response_bytes or min(max(MIN_RESPONSE_BYTES, 2 * expected_bytes), MAX_RESPONSE_BYTES)
         self._transport: Transport = (
-            open_transport(options, max_bytes, MOST_STREAMS if self._generates else 0)
+            open_transport(options, max_bytes, MOST_STREAMS if self.generates else 0)
             if transport is None
             else HttpxTransportAdapter(transport, options, max_bytes=max_bytes)
         )
@@ -223,7 +219,7 @@ class TritonClient:
             return False
         if error.reason == Reason.MODEL_ERROR:
             return rows == 1 and alone
-        is_costly = rows > 1 or self._generates
+        is_costly = rows > 1 or self.generates
         return error.reason != Reason.TIMEOUT or not is_costly or timeouts <= _TIMEOUT_RETRIES
 
     async def _retry(  # noqa: PLR0913 - what `infer` was told
@@ -290,18 +286,20 @@ class TritonClient:
                 "POST %s attempt %d: %d bytes, status %d, %d bytes, %.1f ms",
                 *(self._infer_url, number, len(body), reply.status, len(reply.content), milliseconds),
             )
-        failure = stream_failure(reply) if self._generates else None
-        if failure is not None:
-            raise self._failed_stream(failure, reply, number)
-        if reply.status == _OK:
+        failure = failure_in(reply, number, generates=self.generates, executed_is_final=self._executed_is_final)
+        if failure is None:
             if request_id is not None:
                 self._check_id(reply, request_id, number)
             return reply
-        raise self._failed_answer(reply, number)
+        if failure.is_overload:
+            self.on_overload()
+        if isinstance(failure.error, RetryableError):
+            self._pause(failure.error.retry_after)
+        raise failure.error
 
     def _check_id(self, reply: Reply, request_id: int, number: int) -> None:
         """Check that an answer is to this request, as far as it says so where Triton does."""
-        if self._generates:
+        if self.generates:
             answered = id_in(reply.content)
         else:
             found = _ID.match(reply.content)
@@ -316,20 +314,9 @@ class TritonClient:
             raise InferenceError(text, attempts=number)
         raise RetryableError(text, Reason.UNAVAILABLE)
 
-    def _failed_stream(self, failure: StreamFailure, reply: Reply, number: int) -> RetryableError | InferenceError:
-        """Make the error of a reply that the model, or the queue before it, has answered."""
-        if failure.is_overload:
-            self.on_overload()
-        words, status = shown_words(failure.words), reply.status
-        if failure.is_final:
-            return InferenceError(words, reason=failure.reason, status=status, attempts=number)
-        wait = retry_after_seconds(reply.retry_after)
-        self._pause(wait)
-        return RetryableError(words, failure.reason, status=status, retry_after=wait)
-
     def _no_answer(self, error: httpx.RequestError, number: int) -> RetryableError | InferenceError:
         text = self._connection_words(error)
-        if self._generates and isinstance(error, httpx.ReadTimeout):
+        if self.generates and isinstance(error, httpx.ReadTimeout):
             text += _COMPUTES_ON
         logger.debug("POST %s attempt %d: %s", self._infer_url, number, text)
         self.on_overload()
@@ -337,22 +324,6 @@ class TritonClient:
         if is_retryable_error(error, executed_is_final=self._executed_is_final):
             return RetryableError(text, reason)
         return InferenceError(text, reason=reason, attempts=number)
-
-    def _failed_answer(self, reply: Reply, number: int) -> RetryableError | InferenceError:
-        content = bytes(reply.content)
-        words = server_words(content, cut=reply.cut)
-        if reply.status in OVERLOAD_STATUSES:
-            self.on_overload()
-        if (
-            is_not_executed(reply.status, words, content)
-            if self._executed_is_final
-            else is_retryable(reply.status, words)
-        ):
-            failure = failure_of(reply, words)
-            self._pause(failure.retry_after)
-            return failure
-        reason = reason_of(reply.status, words)
-        return InferenceError(shown_words(words), reason=reason, status=reply.status, attempts=number)
 
     def _pause(self, seconds: float | None) -> None:
         """Hold back every request: ``Retry-After`` is said to the client, not to one request."""

@@ -26,12 +26,20 @@ class Breaker:
         patience: seconds without any success after which the run ends.
         patience_with_timeouts: the same where requests are not answered in time, which takes longer to see.
         clock: seconds, never going back.
+        answer_seconds: what an answer may take, where that may be longer than `patience`. A server that says that it
+            is busy may be at work on all that it will answer.
     """
 
     def __init__(
-        self, patience: float, patience_with_timeouts: float, clock: Callable[[], float] = time.monotonic
+        self,
+        patience: float,
+        patience_with_timeouts: float,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        answer_seconds: float = 0.0,
     ) -> None:
         self._patience = patience
+        self._answer_seconds = answer_seconds
         self._patience_with_timeouts = max(patience, patience_with_timeouts)
         self._clock = clock
         self._failures = 0
@@ -97,7 +105,8 @@ class Breaker:
         Returns:
             The error that ends the run, if the server stayed away for too long; else None.
         """
-        fatal = self._gone(error, self._patience)
+        has_answered = error.status is not None
+        fatal = self._gone(error, self._patience + (self._answer_seconds if has_answered else 0.0))
         self._not_before = max(self._not_before, not_before)
         if fatal is not None or self._stopped.is_set():
             return fatal

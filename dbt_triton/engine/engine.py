@@ -107,8 +107,13 @@ class Engine:
         self._limit = limit or ConcurrencyLimit(1 if in_order else options.max_concurrent_operations)
         client.on_overload = self._limit.overloaded
         # A single row is given up after so many attempts that are not answered; the run must bear that.
-        attempts = options.max_retries + 2
-        self._breaker = Breaker(options.circuit_breaker_timeout / 1000, attempts * options.timeout / 1000)
+        timeout, generates = options.timeout / 1000, client.generates
+        attempts = (min(options.max_retries, 1) if generates else options.max_retries) + 2
+        self._breaker = Breaker(
+            options.circuit_breaker_timeout / 1000,
+            attempts * timeout,
+            answer_seconds=timeout if generates else 0.0,
+        )
         self._failure: InferenceError | None = None
         self._suspects: deque[Request] = deque()
         self._workers: set[asyncio.Task[None]] = set()

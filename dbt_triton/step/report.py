@@ -21,6 +21,12 @@ _MEND_MODEL = (
     "Mend the model, or its config.pbtxt: it answers something else than it declares. The next run sends these rows "
     "again"
 )
+_MEND_TEXTS = (
+    "Say in the prompt which JSON is wanted, let the server keep to it ('guided'), or raise max_tokens. The same "
+    "prompts are not sent again, unless 'retry-errors' is 'true'"
+)
+#: What to do about rows that failed for these reasons alone.
+_MENDING = {Reason.WRONG_ANSWER.value: _MEND_MODEL, Reason.UNFIT_TEXT.value: _MEND_TEXTS}
 #: So many rows are shown.
 SHOWN_ROWS = 3
 #: So many rows that fail alike are a column of another type rather than bad rows.
@@ -74,14 +80,15 @@ def failed_rows(count: int, planned: PlannedCall, call: CallRun, *, of: int) -> 
     """
     first = call.first_failures(SHOWN_ROWS)
     bear = "a larger 'max-error-ratio'" if planned.model.options.on_error == "null" else "'on-error' = 'null'"
-    at_fault = {row.reason for row in first} == {Reason.WRONG_ANSWER.value}
+    reasons = {row.reason for row in first}
+    mending = _MENDING.get(first[0].reason, _MEND_VALUES) if len(reasons) == 1 else _MEND_VALUES
     said = (_unfit_column(of, first[0], planned, call) if count == of else None) or _first_rows(count, first)
     every_row = call.every_row()
     return (
         f"{_model(planned)}: {said}"
         f"\n  Every reason: {call.every_reason()}\n"
         + (f"  Every row: {every_row}\n" if every_row else "")
-        + f"  {_MEND_MODEL if at_fault else _MEND_VALUES}. "
+        + f"  {mending}. "
         f"Or {bear} builds the table, with NULL for them and the reason in {ERROR}"
     )
 

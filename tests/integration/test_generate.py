@@ -125,6 +125,13 @@ def test_json_becomes_typed_columns(session: Steps, triton: Triton, model: str) 
     assert prompts_sent(triton, model) - before == len(prompts)
 
 
+def test_a_text_that_is_no_json_says_what_to_do(session: Steps, triton: Triton, model: str) -> None:
+    """A build that fails by the texts of a model advises on these, not on the values of the table."""
+    options = {"response_format": "json", "guided": "false"}
+    with pytest.raises(StepError, match=r"is not JSON.*(?s:.*)Say in the prompt which JSON is wanted.*retry-errors"):
+        build(session, triton, model, ["hello"], "INPUT (prompt STRING) OUTPUT (mood STRING)", **options)
+
+
 def test_parameters_reach_the_model(session: Steps, triton: Triton, model: str) -> None:
     """What is said of all rows, and of each row, is in the one text that the model reads; NULL leaves a key out."""
     session.sql(
@@ -144,7 +151,16 @@ def test_parameters_reach_the_model(session: Steps, triton: Triton, model: str) 
 def test_a_queue_timeout_is_not_the_rows_fault(session: Steps, triton: Triton, model: str) -> None:
     """A request that waited too long before the model is one of a server that is busy: the run ends, no row fails."""
     with pytest.raises(StepError, match="Request timeout expired"):
-        build(session, triton, model, ["expired"], on_error="null", circuit_breaker_timeout="1s", max_retries="0")
+        build(
+            session,
+            triton,
+            model,
+            ["expired"],
+            on_error="null",
+            circuit_breaker_timeout="1s",
+            timeout="2s",
+            max_retries="0",
+        )
 
 
 def test_a_request_that_is_not_answered_is_sent_once_more(session: Steps, triton: Triton, model: str) -> None:

@@ -78,7 +78,8 @@ CONSTANTS = [
 @pytest.mark.parametrize("text", [None, TextParameters(TEXT), TextParameters(TEXT, {"stop": ["\n"], "n": 1})])
 def test_constants_of_generate(text: TextParameters | None) -> None:
     """A constant is a bare value or a flat list; the text of parameters is sent even when nothing is said."""
-    inputs, parameters = [column(0, "text_input", "STRING", "BYTES")], {"team": "a%", "share": 1.0, "deep": True}
+    inputs = [column(0, "text_input", "STRING", "BYTES")]
+    parameters: dict[str, str | float | bool] = {"team": "a%", "share": 1.0, "deep": True}
     form = GenerateFormat(inputs, [], constants=CONSTANTS, text=text, parameters=parameters)
     expected: dict[str, Any] = {
         "flag": True,
