@@ -22,7 +22,7 @@ import demo_duckdb
 import demo_spark
 from demo_tables import show
 from train import train
-from train_kinds import prepare
+from train_kinds import MissingPackageError, prepare
 
 from dbt_triton.errors import ServeError
 from dbt_triton.server import TritonServer
@@ -46,7 +46,7 @@ def main(warehouse: ModuleType) -> int:
     try:
         with ExitStack() as stack:
             exit_code = build(find_or_start_triton(stack), warehouse)
-    except ServeError as error:
+    except (ServeError, MissingPackageError) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -61,7 +61,7 @@ def main(warehouse: ModuleType) -> int:
 def find_or_start_triton(stack: ExitStack) -> str:
     """Return the endpoint of a server with the example's models; the stack stops one that is started here."""
     if made := prepare(PROJECT):
-        print(f"Trained {', '.join(made)}.")
+        print(f"Made {', '.join(made)}.")
     if given := os.environ.get("TRITON_URL"):
         return given.rstrip("/")
     if trained := train(PROJECT):

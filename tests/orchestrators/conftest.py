@@ -22,7 +22,7 @@ _MADE = ("dbt_packages", "target", "logs", "*.duckdb*", "__pycache__")
 #: An orchestrator is the same to every kind of model: text is enough, and sooner loaded.
 _OTHER_KINDS = (
     *("kinds", "*kinds*", "assert_state*", "assert_ensemble*", "wines.csv", "digit-*", "dial-*", "*-preprocessing"),
-    *("review-embedding", "running-*", "wine-*"),
+    *("review-embedding", "running-*", "wine-*", "language", "sentence-embedding", "review-writer"),
 )
 _MODELS = {
     "shouting": """
