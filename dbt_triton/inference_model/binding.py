@@ -17,6 +17,7 @@ from dbt_triton.inference_model.inputs import InputBinder
 from dbt_triton.inference_model.language_model import MAX_TOKENS, is_language_model
 from dbt_triton.inference_model.made_tensors import made_tensors, names_of_made
 from dbt_triton.inference_model.model import InferenceModel
+from dbt_triton.inference_model.parameters import names_of_parameters
 from dbt_triton.inference_model.served_schema import served_clauses
 from dbt_triton.inference_model.structured import bind_structured, keys_of
 from dbt_triton.options import Options
@@ -107,7 +108,8 @@ def bind(model: InferenceModel, served: ServedModel) -> Binding:
     columns = Columns(bound, binder.parameter_columns, outputs, schema)
     generation = bind_generation(model, served, columns, problems, batched=batched)
     tensors = (*inputs, *(one.spec for one in made), *(one.spec for one in generation.constants))
-    bound |= {one.spec.name for one in generation.constants}
+    # Of a parameter that its input cannot hold, its own problem says everything.
+    bound |= {one.spec.name for one in generation.constants} | names_of_parameters(options, served)
     bound |= set() if generation.text is None else {generation.text.tensor}
     if every_column_is_bound:
         problems += [

@@ -12,7 +12,7 @@ from dbt_triton.client.served import ServedModel, ServedTensor, listed
 from dbt_triton.foreign_text import NAME_LENGTH, shown
 from dbt_triton.inference_model.by_column import KEPT, SEEN
 from dbt_triton.inference_model.input_columns import named_tensor, only_tensor
-from dbt_triton.inference_model.language_model import TEXT_OUTPUT, flag_of, is_language_model
+from dbt_triton.inference_model.language_model import TEXT_OUTPUT, counts_tokens, flag_of, is_language_model
 from dbt_triton.inference_model.made_tensors import names_of_made
 from dbt_triton.inference_model.model import InferenceModel, TypedColumn
 from dbt_triton.inference_model.parameters import names_of_parameters
@@ -139,7 +139,8 @@ class Binder:
         dims = () if element else self._dims(tensor)
         if datatype is None:
             return f"{_declared(side, column, tensor)}, a datatype that this version does not support"
-        if not fits(column.type, datatype, output=output):
+        is_count = output and column.type.kind == "INTEGER" and counts_tokens(tensor)
+        if not is_count and not fits(column.type, datatype, output=output):
             return f"{_declared(side, column, tensor)}{_advice(column, datatype, dims, output=output)}"
         return None
 

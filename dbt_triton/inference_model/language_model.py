@@ -34,6 +34,7 @@ _FLAGS = {
     "output_log_probs": "return_log_probs",
     "acceptance_rate": "return_perf_metrics",
 }
+_TOKEN_COUNTS = frozenset({"num_input_tokens", "num_output_tokens"})
 _PERFORMANCE = ("return_perf_metrics", "sampling_param_return_perf_metrics")
 #: What vLLM calls its parameters, and its backend the adapter. A column of INPUT of such a name is one of them.
 SAMPLING_KEYS = frozenset(
@@ -79,6 +80,14 @@ def flag_of(output: str, served: ServedModel) -> ServedTensor | None:
     if output.startswith("kv_cache_") or output.endswith(("_time_ns", "draft_tokens")) or output in _FLAGS:
         names += _PERFORMANCE
     return next((flag for name in names if (flag := optional_flag(name, served)) is not None), None)
+
+
+def counts_tokens(tensor: ServedTensor) -> bool:
+    """Tell whether an output counts the tokens of a prompt or an answer: UINT32, but never so many as an INT has not.
+
+    People declare them INT. A count that is no INT would fail its row.
+    """
+    return tensor.datatype == "UINT32" and tensor.name in _TOKEN_COUNTS
 
 
 def optional_flag(name: str, served: ServedModel) -> ServedTensor | None:

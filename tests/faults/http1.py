@@ -110,8 +110,8 @@ class InferenceAnswer:
 
 
 def rows_of(request: Message) -> int:
-    """Return how many rows an inference request has."""
+    """Return how many rows an inference request has; one by ``generate_stream``, which has no list of inputs."""
     length = request.headers.get(HEADER_LENGTH)
     header = orjson.loads(request.body if length is None else request.body[: int(length)])
-    shape: Sequence[int] = header["inputs"][0]["shape"]
+    shape: Sequence[int] = header["inputs"][0]["shape"] if isinstance(header.get("inputs"), list) else [1]
     return shape[0]

@@ -36,7 +36,9 @@ class Message:
 
     @property
     def plain_body(self) -> bytes:
-        """The body without its Content-Encoding."""
+        """The body without its chunks, and without its Content-Encoding."""
+        if self.header("Transfer-Encoding") == "chunked":
+            return _without_chunks(self.body)
         encoding = self.header("Content-Encoding")
         if encoding == "gzip":
             return gzip.decompress(self.body)
@@ -225,7 +227,7 @@ class _Reader(Protocol):
 
 
 def read_message(reader: _Reader) -> Message | None:
-    """Read one HTTP/1.1 message with a Content-Length, or return None at the end of the connection."""
+    """Read one HTTP/1.1 message, by its Content-Length or its chunks, or return None at the end of the connection."""
     start = reader.readline()
     if not start.endswith(b"\r\n"):
         return None
@@ -234,7 +236,27 @@ def read_message(reader: _Reader) -> Message | None:
         name, _, value = line.decode("latin-1").partition(":")
         headers.append((name, value.strip()))
     message = Message(start.decode("latin-1").rstrip("\r\n"), headers, b"")
-    assert message.header("Transfer-Encoding") is None, "neither Triton nor dbt-triton sends chunks"
+    if message.header("Transfer-Encoding") == "chunked":
+        return _read_chunks(reader, message)
     length = int(message.header("Content-Length") or 0)
     message.body = reader.read(length)
     return message if len(message.body) == length else None
+
+
+def _read_chunks(reader: _Reader, message: Message) -> Message | None:
+    """Read a body as it was sent, up to its last chunk, which is empty."""
+    while (line := reader.readline()).endswith(b"\r\n"):
+        size = int(line, 16)
+        data = reader.read(size + 2)
+        message.body += line + data
+        if size == 0:
+            return message
+    return None
+
+
+def _without_chunks(body: bytes) -> bytes:
+    data, start = b"", 0
+    while size := int(body[start : (end := body.index(b"\r\n", start))], 16):
+        data += body[end + 2 : end + 2 + size]
+        start = end + 4 + size
+    return data
