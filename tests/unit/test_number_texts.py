@@ -27,7 +27,10 @@ def read(datatype: str, texts: list[str], *, binary: bool, said: str = "BYTES") 
     spec = TensorSpec("rate", "rate", found, (1,))
     output: dict[str, Any] = {"name": "rate", "datatype": said, "shape": [len(texts), 1]}
     payload = b"".join(struct.pack("<I", len(text)) + text.encode() for text in texts)
-    output |= {"parameters": {"binary_data_size": len(payload)}} if binary else {"data": texts}
+    if binary:
+        output["parameters"] = {"binary_data_size": len(payload)}
+    else:
+        output["data"] = texts
     header = json.dumps({"model_version": "1", "outputs": [output]}).encode()
     reader = AnswerReader([spec], batched=True)
     length = len(header) if binary else None

@@ -38,6 +38,18 @@ def test_plain_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     ]
 
 
+def test_tokens_are_shown_where_they_are_known(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Requests of a language model may take minutes each: fewer than a row a second are shown, and the tokens of it."""
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    with reporter("read", 100) as show:
+        now += 40
+        show(Progress(rows=10, rows_failed=0, in_flight=8, limit=16, retries=0, tokens=2_000))
+    assert "10 of 100 rows, 0.25 rows/s, 50 tokens/s, 8 in flight" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ['{"a":1}', "[1]", "1", "null", ""])
 def test_line_is_never_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str) -> None:
     """Whatever a model is called, no line parses as JSON, which orchestrators would take for an event of dbt's."""
