@@ -91,7 +91,7 @@ OPTION = {
         "CREATE MODEL {name} INPUT (a STRING) OUTPUT (b STRING)\n"
         "WITH ('provider' = 'triton', 'endpoint' = '{triton}', 'model_name' = '{upper}')"
     ),
-    "options of another system": creating(**{"api-key": "x", "json.schema": "x"}),
+    "options of another system": creating(**{"api-key": "x", "json.path": "x"}),
     "provider that is not there": creating(provider="openai"),
     "no provider": creating(provider=WITHOUT),
     "no endpoint and no model-name": creating(endpoint=WITHOUT, model_name=WITHOUT),
