@@ -15,7 +15,15 @@ from dbt_triton.tensors.shapes import bind_shape
 from dbt_triton.tensors.sql_types import INTEGER_BITS
 
 _NUMBERS = {"FLOAT16", "BFLOAT16", "FLOAT", "DOUBLE", "DECIMAL"}
-_FORMATS = {"DATE": "date", "TIME": "time", "TIMESTAMP": "date-time", "TIMESTAMPTZ": "date-time"}
+_DAY = "[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+_CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?"
+#: The formats `time` and `date-time` of JSON Schema always have a zone, which these columns do not take.
+_TEXTS = {
+    "DATE": {"format": "date"},
+    "TIME": {"pattern": f"^{_CLOCK}$"},
+    "TIMESTAMP": {"pattern": f"^{_DAY}T{_CLOCK}$"},
+    "TIMESTAMPTZ": {"format": "date-time"},
+}
 
 
 def bind_structured(
@@ -96,8 +104,8 @@ def _of_type(sql: SqlType) -> dict[str, Any]:
         return {"type": "integer"}
     if sql.kind in _NUMBERS:
         return {"type": "number"}
-    if sql.kind in _FORMATS:
-        return {"type": "string", "format": _FORMATS[sql.kind]}
+    if sql.kind in _TEXTS:
+        return {"type": "string"} | _TEXTS[sql.kind]
     return {"BOOLEAN": {"type": "boolean"}, "JSON": {}}.get(sql.kind, {"type": "string"})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 import pytest
@@ -204,6 +205,24 @@ def test_structured_output(session: Steps, llm: Served, case: Case) -> None:
     said = '/say {"words": 3, "each": [], "more": {"x": 1}}'
     rows = ask(session, llm, [said], output, max_tokens="64", response_format="json", guided="false")
     assert rows == [(None, 3, None, None, [])]
+
+
+def test_times_of_structured_output(session: Steps, llm: Served, case: Case) -> None:
+    """What the schema holds a model to is what the columns take, also of times with a zone and without one."""
+    if case.name in {"asked_vllm_old", "asked_llmapi", "asked_stream"}:
+        pytest.skip("it takes no schema")
+    output = "day DATE, clock TIME, local TIMESTAMP, moment TIMESTAMP_LTZ"
+    rows = ask(session, llm, ["/json x"], output, max_tokens="64", response_format="json")
+    assert session.read(rows) == session.read(
+        [
+            (
+                date(2026, 2, 28),
+                time(1, 2, 3),
+                datetime(2026, 2, 28, 1, 2, 3),  # noqa: DTZ001
+                datetime(2026, 2, 28, 1, 2, 3, tzinfo=UTC),
+            )
+        ]
+    )
 
 
 def test_the_prompt_before_the_answer_can_be_had(session: Steps, llm: Served, case: Case) -> None:

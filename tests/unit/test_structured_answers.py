@@ -1,9 +1,11 @@
 """Columns that are keys of the JSON which an answer is, and the schema that a model is held to."""
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from unit.language_models import (
     ENSEMBLE,
@@ -19,7 +21,8 @@ from dbt_triton.client.served import ServedModel, ServedTensor
 from dbt_triton.errors import ConfigurationError
 from dbt_triton.inference_model import Binding, InferenceModel, bind
 from dbt_triton.inference_model.structured import schema_of
-from dbt_triton.tensors.generation import AnswerColumn
+from dbt_triton.tensors import parse_texts
+from dbt_triton.tensors.generation import AnswerColumn, Structured
 
 REVIEW = "INPUT (review STRING) OUTPUT (sentiment STRING, score DOUBLE, topics STRING[])"
 SCHEMA = {
@@ -143,8 +146,6 @@ def test_names_of_the_parameter() -> None:
         ("STRING", {"type": "string"}),
         ("JSON", {}),
         ("DATE", {"type": "string", "format": "date"}),
-        ("TIME", {"type": "string", "format": "time"}),
-        ("TIMESTAMP", {"type": "string", "format": "date-time"}),
         ("TIMESTAMP_LTZ", {"type": "string", "format": "date-time"}),
         ("INT[]", {"type": "array", "items": {"type": "integer"}}),
         ("ARRAY<STRING>", {"type": "array", "items": {"type": "string"}}),
@@ -163,6 +164,27 @@ def test_types_of_schemas(declared: str, expected: dict[str, Any]) -> None:
     schema = schema_of(structured(f"INPUT (p STRING) OUTPUT (key {declared})").outputs)
     assert schema["properties"] == {"key": expected}
     assert schema["required"] == ["key"]
+
+
+@pytest.mark.parametrize(
+    ("declared", "held_to", "not_held_to"),
+    [
+        ("TIME", ["01:02:03", "23:59:59.123456"], ["01:02:03Z", "01:02:03+01:00", "24:00:00", "01:02", "x01:02:03"]),
+        (
+            "TIMESTAMP",
+            ["2026-02-28T01:02:03", "2026-12-31T23:59:59.5"],
+            ["2026-02-28T01:02:03Z", "2026-02-28 01:02:03", "2026-13-01T00:00:00", "2026-02-28T01:02:03.1234567"],
+        ),
+    ],
+)
+def test_times_without_a_zone(declared: str, held_to: list[str], not_held_to: list[str]) -> None:
+    """Whatever a schema lets a model write is read: ``time`` and ``date-time`` of JSON Schema always have a zone."""
+    column = structured(f"INPUT (p STRING) OUTPUT (key {declared})").outputs[0]
+    schema = schema_of([column])["properties"]["key"]
+    assert schema.keys() == {"type", "pattern"}
+    assert [text for text in held_to + not_held_to if re.search(schema["pattern"], text)] == held_to
+    texts = pa.array([json.dumps({"key": text}) for text in held_to], pa.large_string())
+    assert not parse_texts([texts], Structured(0, None, (AnswerColumn(None, "key", column.type),))).failed
 
 
 def test_what_cannot_be_json() -> None:

@@ -21,6 +21,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+_OF_FORMAT = {"date": "2026-02-28", "time": "01:02:03Z", "date-time": "2026-02-28T01:02:03Z"}
+_TIMES = ["01:02:03", "2026-02-28T01:02:03"]
 #: Longer than a test waits, and shorter than the server's end may take.
 NEVER_SECONDS = 12.0
 
@@ -126,8 +128,15 @@ def _text(prompt: str, asked: Asked) -> str:
 
 
 def _of_schema(schema: Mapping[str, Any], text: str) -> Any:
-    """Return a value of a JSON schema: the words of the prompt, how many they are, and whether there are any."""
+    """Return a value of a JSON schema: the words of the prompt, how many they are, and whether there are any.
+
+    A text that is held to a format is what RFC 3339 has it be: times have a zone, as xgrammar demands.
+    """
     words = text.split()
+    if "format" in schema:
+        return _OF_FORMAT[schema["format"]]
+    if "pattern" in schema:
+        return next(time for time in _TIMES if re.search(schema["pattern"], time))
     values = {
         "array": lambda: [_of_schema(schema["items"], word) for word in words],
         "integer": lambda: len(words),
