@@ -143,8 +143,8 @@ class EventReader:
             return full[0]
         if self._responses == "one":
             raise AnswerError(
-                f"the model gave {len(full)} answers to one row, which has one. If they are parts of one text, as "
-                "with 'stream' = true, 'responses' = 'concat' joins them"
+                f"the model gave {len(full)} answers to one row, which has one. If they are parts of one text, "
+                "leave 'stream' out of the parameters; or 'responses' = 'concat' joins what the model made of each part"
             )
         versions = {event.get("model_version") for event in full}
         if len(versions) > 1:

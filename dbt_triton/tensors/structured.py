@@ -15,18 +15,20 @@ from decimal import Context, Decimal, InvalidOperation
 from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 
 from dbt_triton.foreign_text import NAME_LENGTH, shown, shown_value
 from dbt_triton.tensors.arrays import Integers
 from dbt_triton.tensors.generation import AnswerColumn, Json, Structured
+from dbt_triton.tensors.json_text import read_json, write_json
 from dbt_triton.tensors.number_texts import number_of
 from dbt_triton.tensors.sql_types import INTEGER_BITS, SqlType
 
-#: A text that is one block of code, as models write JSON unless they are told not to.
-_FENCED = re.compile(r"\A\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL | re.IGNORECASE)
 _SHOWN = 200
+#: So many keys of an object are shown.
+_KEYS = 10
+#: More white space at the end of a text than anybody writes.
+_LOOP = 32
 _FLOATS = {"FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16"}
 _SIGNIFICANT_BITS = 53
 #: More digits than any DECIMAL, and any number that is to be rounded to one.
@@ -69,6 +71,7 @@ def parse_texts(outputs: Sequence[pa.Array], structured: Structured) -> Parsed:
     for place, text in enumerate(outputs[structured.text].to_pylist()):
         try:
             found = _object(text, None if reasons is None else reasons[place])
+            found = _by_column(found, keys)
             row = [_value(found, column, convert) for column, convert in reads]
         except _UnfitError as error:
             failed[place] = str(error)
@@ -96,9 +99,8 @@ def _object(text: Json, finish_reason: Json) -> dict[str, Json]:
     """Read a text as a JSON object."""
     if not isinstance(text, str):
         raise _UnfitError(f"the answer is no text that could be JSON: {shown_value(text)}")
-    fenced = _FENCED.match(text)
     try:
-        value = orjson.loads(fenced[1] if fenced else text)
+        value = read_json(text)
     except ValueError as error:
         raise _UnfitError(_no_json(text, f"is not JSON ({error})", finish_reason)) from None
     if not isinstance(value, dict):
@@ -106,14 +108,34 @@ def _object(text: Json, finish_reason: Json) -> dict[str, Json]:
     return value
 
 
+def _by_column(found: dict[str, Json], keys: Sequence[AnswerColumn]) -> dict[str, Json]:
+    """Return the values of an object by the names of their columns: whatever the case, as everywhere in SQL."""
+    names = [column.key or "" for column in keys]
+    if found.keys() >= set(names):
+        return found
+    lower: dict[str, list[str]] = {}
+    for key in found:
+        lower.setdefault(key.lower(), []).append(key)
+    named = {name: [name] if name in found else lower.get(name.lower(), []) for name in names}
+    if found and not any(named.values()):
+        wanted, there = ", ".join(names), ", ".join(shown(key, NAME_LENGTH) for key in list(found)[:_KEYS])
+        raise _UnfitError(f"the text of the answer has none of the keys {wanted}; it has {shown(there, _SHOWN)}")
+    return {name: found[alike[0]] for name, alike in named.items() if len(alike) == 1}
+
+
 def _no_json(text: str, what: str, finish_reason: Json) -> str:
     reason = finish_reason[0] if isinstance(finish_reason, list) and finish_reason else finish_reason
-    why = ""
-    if reason == "length":
+    why, white = "", len(text) - len(text.rstrip())
+    if reason == "length" and white > _LOOP:
+        why = (
+            f", since the model wrote {white:,} characters of white space until max_tokens ended it (finish_reason "
+            "length): say in the prompt that the answer is to be JSON, and with which keys"
+        )
+    elif reason == "length":
         why = ", since it was cut off by max_tokens (finish_reason length): raise max_tokens"
     elif isinstance(reason, str):
         why = f" (finish_reason {shown(reason, NAME_LENGTH)})"
-    return f"the text of the answer {what}{why}. It is: {shown(text, _SHOWN) or '(empty)'}"
+    return f"the text of the answer {what}{why}. It is: {shown(text.strip(), _SHOWN) or '(empty)'}"
 
 
 def _value(found: dict[str, Json], column: AnswerColumn, convert: Callable[[Json], object]) -> object:
@@ -127,7 +149,14 @@ def _value(found: dict[str, Json], column: AnswerColumn, convert: Callable[[Json
         kind = column.type.name if column.type is not None else ""
         said = f"; {error}" if isinstance(error, _NotOfTypeError) and str(error) else ""
         key = shown(column.key or "", NAME_LENGTH)
-        raise _UnfitError(f"{key} of the answer's text is no {kind}: it is {shown_value(value)}{said}") from None
+        raise _UnfitError(f"{key} of the answer's text is no {kind}: it is {_shown(value)}{said}") from None
+
+
+def _shown(value: Json) -> str:
+    try:
+        return shown(write_json(value), NAME_LENGTH)
+    except ValueError:
+        return shown_value(value) if isinstance(value, str) else "a deeply nested value"
 
 
 class _NotOfTypeError(ValueError):
@@ -158,11 +187,11 @@ def _array(value: Json, size: int | None, inner: Callable[[Json], object]) -> li
     return [inner(one) for one in value]
 
 
-def _number(value: Json, *, whole: bool) -> float:
+def _number(value: Json, *, whole: bool) -> float | Decimal:
     """Read a number, or a text that is one."""
     if isinstance(value, str):
         value = number_of(value, whole=whole)
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
         return value
     raise _NotOfTypeError
 
@@ -180,7 +209,7 @@ def _whole(value: Json, kind: str) -> int:
 
 def _floating(value: Json, kind: str) -> float:
     number = _number(value, whole=False)
-    if isinstance(number, int) and float(number) != number:
+    if _is_whole(number) and float(number) != number:
         raise _NotOfTypeError(f"it is a whole number of more than {_SIGNIFICANT_BITS} bits")
     with np.errstate(over="ignore"):
         held = float(np.float32(number)) if kind != "DOUBLE" else float(number)
@@ -189,8 +218,13 @@ def _floating(value: Json, kind: str) -> float:
     return held
 
 
+def _is_whole(number: float | Decimal) -> bool:
+    """Tell whether a number is written as a whole one."""
+    return isinstance(number, int) or (isinstance(number, Decimal) and number.as_tuple().exponent == 0)
+
+
 def _decimal(value: Json, sql: SqlType) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
         raise _NotOfTypeError
     number = Decimal(str(value).strip())
     if not number.is_finite():
@@ -209,6 +243,13 @@ def _text(value: Json) -> str:
     if not isinstance(value, str):
         raise _NotOfTypeError
     return value
+
+
+def _json(value: Json) -> str:
+    try:
+        return write_json(value)
+    except ValueError as error:
+        raise _NotOfTypeError(str(error)) from None
 
 
 def _truth(value: Json) -> bool:
@@ -243,7 +284,7 @@ def _timestamp(value: Json, *, zoned: bool) -> datetime:
 _OF_KIND: dict[str, Callable[[Json], object]] = {
     "BOOLEAN": _truth,
     "VARCHAR": _text,
-    "JSON": lambda value: orjson.dumps(value).decode(),
+    "JSON": _json,
     "BLOB": lambda value: _text(value).encode(),
     "DATE": lambda value: date.fromisoformat(_text(value).strip()),
     "TIME": _time,

@@ -62,14 +62,14 @@ def texts(*values: Any) -> pa.Array:
 def test_values_of_each_type(kind: str) -> None:
     """A value is its column's type or its row fails alone, with the value and the type; a missing key is NULL."""
     good, bad = TYPES[kind]
-    rows = [{"v": value} for value, _ in good] + [{"v": value} for value in bad] + [{}, {"v": None}, {"V": 1}]
+    rows = [{"v": value} for value, _ in good] + [{"v": value} for value in bad] + [{}, {"v": None}]
     parsed = parse_texts([texts(*rows)], structured(("v", kind)))
     assert sorted(parsed.failed) == list(range(len(good), len(good) + len(bad)))
     name = structured(("v", kind)).columns[0].type
     assert name is not None
     assert all(f"v of the answer's text is no {name.name}: it is " in why for why in parsed.failed.values())
     (column,) = parsed.columns
-    assert column.to_pylist() == [value for _, value in good] + [None] * 3
+    assert column.to_pylist() == [value for _, value in good] + [None] * 2
     whole = range(len(rows)) if parsed.whole is None else parsed.whole.tolist()
     assert [*whole] == [place for place in range(len(rows)) if place not in parsed.failed]
 
@@ -95,11 +95,85 @@ def test_a_text_that_is_no_object(text: str, reason: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['{"a": 1}', ' {"a": 1}\n', '```json\n{"a": 1}\n```', '```\n{"a": 1}```', '\n```JSON\n{\n"a": 1}\n``` \n']
+    "text",
+    [
+        *('{"a": 1}', ' {"a": 1}\n', '```json\n{"a": 1}\n```', '```\n{"a": 1}```', '\n```JSON\n{\n"a": 1}\n``` \n'),
+        *('```{"a": 1}```', '```json {"a": 1} ```', '```json5\r\n{"a": 1}\r\n```', '````json\n{"a": 1}\n````'),
+        *('~~~\n{"a": 1}\n~~~', '```json\n{"a": 1}\n'),
+        '<think>\nPerhaps {"a": 2}?\n</think>\n\n{"a": 1}',
+        'Perhaps {"a": 2}?</THINK>```json\n{"a": 1}\n```',
+        "<thinking>a</thinking><think></think>{'a': 2}</think>{\"a\": 1}",
+    ],
 )
-def test_a_block_of_code_is_its_content(text: str) -> None:
-    """Models write JSON as a block of code unless they are told not to."""
+def test_what_is_around_the_object(text: str) -> None:
+    """Models write JSON as a block of code unless they are told not to, and put their thoughts before it."""
     assert parse_texts([texts(text)], structured(("a", "INT"))).columns[0].to_pylist() == [1]
+
+
+@pytest.mark.parametrize(
+    "text", ['{"a": "</think>{}"}', '{"a": "```json\\n{}\\n```"}', '```\n{"a": "```\\n~~~\\n````"}\n```']
+)
+def test_what_is_within_the_object(text: str) -> None:
+    """Nothing is unwrapped that is JSON as it stands."""
+    (found,) = parse_texts([texts(text)], structured(("a", "STRING"))).columns[0].to_pylist()
+    assert found in text.replace("\\n", "\n")
+
+
+@pytest.mark.parametrize(
+    "text", ['Sure: {"a": 1}', '{"a": 1} I hope it helps', '```\n{"a": 1}\n```\nDone', "```", "``"]
+)
+def test_prose_is_not_searched(text: str) -> None:
+    """What is left of a text must be JSON."""
+    assert list(parse_texts([texts(text)], structured(("a", "INT"))).failed) == [0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "expected"),
+    [
+        ("DECIMAL(20,2)", "12345678901234567.89", Decimal("12345678901234567.89")),
+        ("DECIMAL(38,0)", "99999999999999999999", Decimal(99999999999999999999)),
+        ("DECIMAL(38,22)", "1.0000000000000000000001", Decimal("1.0000000000000000000001")),
+        ("BIGINT", "9007199254740993.0", 9007199254740993),
+        ("DOUBLE", "0.46153846153846156000", 0.46153846153846156),
+        ("FLOAT[]", "[0.500000000000000000]", [0.5]),
+        ("JSON", '{"id":18446744073709551617,"x":0.12345678901234567890123}', None),
+        ("DOUBLE", "18446744073709551617", "more than 53 bits"),
+        ("DECIMAL(5,2)", "1.0000000000000000000001", "would be rounded"),
+        ("BIGINT", "18446744073709551617", "it is 18446744073709551617; it is out of range"),
+        ("JSON", "[" * 300 + "]" * 300, "nested too deeply"),
+    ],
+)
+def test_long_numbers(kind: str, text: str, expected: Any) -> None:
+    """A number is the one that was written, and not the nearest one of 64 bits."""
+    parsed = parse_texts([texts(f'{{"v": {text}}}')], structured(("v", kind)))
+    if isinstance(expected, str):
+        assert expected in parsed.failed[0]
+    else:
+        assert parsed.columns[0].to_pylist() == [text if expected is None else expected]
+
+
+def test_keys_by_whatever_case() -> None:
+    """A column finds its key whatever the case, if it is the only one; the one that is spelt alike comes first."""
+    rows = [{"Some Key": 1}, {"SOME KEY": 1, "some key": 2}, {"SOME KEY": 1, "Some Key": 2, "b": 3}, {"b": 3}, {}]
+    parsed = parse_texts([texts(*rows)], structured(("some key", "INT"), ("b", "INT")))
+    assert not parsed.failed
+    assert [column.to_pylist() for column in parsed.columns] == [[1, 2, None, None, None], [None, None, 3, 3, None]]
+
+
+@pytest.mark.parametrize("row", [{"answer": {"a": 1}}, {"type": "object", "properties": {"a": {"type": "integer"}}}])
+def test_an_object_with_other_keys(row: dict[str, Any]) -> None:
+    """An object that has none of the keys is another one: its row fails, and is not NULL without a word."""
+    parsed = parse_texts([texts(row)], structured(("a", "INT"), ("b", "INT")))
+    assert parsed.failed == {0: f"the text of the answer has none of the keys a, b; it has {', '.join(row)}"}
+
+
+@pytest.mark.parametrize("begun", ["", '{"a":', '```json\n{"a": 1,'])
+def test_white_space_until_the_end(begun: str) -> None:
+    """Models that are held to JSON without being asked for it write white space until they are stopped; it is said."""
+    outputs = [texts(begun + "\n" * 100_000), pa.array(["length"])]
+    parsed = parse_texts(outputs, structured(("a", "INT"), finish_reason=1))
+    assert "100,000 characters of white space" in parsed.failed[0]
+    assert parsed.failed[0].endswith(f"It is: {' '.join(begun.split()) or '(empty)'}")
 
 
 def test_keys_and_outputs_stand_in_their_order() -> None:
