@@ -18,7 +18,11 @@ _START = b"data: "
 #: A queue in front of the model was too long: the server has more to do than it can.
 _QUEUE_TIMEOUT = "Request timeout expired"
 #: The model has died, or will be unloaded: no row is to blame.
-_UNAVAILABLE = (_QUEUE_TIMEOUT, "is not healthy", "unhealthy vLLM engine")
+_UNAVAILABLE = (
+    *(_QUEUE_TIMEOUT, "is not healthy", "unhealthy vLLM engine"),
+    # What is said to every prompt that was under way, and for ever where its check of health is not switched on.
+    *("EngineCore encountered an issue", "Background loop has errored already"),
+)
 #: What vLLM's backend says from 25.01 on when it did not understand the parameters; why, is in the server's log alone.
 _PARAMETERS_NOT_TAKEN = "'NoneType' object has no attribute 'lora_name'"
 #: Triton writes the id among the other keys, in alphabetical order. Within a text, its quotes would be escaped.

@@ -82,6 +82,11 @@ def test_an_error_among_events_is_the_models(status: int, before: tuple[bytes, .
         ("Request timeout expired", True),
         ("Stub process 'vllm_model_0_0' is not healthy.", False),
         ("Model is unavailable due to unhealthy vLLM engine", False),
+        (
+            "Error generating stream: EngineCore encountered an issue. See stack trace (above) for the root cause.",
+            False,
+        ),
+        ("Error generating stream: Background loop has errored already.", False),
     ],
 )
 @pytest.mark.parametrize("status", [200, 400])
