@@ -13,7 +13,7 @@ from dbt_triton.foreign_text import NAME_LENGTH, shown
 from dbt_triton.generation_options import ALIASES
 from dbt_triton.inference_model.constants import constant_of
 from dbt_triton.inference_model.input_columns import named_tensor
-from dbt_triton.inference_model.language_model import GUIDING, PARAMETERS_TEXT, parameters_text
+from dbt_triton.inference_model.language_model import GUIDING, PARAMETERS_TEXT, SAMPLING_KEYS, parameters_text
 from dbt_triton.options import Options
 from dbt_triton.tensors.generation import Constant, Json
 
@@ -28,6 +28,18 @@ _ALSO_CALLED = (
     ("top_p", "runtime_top_p"),
 )
 _LLM_API_PREFIX = "sampling_param_"
+#: Words of other interfaces, and of vLLM's own server, for what vLLM's text takes.
+_IN_VLLM = {
+    **dict.fromkeys(
+        ("max_new_tokens", "max_completion_tokens", "max_output_tokens", "request_output_len"), "max_tokens"
+    ),
+    **dict.fromkeys(("min_length", "min_new_tokens"), "min_tokens"),
+    **dict.fromkeys(("stop_words", "stop_sequences"), "stop"),
+    "random_seed": "seed",
+    **dict.fromkeys(("guided_json", "guided_choice", "guided_regex", "response_format"), " or ".join(GUIDING)),
+}
+#: Further keys that are no mistakes, of which no column is one.
+_MORE_KEYS = ("extra_args", "flat_logprobs", "logits_processors", "output_kind", "use_beam_search")
 
 
 class _Target(NamedTuple):
@@ -130,8 +142,10 @@ def routed(options: Options, served: ServedModel, taken: Taken, problems: list[s
             )
         elif key in taken.keys:
             sent.warnings.append(f"{label} is not used: INPUT says it for each row")
-        else:
+        elif value is not None:
             sent.text[key] = json.dumps(value, ensure_ascii=False) if _is_guide(key, value) else value
+            if key not in SAMPLING_KEYS and key not in _MORE_KEYS:
+                sent.warnings.append(f"{label}: {_hint_of_vllm(key)}")
     return sent
 
 
@@ -161,6 +175,14 @@ def _is_guide(key: str, value: Json) -> bool:
 
 def _name(tensor: ServedTensor) -> str:
     return shown(tensor.name, NAME_LENGTH)
+
+
+def _hint_of_vllm(key: str) -> str:
+    """Say what may be meant by a key that vLLM has not been known to take: it tells its own log alone."""
+    alike = difflib.get_close_matches(key.lower()[:100], sorted(SAMPLING_KEYS), n=1, cutoff=0.6)
+    near = _IN_VLLM.get(key.lower()) or "".join(alike)
+    meant = f"; did you mean {near}?" if near else ""
+    return f"vLLM has not been known to take it, and refuses every prompt with a parameter that it does not know{meant}"
 
 
 def _hint(key: str, tensors: Sequence[ServedTensor]) -> str:

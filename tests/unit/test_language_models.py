@@ -123,7 +123,7 @@ def test_null_leaves_out() -> None:
     model = prompted(parameters='{"temperature": 0.5}', max_tokens="5")
     changed = model.with_options({"parameters": {"temperature": None, "exclude_input_in_output": None}}, "call")
     assert [one.spec.name for one in bind(changed, ENSEMBLE).constants] == ["max_tokens"]
-    assert text(bind(changed, VLLM_25_12)) == {"temperature": None, "max_tokens": 5}
+    assert text(bind(changed, VLLM_25_12)) == {"max_tokens": 5}
 
 
 @pytest.mark.parametrize(
