@@ -48,6 +48,7 @@ MODELS = {
     "merged": "incremental_strategy='merge', unique_key='id', incremental_predicates=['DBT_INTERNAL_DEST.day < 9'], "
     "indexes=[{'columns': ['id']}]",
     "widened": "incremental_strategy='append', on_schema_change='append_new_columns', contract={'enforced': false}",
+    "spared": "incremental_strategy='append', full_refresh=false",
     "rebuilt": "tags=['nothing incremental']",
 }
 #: They change rows, which no parquet table of Spark's can.
@@ -117,6 +118,12 @@ def test_full_refresh_makes_the_table_anew(incremental: Incremental) -> None:
     if incremental.project.warehouse == "duckdb":
         assert incremental.rows["anew"]["merged"] == DAY_1 + DAY_2
     assert incremental.rows["2"]["rebuilt"] == incremental.rows["anew"]["rebuilt"] == DAY_1 + DAY_2
+
+
+def test_full_refresh_spares_who_says_so(incremental: Incremental) -> None:
+    """With `full_refresh=false` of its own, `--full-refresh` sends nothing for a model that has all rows."""
+    assert incremental.rows["anew"]["spared"] == DAY_1 + DAY_2
+    assert incremental.days["anew"].message("spared").startswith("ML_PREDICT 0 rows, 0 requests")
 
 
 def test_nothing_is_left_beside_the_tables(incremental: Incremental) -> None:
