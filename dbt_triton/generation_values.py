@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from dbt_triton.option_values import is_no_text, json_value, plain_text
@@ -43,7 +44,7 @@ _MOST = 2**63
 
 def parameters(value: object) -> object:
     """Read parameters: a JSON object, or a YAML map; with whatever JSON has within it."""
-    found = _object(value)
+    found = {name: _words(content) if name in _WORDS else content for name, content in _object(value).items()}
     for number, (name, content) in enumerate(found.items(), start=1):
         if not isinstance(name, str) or not name:
             raise ValueError(f"the name of parameter {number} must be a text")
@@ -51,9 +52,19 @@ def parameters(value: object) -> object:
             raise ValueError(f"the value of {name} is none that JSON has")
         if is_no_text((name, content)):
             raise ValueError(f"parameter {number} holds a NUL or another character that is no text")
-        if name in _WORDS and isinstance(content, list) and "" in content:
+        if name in _WORDS and (content == "" or (isinstance(content, list) and "" in content)):
             raise ValueError(f"the value of {name}: {_EMPTY}")
     return found
+
+
+def _words(value: object) -> object:
+    """Return the list that a text is in JSON, as it has to be written in YAML; any other value as it is."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        with suppress(ValueError):
+            words = json_value(value)
+            if isinstance(words, list) and words and all(isinstance(word, str) for word in words):
+                return words
+    return value
 
 
 def request_parameters(value: object) -> object:

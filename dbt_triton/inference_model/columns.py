@@ -12,7 +12,13 @@ from dbt_triton.client.served import ServedModel, ServedTensor, listed
 from dbt_triton.foreign_text import NAME_LENGTH, shown
 from dbt_triton.inference_model.by_column import KEPT, SEEN
 from dbt_triton.inference_model.input_columns import named_tensor, only_tensor
-from dbt_triton.inference_model.language_model import TEXT_OUTPUT, counts_tokens, flag_of, is_language_model
+from dbt_triton.inference_model.language_model import (
+    TEXT_OUTPUT,
+    counts_tokens,
+    did_you_mean,
+    flag_of,
+    is_language_model,
+)
 from dbt_triton.inference_model.made_tensors import names_of_made
 from dbt_triton.inference_model.model import InferenceModel, TypedColumn
 from dbt_triton.inference_model.parameters import names_of_parameters
@@ -59,11 +65,28 @@ class Binder:
     def outputs(self, columns: Sequence[TypedColumn]) -> tuple[TensorSpec, ...]:
         """Bind OUTPUT; a column that does not fit is left out and said among the problems."""
         if is_language_model(self._served) and not self._options.classification:
-            self._imply("OUTPUT", TEXT_OUTPUT, columns, [column for column in columns if not self.is_output(column)])
+            columns = self._outputs_of_language_model(columns)
         specs = self._bind("OUTPUT", columns, self._served.outputs)
         if not self._options.classification:
             self._refuse_twice("OUTPUT", specs)
         return specs
+
+    def _outputs_of_language_model(self, columns: Sequence[TypedColumn]) -> Sequence[TypedColumn]:
+        """Return the columns that are tensors. One that says no tensor is the answer; of several, none is."""
+        unnamed = [column for column in columns if not self.is_output(column)]
+        answer = self._imply("OUTPUT", TEXT_OUTPUT, columns, unnamed)
+        said = {self._tensor_said("OUTPUT", column) for column in columns}
+        if answer is not None or TEXT_OUTPUT in said or not unnamed:
+            return columns
+        names, others = [column.name for column in unnamed], [tensor.name for tensor in self._served.outputs]
+        others.remove(TEXT_OUTPUT)
+        beside = f"which also gives {shown(', '.join(others))}" if others else "which gives nothing else"
+        self._problems.append(
+            f"{' and '.join(names)} of OUTPUT are no outputs of the model, {beside}, and only one of them can be the "
+            f"answer{did_you_mean(names, others) or '.'} The keys of answers in JSON are columns with "
+            "'response-format' = 'json'"
+        )
+        return [column for column in columns if column not in unnamed]
 
     def is_output(self, column: TypedColumn) -> bool:
         """Tell whether a column of OUTPUT says which output it is, by its name or by ``tensor.<column>``."""
@@ -141,6 +164,11 @@ class Binder:
             return f"{_declared(side, column, tensor)}, a datatype that this version does not support"
         is_count = output and column.type.kind == "INTEGER" and counts_tokens(tensor)
         if not is_count and not fits(column.type, datatype, output=output):
+            if output and tensor.name == TEXT_OUTPUT and is_language_model(self._served):
+                return (
+                    f"{_declared(side, column, tensor)}, a text; declare STRING, or write 'response-format' = 'json' "
+                    "for columns that are keys of an answer in JSON"
+                )
             return f"{_declared(side, column, tensor)}{_advice(column, datatype, dims, output=output)}"
         return None
 

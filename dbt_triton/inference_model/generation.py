@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,9 @@ from dbt_triton.inference_model.language_model import (
     GUIDING,
     JSON_SCHEMA,
     MAX_TOKENS,
+    SAMPLING_KEYS,
     STREAM,
+    did_you_mean,
     flag_of,
     guiding_key,
     is_language_model,
@@ -33,6 +36,8 @@ from dbt_triton.tensors.generation import Constant, Json, ParameterColumn, TextP
 
 #: What vLLM takes for an answer's length where nobody says it (its documentation).
 _VLLM_TOKENS = 16
+#: How the parameters begin that older versions of vLLM, and its own server, have for what an answer must be.
+_GUIDED = "guided_"
 
 
 @dataclass(frozen=True)
@@ -176,6 +181,7 @@ class _Binder:
             yield "max_tokens is not set, so that the server says where an answer ends: write 'max-tokens' = '256', say"
         if self._has_text and "logprobs" in {spec.name for spec in outputs} and "logprobs" not in said:
             yield 'OUTPUT has logprobs, which are null unless parameters say how many: {"logprobs": 1}'
+        yield from self._misspelt()
         temperatures, seeds = set(ALIASES["temperature"]), set(ALIASES["seed"])
         by_row = temperatures & {*self._sent.taken.inputs, *self._sent.taken.keys}
         is_drawn = self._sent.value(temperatures) != 0 and not by_row and not seeds & said
@@ -184,6 +190,24 @@ class _Binder:
                 "cache is persistent, so that the first answer to a prompt is kept, but answers are drawn at random: "
                 "write 'temperature' = '0', or a 'seed', for one that can be had again"
             )
+
+    def _misspelt(self) -> Iterator[str]:
+        """Yield what is taken as it is written, and is seldom meant."""
+        if any(re.search(r"\\[nrt]", word) for word in self._options.stop or ()):
+            yield (
+                "stop has a backslash and a letter, of which SQL does not make one character: write the texts as "
+                "JSON, '[\"\\n\"]'"
+            )
+        if not self._has_text:
+            return
+        keys = sorted({*self._sent.text, *self._sent.taken.keys} - SAMPLING_KEYS)
+        near = did_you_mean([key for key in keys if not key.startswith(_GUIDED)], SAMPLING_KEYS)
+        if near:
+            yield f"a parameter is none of vLLM's that are known here{near} It is sent as it is"
+        guide = guiding_key(self._served)
+        others = sorted(key for key in self._options.parameters if key.startswith(_GUIDED) and key != guide)
+        if guide is not None and others:
+            yield f'{others[0]} of parameters is {guide} in the vLLM that is served, by its inputs: {{"{guide}": …}}'
 
     def _is_free(self, tensor: ServedTensor) -> bool:
         """Tell whether nothing is said of an input: not even null, which leaves it out."""

@@ -8,7 +8,13 @@ from dataclasses import replace
 from dbt_triton.client.served import ServedModel, ServedTensor, listed
 from dbt_triton.inference_model.columns import Binder, no_tensor
 from dbt_triton.inference_model.input_columns import InputGroup, combined, groups_of_columns, sent_as_nan
-from dbt_triton.inference_model.language_model import SAMPLING_KEYS, TEXT_INPUT, is_language_model, parameters_text
+from dbt_triton.inference_model.language_model import (
+    SAMPLING_KEYS,
+    TEXT_INPUT,
+    did_you_mean,
+    is_language_model,
+    parameters_text,
+)
 from dbt_triton.inference_model.model import InferenceModel, TypedColumn
 from dbt_triton.tensors import Datatype, SqlType, TensorSpec
 from dbt_triton.tensors.generation import ParameterColumn
@@ -84,9 +90,11 @@ class InputBinder(Binder):
         others = [column for column in unnamed if column.name.lower() not in SAMPLING_KEYS]
         prompt = self._imply("INPUT", TEXT_INPUT, columns, others)
         if prompt is None and TEXT_INPUT not in said.values() and len(columns) > 1 and others:
+            near = did_you_mean([column.name for column in others], SAMPLING_KEYS)
             self._problems.append(
                 f"{' and '.join(column.name for column in others)} of INPUT are no inputs of the model, and one of "
-                f"them is the prompt: write 'tensor.<column>' = '{TEXT_INPUT}'; the others are keys of {text.name} then"
+                f"them is the prompt{near + ' Otherwise' if near else ':'} write "
+                f"'tensor.<column>' = '{TEXT_INPUT}'; the others are keys of {text.name} then"
             )
             return [column for column in columns if column not in unnamed]
         keys = [column for column in unnamed if column is not prompt and (TEXT_INPUT in said.values() or prompt)]

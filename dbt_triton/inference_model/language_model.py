@@ -5,6 +5,9 @@ A model is one where it takes ``text_input`` and gives ``text_output``, as all o
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Collection, Iterable
+
 from dbt_triton.client.served import ServedModel, ServedTensor
 
 TEXT_INPUT, TEXT_OUTPUT = "text_input", "text_output"
@@ -64,6 +67,10 @@ SAMPLING_KEYS = frozenset(
 )
 
 
+#: A word is taken for another one if it is at least so much like it, of 1.
+_ALIKE = 0.7
+
+
 def is_language_model(served: ServedModel) -> bool:
     """Tell whether a model has the interface of a language model."""
     return _has_text(served.inputs, TEXT_INPUT) and _has_text(served.outputs, TEXT_OUTPUT)
@@ -105,6 +112,13 @@ def guiding_key(served: ServedModel) -> str | None:
     """Return vLLM's parameter for a schema, as far as its inputs tell the version; None for one that has none."""
     names = {tensor.name for tensor in served.inputs}
     return next((key for key, input_name in zip(GUIDING, _SINCE, strict=True) if input_name in names), None)
+
+
+def did_you_mean(names: Iterable[str], known: Collection[str]) -> str:
+    """Return a question that names what some names are nearly like; an empty text where none is."""
+    near = {name: difflib.get_close_matches(name.lower()[:100], known, n=1, cutoff=_ALIKE) for name in names}
+    found = [f"{alike[0]} for {name}" for name, alike in near.items() if alike]
+    return f"; did you mean {' and '.join(found)}?" if found else ""
 
 
 def _has_text(tensors: tuple[ServedTensor, ...], name: str) -> bool:

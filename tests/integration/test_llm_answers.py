@@ -81,6 +81,16 @@ def test_a_bad_prompt_fails_alone_and_says_why(session: Steps, models: dict[str,
     assert sorted(llm.prompts) == sorted(prompts)
 
 
+def test_answers_of_different_lengths_are_one_batch(session: Steps, models: dict[str, Served]) -> None:
+    """A batch is not refused, and so not sent in parts, since one answer has more tokens than another."""
+    llm = models["says_batches"]
+    llm.forget()
+    prompts = ["a", "b c", "d e f g"]
+    rows = ask(session, llm, prompts, "answer STRING, num_output_tokens INT", max_tokens="64")
+    assert rows == [("A", 1), ("B C", 2), ("D E F G", 4)]
+    assert sorted(llm.prompts) == prompts
+
+
 def test_a_bad_prompt_of_a_batch_fails_alone(session: Steps, models: dict[str, Served]) -> None:
     """A model with batches fails them as a whole for one prompt: they are split until the bad one is alone."""
     llm = models["says_batches"]

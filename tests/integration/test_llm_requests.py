@@ -259,6 +259,13 @@ def test_several_answers_are_an_array(session: Steps, models: dict[str, Served],
     assert rows == [(["A B", "A B (2)"],)]
 
 
+def test_an_answer_that_is_one_of_a_few(session: Steps, models: dict[str, Served]) -> None:
+    """The words of `structured_outputs` reach vLLM, which answers with one of them."""
+    parameters = json.dumps({"max_tokens": 8, "structured_outputs": {"choice": ["good", "very bad"]}})
+    rows = ask(session, models["asked_vllm"], ["VERY BAD, I say", "hm"], "label STRING", parameters=parameters)
+    assert rows == [("very bad",), ("good",)]
+
+
 @pytest.mark.parametrize("name", ["asked_ensemble", "asked_bls"])
 def test_lists_of_different_lengths(session: Steps, models: dict[str, Served], name: str) -> None:
     """Each row has its own words to stop at, as many as it likes, or none."""

@@ -61,6 +61,20 @@ def test_newlines_in_stop_words() -> None:
     assert InferenceModel.from_definition(parse_create_model(statement)).options.parameters == {"stop": ["\n"]}
 
 
+@pytest.mark.parametrize("name", ["stop", "stop_words", "bad_words", "sampling_param_stop"])
+def test_words_in_a_yaml_map(name: str) -> None:
+    r"""As the error of an empty text says, a list with a line feed is written as JSON, also within a map."""
+    written = {name: '["\\n", "END"]', "top_k": 5}
+    options = InferenceModel.from_definition(
+        definition_from_yaml("m", SIDES | REQUIRED | {"parameters": written})
+    ).options
+    assert options.parameters == {name: ["\n", "END"], "top_k": 5}
+    for text in ("END", "[END]", "[1]", "[]"):
+        written = {name: text}
+        given = definition_from_yaml("m", SIDES | REQUIRED | {"parameters": written})
+        assert InferenceModel.from_definition(given).options.parameters == written
+
+
 def test_yaml_maps() -> None:
     """In YAML parameters may be a map, and Flink's names have values of their own types."""
     said = {"parameters": {"top_k": 5, "bad_words": ["x"]}, "temperature": 0, "max-tokens": 64, "guided": False}
@@ -115,6 +129,8 @@ def test_stop_words(written: Any, read: list[str]) -> None:
         ({"presence-penalty": "3"}, "presence-penalty: write a number less than or equal to 2"),
         ({"stop": "a,,b"}, "stop: a text of it is empty; dbt takes a line feed off the end of a text in YAML"),
         ({"parameters": {"stop_words": [""]}}, "the value of stop_words: a text of it is empty"),
+        ({"parameters": {"stop": ""}}, "the value of stop: a text of it is empty"),
+        ({"parameters": {"stop": '["a\\u0000"]'}}, "parameter 1 holds a NUL"),
         ({"stop": "[1]"}, "stop: write texts with commas between them"),
         ({"response-format": "json", "classification": "3"}, "response-format = json and classification contradict"),
         (

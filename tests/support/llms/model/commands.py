@@ -1,7 +1,8 @@
 """What a prompt can ask the model for.
 
 A prompt whose first word is a command does what it says; every other one is answered with its words in upper case. A
-token is a word with the white space behind it.
+token is a word with the white space behind it. Where the answer is one of a few texts, it is the first that the prompt
+has, whatever the case, or else the first of them.
 
 ``/say T``: T as it is; ``/bytes H``: bytes by their hexadecimal digits. ``/params``: what reached the model, as JSON.
 ``/json``: a JSON object of the schema that came with the request; without one, prose. ``/zero``: no answer.
@@ -48,6 +49,7 @@ class Asked:
         in_pieces: whether each token is a response of its own.
         flags: the outputs that are asked for.
         schema: of the JSON object that the answer must be.
+        choice: the texts of which the answer must be one.
     """
 
     came: Mapping[str, Any]
@@ -58,6 +60,7 @@ class Asked:
     in_pieces: bool = False
     flags: frozenset[str] = frozenset()
     schema: Mapping[str, Any] | None = None
+    choice: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,9 @@ def _whole(prompt: str, asked: Asked) -> Said:
 
 
 def _text(prompt: str, asked: Asked) -> str:
+    if asked.choice:
+        said = [one for one in asked.choice if one.lower() in prompt.lower()]
+        return (said or asked.choice)[0]
     command, _, rest = prompt.partition(" ")
     if command == "/say":
         return rest

@@ -76,6 +76,7 @@ def _vllm_asked(came: Mapping[str, Any], *, new: bool) -> Asked:
     if with_prompt and in_pieces:
         raise ModelError("Error generating stream: When streaming, `exclude_input_in_output` = False is not allowed.")
     stop = chosen.get("stop") or []
+    guide = json.loads(chosen[_GUIDING]) if _GUIDING in chosen else {}
     return Asked(
         came,
         max_tokens=chosen.get("max_tokens", 16),
@@ -84,7 +85,8 @@ def _vllm_asked(came: Mapping[str, Any], *, new: bool) -> Asked:
         with_prompt=with_prompt,
         in_pieces=in_pieces,
         flags=_flags(inputs),
-        schema=json.loads(chosen[_GUIDING])["json"] if _GUIDING in chosen else None,
+        schema=guide.get("json"),
+        choice=guide.get("choice", ()),
     )
 
 

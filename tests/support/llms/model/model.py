@@ -81,7 +81,7 @@ class TritonPythonModel:
             answers.append(said[0] if said else Said())
         outputs = [self.interface.outputs(answer) for answer in answers]
         tensors = [
-            _tensor(name, np.stack([row[name] for row in outputs]) if self.batched else outputs[0][name])
+            _tensor(name, _stacked([row[name] for row in outputs]) if self.batched else outputs[0][name])
             for name in outputs[0]
         ]
         return pb_utils.InferenceResponse(tensors)
@@ -142,6 +142,16 @@ def _plain(values: np.ndarray, name: str) -> Any:
         for value in values.ravel().tolist()
     ]
     return found[0] if values.shape in {(), (1,)} or name == "text_input" else found
+
+
+def _stacked(rows: list[np.ndarray]) -> np.ndarray:
+    """Put the rows of a batch together; an answer of fewer tokens than others has zeros at the end."""
+    if rows[0].dtype == object:
+        return np.stack(rows)
+    longest = np.max([row.shape for row in rows], axis=0)
+    return np.stack(
+        [np.pad(row, [(0, most - size) for most, size in zip(longest, row.shape, strict=True)]) for row in rows]
+    )
 
 
 def _tensor(name: str, values: np.ndarray) -> Any:
