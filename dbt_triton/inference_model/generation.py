@@ -36,8 +36,6 @@ from dbt_triton.tensors.generation import Constant, Json, ParameterColumn, TextP
 
 #: What vLLM takes for an answer's length where nobody says it (its documentation).
 _VLLM_TOKENS = 16
-#: How the parameters begin that older versions of vLLM, and its own server, have for what an answer must be.
-_GUIDED = "guided_"
 
 
 @dataclass(frozen=True)
@@ -200,14 +198,10 @@ class _Binder:
             )
         if not self._has_text:
             return
-        keys = sorted({*self._sent.text, *self._sent.taken.keys} - SAMPLING_KEYS)
-        near = did_you_mean([key for key in keys if not key.startswith(_GUIDED)], SAMPLING_KEYS)
+        keys = sorted(key for key in self._sent.taken.keys if key not in SAMPLING_KEYS)
+        near = did_you_mean(keys, SAMPLING_KEYS)
         if near:
             yield f"a parameter is none of vLLM's that are known here{near} It is sent as it is"
-        guide = guiding_key(self._served)
-        others = sorted(key for key in self._options.parameters if key.startswith(_GUIDED) and key != guide)
-        if guide is not None and others:
-            yield f'{others[0]} of parameters is {guide} in the vLLM that is served, by its inputs: {{"{guide}": …}}'
 
     def _is_free(self, tensor: ServedTensor) -> bool:
         """Tell whether nothing is said of an input: not even null, which leaves it out."""

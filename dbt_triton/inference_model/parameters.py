@@ -13,7 +13,13 @@ from dbt_triton.foreign_text import NAME_LENGTH, shown
 from dbt_triton.generation_options import ALIASES
 from dbt_triton.inference_model.constants import constant_of
 from dbt_triton.inference_model.input_columns import named_tensor
-from dbt_triton.inference_model.language_model import GUIDING, PARAMETERS_TEXT, SAMPLING_KEYS, parameters_text
+from dbt_triton.inference_model.language_model import (
+    GUIDING,
+    PARAMETERS_TEXT,
+    SAMPLING_KEYS,
+    guiding_key,
+    parameters_text,
+)
 from dbt_triton.options import Options
 from dbt_triton.tensors.generation import Constant, Json
 
@@ -36,8 +42,9 @@ _IN_VLLM = {
     **dict.fromkeys(("min_length", "min_new_tokens"), "min_tokens"),
     **dict.fromkeys(("stop_words", "stop_sequences"), "stop"),
     "random_seed": "seed",
-    **dict.fromkeys(("guided_json", "guided_choice", "guided_regex", "response_format"), " or ".join(GUIDING)),
 }
+#: The words of vLLM's own server, older and newer, for what an answer must be.
+_GUIDES = {"guided_json", "guided_choice", "guided_regex", "guided_grammar", "response_format"}
 #: Further keys that are no mistakes, of which no column is one.
 _MORE_KEYS = ("extra_args", "flat_logprobs", "logits_processors", "output_kind", "use_beam_search")
 
@@ -144,8 +151,7 @@ def routed(options: Options, served: ServedModel, taken: Taken, problems: list[s
             sent.warnings.append(f"{label} is not used: INPUT says it for each row")
         elif value is not None:
             sent.text[key] = json.dumps(value, ensure_ascii=False) if _is_guide(key, value) else value
-            if key not in SAMPLING_KEYS and key not in _MORE_KEYS:
-                sent.warnings.append(f"{label}: {_hint_of_vllm(key)}")
+            sent.warnings += [f"{label}{warning}" for warning in _warnings_of_vllm(key, served)]
     return sent
 
 
@@ -177,12 +183,18 @@ def _name(tensor: ServedTensor) -> str:
     return shown(tensor.name, NAME_LENGTH)
 
 
-def _hint_of_vllm(key: str) -> str:
-    """Say what may be meant by a key that vLLM has not been known to take: it tells its own log alone."""
+def _warnings_of_vllm(key: str, served: ServedModel) -> Iterator[str]:
+    """Yield what is to be said of a key of the text: vLLM tells its own log alone why it refuses one."""
+    guide = guiding_key(served)
+    if key in GUIDING and guide not in {None, key}:
+        yield f" is {guide} in the vLLM that is served, as its inputs tell its version"
+    if key in SAMPLING_KEYS or key in _MORE_KEYS:
+        return
     alike = difflib.get_close_matches(key.lower()[:100], sorted(SAMPLING_KEYS), n=1, cutoff=0.6)
     near = _IN_VLLM.get(key.lower()) or "".join(alike)
+    near = guide or " or ".join(GUIDING) if key.lower() in _GUIDES else near
     meant = f"; did you mean {near}?" if near else ""
-    return f"vLLM has not been known to take it, and refuses every prompt with a parameter that it does not know{meant}"
+    yield f": vLLM has not been known to take it, and refuses every prompt with a parameter that it does not know{meant}"
 
 
 def _hint(key: str, tensors: Sequence[ServedTensor]) -> str:

@@ -21,10 +21,10 @@ def sent(binding: Binding) -> dict[str, Any]:
         *(("max_new_tokens", "max_tokens"), ("max_token", "max_tokens"), ("random_seed", "seed"), ("topk", "top_k")),
         *(
             ("stop_words", "stop"),
-            ("guided_json", "structured_outputs or guided_decoding"),
+            ("guided_json", "structured_outputs"),
             ("Temperature", "temperature"),
         ),
-        ("response_format", "structured_outputs or guided_decoding"),
+        ("response_format", "structured_outputs"),
         ("qwxz", ""),
     ],
 )
