@@ -15,24 +15,23 @@ from decimal import Context, Decimal, InvalidOperation
 from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 
 from dbt_triton.foreign_text import NAME_LENGTH, shown, shown_value
 from dbt_triton.tensors.arrays import Integers
+from dbt_triton.tensors.exact_json import TwiceError, read_json, write_json
 from dbt_triton.tensors.generation import AnswerColumn, Json, Structured
-from dbt_triton.tensors.number_texts import number_of
+from dbt_triton.tensors.number_texts import NUMBER, number_of
 from dbt_triton.tensors.sql_types import INTEGER_BITS, SqlType
 
-#: A text that is one block of code, as models write JSON unless they are told not to.
-_FENCED = re.compile(r"\A\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL | re.IGNORECASE)
+_FENCE = "```"
 _SHOWN = 200
 _FLOATS = {"FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16"}
-_SIGNIFICANT_BITS = 53
+_SIGNIFICANT_BITS = {"FLOAT": 24, "DOUBLE": 53}
 #: More digits than any DECIMAL, and any number that is to be rounded to one.
 _DIGITS = Context(prec=1000)
-#: More digits of a second than a column holds.
-_TOO_FINE = re.compile(r"\.\d{7}")
+#: More digits of a second than a column holds. Python reads a comma before them, too, and drops the rest.
+_TOO_FINE = re.compile(r"[.,]\d{7}")
 
 
 @dataclass(frozen=True)
@@ -96,14 +95,29 @@ def _object(text: Json, finish_reason: Json) -> dict[str, Json]:
     """Read a text as a JSON object."""
     if not isinstance(text, str):
         raise _UnfitError(f"the answer is no text that could be JSON: {shown_value(text)}")
-    fenced = _FENCED.match(text)
     try:
-        value = orjson.loads(fenced[1] if fenced else text)
+        value = read_json(_without_fence(text))
+    except TwiceError as error:
+        raise _UnfitError(
+            f"the text of the answer says one thing twice: {error}. It is: {shown(text, _SHOWN)}"
+        ) from None
     except ValueError as error:
         raise _UnfitError(_no_json(text, f"is not JSON ({error})", finish_reason)) from None
     if not isinstance(value, dict):
         raise _UnfitError(_no_json(text, "is JSON, but no object", finish_reason))
     return value
+
+
+def _without_fence(text: str) -> str:
+    """Return the content of a text that is one block of code, as models write JSON unless they are told not to.
+
+    Not by a pattern: one would try every way to share out the white space of a text that is nothing else.
+    """
+    block = text.strip()
+    if len(block) < 2 * len(_FENCE) or not (block.startswith(_FENCE) and block.endswith(_FENCE)):
+        return text
+    language, line_end, content = block[len(_FENCE) : -len(_FENCE)].partition("\n")
+    return content if line_end and language.strip().lower() in {"", "json"} else text
 
 
 def _no_json(text: str, what: str, finish_reason: Json) -> str:
@@ -127,7 +141,8 @@ def _value(found: dict[str, Json], column: AnswerColumn, convert: Callable[[Json
         kind = column.type.name if column.type is not None else ""
         said = f"; {error}" if isinstance(error, _NotOfTypeError) and str(error) else ""
         key = shown(column.key or "", NAME_LENGTH)
-        raise _UnfitError(f"{key} of the answer's text is no {kind}: it is {shown_value(value)}{said}") from None
+        what = shown_value(value) if not isinstance(value, Decimal) else shown(str(value), NAME_LENGTH)
+        raise _UnfitError(f"{key} of the answer's text is no {kind}: it is {what}{said}") from None
 
 
 class _NotOfTypeError(ValueError):
@@ -158,11 +173,11 @@ def _array(value: Json, size: int | None, inner: Callable[[Json], object]) -> li
     return [inner(one) for one in value]
 
 
-def _number(value: Json, *, whole: bool) -> float:
+def _number(value: Json, *, whole: bool) -> float | Decimal:
     """Read a number, or a text that is one."""
     if isinstance(value, str):
         value = number_of(value, whole=whole)
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
         return value
     raise _NotOfTypeError
 
@@ -171,28 +186,31 @@ def _whole(value: Json, kind: str) -> int:
     number = _number(value, whole=True)
     signed, bits = INTEGER_BITS[kind]
     least, most = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-    if not math.isfinite(number) or number != int(number):
-        raise _NotOfTypeError("it is no whole number")
     if not least <= number <= most:
-        raise _NotOfTypeError("it is out of range")
+        raise _NotOfTypeError("it is out of range" if math.isfinite(number) else "it is no whole number")
+    if number != int(number):
+        raise _NotOfTypeError("it is no whole number")
     return int(number)
 
 
 def _floating(value: Json, kind: str) -> float:
     number = _number(value, whole=False)
-    if isinstance(number, int) and float(number) != number:
-        raise _NotOfTypeError(f"it is a whole number of more than {_SIGNIFICANT_BITS} bits")
+    is_whole = isinstance(number, int) or (isinstance(number, Decimal) and str(number).lstrip("-").isdigit())
     with np.errstate(over="ignore"):
-        held = float(np.float32(number)) if kind != "DOUBLE" else float(number)
+        held = float(np.float32(float(number))) if kind != "DOUBLE" else float(number)
     if math.isinf(held) and not math.isinf(number):
         raise _NotOfTypeError("it is out of range")
+    if is_whole and held != number:
+        bits = _SIGNIFICANT_BITS["DOUBLE" if kind == "DOUBLE" else "FLOAT"]
+        raise _NotOfTypeError(f"it is a whole number of more than {bits} bits")
     return held
 
 
 def _decimal(value: Json, sql: SqlType) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    text = value.strip() if isinstance(value, str) else str(_number(value, whole=False))
+    if NUMBER.fullmatch(text) is None:  # Decimal itself takes 1_000, NaN, and the digits of every script
         raise _NotOfTypeError
-    number = Decimal(str(value).strip())
+    number = Decimal(text)
     if not number.is_finite():
         raise _NotOfTypeError
     if number.adjusted() >= sql.precision:
@@ -243,7 +261,7 @@ def _timestamp(value: Json, *, zoned: bool) -> datetime:
 _OF_KIND: dict[str, Callable[[Json], object]] = {
     "BOOLEAN": _truth,
     "VARCHAR": _text,
-    "JSON": lambda value: orjson.dumps(value).decode(),
+    "JSON": write_json,
     "BLOB": lambda value: _text(value).encode(),
     "DATE": lambda value: date.fromisoformat(_text(value).strip()),
     "TIME": _time,
