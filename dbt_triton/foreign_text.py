@@ -112,7 +112,7 @@ def shown(text: object, limit: int = TEXT_LENGTH) -> str:
 def shown_value(value: object) -> str:
     """Return a value of a foreign JSON text as JSON writes it, as `shown` does."""
     try:
-        return shown(json.dumps(value, ensure_ascii=False), NAME_LENGTH)
+        return shown(json.dumps(value, ensure_ascii=False, default=str), NAME_LENGTH)
     except RecursionError:
         return "a deeply nested value"
 

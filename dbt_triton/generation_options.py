@@ -85,7 +85,9 @@ def layered(weaker: Mapping[str, Any], stronger: Mapping[str, Any]) -> dict[str,
     options = {**weaker, **stronger}
     for option in MERGED:
         below, above = _as_map(weaker.get(option)), _as_map(stronger.get(option))
-        if below is not None and (above is not None or option not in stronger):
+        if below is None and weaker.get(option) is not None:
+            options[option] = weaker[option]  # it is no map, which is said where all options are read
+        elif below is not None and (above is not None or option not in stronger):
             overridden = {name for alias in ALIASES if alias in stronger for name in ALIASES[alias]}
             kept = {name: value for name, value in below.items() if option != "parameters" or name not in overridden}
             if above is not None or kept != below:
@@ -97,7 +99,7 @@ def layered(weaker: Mapping[str, Any], stronger: Mapping[str, Any]) -> dict[str,
 
 
 def _as_map(value: object) -> dict[str, Any] | None:
-    """Read a map; None where there is none. What is wrong with it is said where all options are read."""
+    """Read a map; None where there is none."""
     if isinstance(value, str):
         try:
             value = read.json_value(value)

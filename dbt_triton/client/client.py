@@ -13,6 +13,7 @@ from typing import Any, Literal, Self, cast
 
 import httpx
 
+from dbt_triton.client.connection import BrokenAnswerError
 from dbt_triton.client.judgement import failure_in
 from dbt_triton.client.reply import (
     HEADER_LENGTH,
@@ -320,7 +321,9 @@ class TritonClient:
             text += _COMPUTES_ON
         logger.debug("POST %s attempt %d: %s", self._infer_url, number, text)
         self.on_overload()
-        reason = Reason.TIMEOUT if isinstance(error, httpx.ReadTimeout) else Reason.UNAVAILABLE
+        # Half an answer of a language model was paid for as a late one was: it counts as one.
+        is_late = isinstance(error, httpx.ReadTimeout) or (self.generates and isinstance(error, BrokenAnswerError))
+        reason = Reason.TIMEOUT if is_late else Reason.UNAVAILABLE
         if is_retryable_error(error, executed_is_final=self._executed_is_final):
             return RetryableError(text, reason)
         return InferenceError(text, reason=reason, attempts=number)

@@ -40,6 +40,10 @@ class StaleConnectionError(httpx.ReadError):
     """A kept connection ended before a byte of an answer: the server most likely had closed it while it was idle."""
 
 
+class BrokenAnswerError(httpx.ReadError):
+    """A connection ended in the middle of an answer."""
+
+
 class Connection(asyncio.Protocol):
     """One connection, which carries one request at a time."""
 
@@ -152,7 +156,8 @@ class Connection(asyncio.Protocol):
             self._complete()
         else:
             what = "in the middle of its answer" if self._started else "without an answer"
-            kind = StaleConnectionError if self._was_used and not self._started else httpx.ReadError
+            unanswered = StaleConnectionError if self._was_used else httpx.ReadError
+            kind = BrokenAnswerError if self._started else unanswered
             self._fail(kind(f"the server closed the connection {what}" + (f" ({exc})" if exc else "")))
         if not self.closed.done():
             self.closed.set_result(None)

@@ -194,7 +194,8 @@ def _warnings_of_vllm(key: str, served: ServedModel) -> Iterator[str]:
     near = _IN_VLLM.get(key.lower()) or "".join(alike)
     near = guide or " or ".join(GUIDING) if key.lower() in _GUIDES else near
     meant = f"; did you mean {near}?" if near else ""
-    yield f": vLLM has not been known to take it, and refuses every prompt with a parameter that it does not know{meant}"
+    said = ": vLLM has not been known to take it, and refuses every prompt with a parameter that it does not know"
+    yield f"{said}{meant}"
 
 
 def _hint(key: str, tensors: Sequence[ServedTensor]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from dbt_triton.errors import AnswerError
-from dbt_triton.foreign_text import shown
+from dbt_triton.foreign_text import shown, shown_value
 
 Event = dict[str, Any]
 
@@ -59,7 +59,12 @@ def is_error(event: Event) -> bool:
 def error_words(event: Event) -> str:
     """Return what an event of an error says."""
     words = event["error"]
-    return words if isinstance(words, str) else orjson.dumps(words).decode()
+    if isinstance(words, str):
+        return words
+    try:
+        return orjson.dumps(words).decode()
+    except TypeError:  # it reads what is nested deeper than it writes
+        return shown_value(words)
 
 
 def outputs_of(event: Event) -> list[str]:

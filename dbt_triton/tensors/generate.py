@@ -117,8 +117,7 @@ class EventReader:
         event = events[0] if len(events) == 1 else {}
         if len(events) != 1 or "error" in event or event.keys() <= _NOTHING:
             event = self._together(events)
-        answered = event.get("id")
-        if request_id is not None and answered is not None and str(answered) != str(request_id):
+        if request_id is not None and not all(one.get("id") in (None, str(request_id), request_id) for one in events):
             raise InferenceError("the server sent the answer to another request")
         payloads, shapes = [], []
         for spec in self._outputs:
@@ -127,8 +126,7 @@ class EventReader:
                 values = numbers_of_texts(values, spec.name, spec.datatype)
             payloads.append(values)
             shapes.append(row_shape_of(spec, len(values)))
-        version = event.get("model_version")
-        version = version if version is None or isinstance(version, str) else shown_value(version)
+        version = _version(event)
         return Answer(1, list(payloads), None if version is None else shown(version, NAME_LENGTH), shapes)
 
     def _together(self, events: list[Event]) -> Event:
@@ -146,7 +144,7 @@ class EventReader:
                 f"the model gave {len(full)} answers to one row, which has one. If they are parts of one text, "
                 "leave 'stream' out of the parameters; or 'responses' = 'concat' joins what the model made of each part"
             )
-        versions = {event.get("model_version") for event in full}
+        versions = {_version(event) for event in full}
         if len(versions) > 1:
             raise AnswerError("the answers to one row are of several versions of the model")
         joined = dict(full[-1])
@@ -158,6 +156,12 @@ class EventReader:
 
 
 _NOTHING = frozenset({"id", "model_name", "model_version", "sequence_id", "sequence_start", "sequence_end"})
+
+
+def _version(event: Event) -> str | None:
+    """Return which version of the model has answered, whatever its form; None where an event does not say."""
+    version = event.get("model_version")
+    return version if version is None or isinstance(version, str) else shown_value(version)
 
 
 def _values(event: Event, spec: TensorSpec) -> list[Any]:

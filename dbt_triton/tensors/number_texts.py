@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +15,8 @@ from dbt_triton.foreign_text import shown_value
 from dbt_triton.tensors.datatypes import Datatype
 
 _WHOLE = re.compile(r"[+-]?\d{1,40}", re.ASCII)
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+#: A number as JSON and SQL write it.
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _NOT_FINITE = {"nan", "inf", "-inf", "infinity", "-infinity"}
 _TRUTH = {"true": True, "false": False}
 _LONGEST = 400
@@ -43,7 +45,9 @@ def _number(text: str, name: str, datatype: Datatype) -> bool | float:
 
 def number_of(text: str, *, whole: bool, truth: bool = False) -> bool | float | None:
     """Read a text as a number, or as true or false; None where it is none."""
-    word = text.strip()[:_LONGEST]
+    word = text.strip()
+    if len(word) > _LONGEST:
+        return None
     if truth:
         return _TRUTH.get(word.lower())
     if _WHOLE.fullmatch(word):
@@ -51,11 +55,14 @@ def number_of(text: str, *, whole: bool, truth: bool = False) -> bool | float | 
     number = _float(word)
     if number is None or not whole:
         return number
-    return int(number) if number.is_integer() else None
+    if not math.isfinite(number):
+        return None
+    exact = Decimal(word)  # as a float, 9007199254740993.0 would be another whole number
+    return int(exact) if exact == exact.to_integral_value() else None
 
 
 def _float(word: str) -> float | None:
     if word.lower() in _NOT_FINITE:
         return float(word)
-    number = float(word) if _NUMBER.fullmatch(word) else math.inf
+    number = float(word) if NUMBER.fullmatch(word) else math.inf
     return number if math.isfinite(number) else None

@@ -19,9 +19,10 @@ import pyarrow as pa
 
 from dbt_triton.foreign_text import NAME_LENGTH, shown, shown_value
 from dbt_triton.tensors.arrays import Integers
+from dbt_triton.tensors.exact_json import TwiceError, write_json
 from dbt_triton.tensors.generation import AnswerColumn, Json, Structured
-from dbt_triton.tensors.json_text import read_json, write_json
-from dbt_triton.tensors.number_texts import number_of
+from dbt_triton.tensors.json_text import read_json
+from dbt_triton.tensors.number_texts import NUMBER, number_of
 from dbt_triton.tensors.sql_types import INTEGER_BITS, SqlType
 
 _SHOWN = 200
@@ -30,11 +31,11 @@ _KEYS = 10
 #: More white space at the end of a text than anybody writes.
 _LOOP = 32
 _FLOATS = {"FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16"}
-_SIGNIFICANT_BITS = 53
+_SIGNIFICANT_BITS = {"FLOAT": 24, "DOUBLE": 53}
 #: More digits than any DECIMAL, and any number that is to be rounded to one.
 _DIGITS = Context(prec=1000)
-#: More digits of a second than a column holds.
-_TOO_FINE = re.compile(r"\.\d{7}")
+#: More digits of a second than a column holds. Python reads a comma before them, too, and drops the rest.
+_TOO_FINE = re.compile(r"[.,]\d{7}")
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,10 @@ def _object(text: Json, finish_reason: Json) -> dict[str, Json]:
         raise _UnfitError(f"the answer is no text that could be JSON: {shown_value(text)}")
     try:
         value = read_json(text)
+    except TwiceError as error:
+        raise _UnfitError(
+            f"the text of the answer says one thing twice: {error}. It is: {shown(text, _SHOWN)}"
+        ) from None
     except ValueError as error:
         raise _UnfitError(_no_json(text, f"is not JSON ({error})", finish_reason)) from None
     if not isinstance(value, dict):
@@ -200,21 +205,23 @@ def _whole(value: Json, kind: str) -> int:
     number = _number(value, whole=True)
     signed, bits = INTEGER_BITS[kind]
     least, most = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-    if not math.isfinite(number) or number != int(number):
-        raise _NotOfTypeError("it is no whole number")
     if not least <= number <= most:
-        raise _NotOfTypeError("it is out of range")
+        raise _NotOfTypeError("it is out of range" if math.isfinite(number) else "it is no whole number")
+    if number != int(number):
+        raise _NotOfTypeError("it is no whole number")
     return int(number)
 
 
 def _floating(value: Json, kind: str) -> float:
     number = _number(value, whole=False)
-    if _is_whole(number) and float(number) != number:
-        raise _NotOfTypeError(f"it is a whole number of more than {_SIGNIFICANT_BITS} bits")
+    is_whole = _is_whole(number)
     with np.errstate(over="ignore"):
-        held = float(np.float32(number)) if kind != "DOUBLE" else float(number)
+        held = float(np.float32(float(number))) if kind != "DOUBLE" else float(number)
     if math.isinf(held) and not math.isinf(number):
         raise _NotOfTypeError("it is out of range")
+    if is_whole and held != number:
+        bits = _SIGNIFICANT_BITS["DOUBLE" if kind == "DOUBLE" else "FLOAT"]
+        raise _NotOfTypeError(f"it is a whole number of more than {bits} bits")
     return held
 
 
@@ -224,9 +231,10 @@ def _is_whole(number: float | Decimal) -> bool:
 
 
 def _decimal(value: Json, sql: SqlType) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
+    text = value.strip() if isinstance(value, str) else str(_number(value, whole=False))
+    if NUMBER.fullmatch(text) is None:  # Decimal itself takes 1_000, NaN, and the digits of every script
         raise _NotOfTypeError
-    number = Decimal(str(value).strip())
+    number = Decimal(text)
     if not number.is_finite():
         raise _NotOfTypeError
     if number.adjusted() >= sql.precision:

@@ -197,6 +197,10 @@ def test_the_answer_to_another_request() -> None:
     assert read(event(text_output="x", id="7"), request_id=7) == ["x"]
     with pytest.raises(InferenceError, match="another request"):
         read(event(text_output="x", id="8"), request_id=7)
+    parts = [event(text_output=str(number), id=number) for number in (7, 8, 7)]
+    assert read(parts[0] + parts[2], responses="concat", request_id=7) == ["77"]
+    with pytest.raises(InferenceError, match="another request"):
+        read(b"".join(parts), responses="concat", request_id=7)
 
 
 def test_what_becomes_of_parts() -> None:
@@ -232,6 +236,8 @@ def test_what_becomes_of_parts() -> None:
     other = event(text_output="x").replace(b'"1"', b'"2"')
     with pytest.raises(AnswerError, match="several versions"):
         read(event(text_output="x") + other, responses="concat")
+    with pytest.raises(AnswerError, match="several versions"):
+        read(event(text_output="x") + event(text_output="x", model_version=["1"]), responses="concat")
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -239,3 +245,11 @@ def test_events_are_what_they_were(text: str) -> None:
     """Events that orjson writes are read as they were."""
     events = [{"text": text, "number": number} for number in range(3)]
     assert read_events(b"".join(b"data: " + orjson.dumps(one) + b"\n\n" for one in events)) == events
+
+
+def test_an_error_that_is_nested_too_deeply_is_an_error() -> None:
+    """Whatever stands in the place of an error's words, the row fails by it."""
+    for depth in (300, 1000):
+        with pytest.raises(InferenceError) as caught:
+            read(b'data: {"error":' + b"[" * depth + b"]" * depth + b"}\n\n")
+        assert caught.value.reason == Reason.MODEL_ERROR

@@ -1,5 +1,6 @@
 """The options of language models: how they are written, refused, merged and kept."""
 
+import itertools
 import json
 from typing import Any
 
@@ -215,6 +216,9 @@ def test_what_cannot_be_read_is_told() -> None:
     model = InferenceModel.from_definition(definition_from_yaml("m", SIDES | REQUIRED | {"parameters": {"a": 1}}))
     with pytest.raises(ConfigurationError, match="parameters: write a JSON object"):
         model.with_options({"parameters": "{"}, "call")
+    for option, wrong in itertools.product(("parameters", "request-parameters"), ("{", '{"a": 1, "a": 2}', [1])):
+        with pytest.raises(ConfigurationError, match=f"{option}: write a JSON object"):
+            model.with_options(layered({option: wrong}, {option: '{"b": 1}'}), "call")
 
 
 def test_options_are_shown() -> None:

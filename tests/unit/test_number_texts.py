@@ -14,10 +14,12 @@ TEXTS: list[tuple[str, list[str], list[Any]]] = [
     ("FP32", ["0.0", "-1.5", "3"], [0.0, -1.5, 3.0]),
     ("FP64", ["1e300", "inf", ".5"], [1e300, float("inf"), 0.5]),
     ("INT32", ["5", "-7", "8.0"], [5, -7, 8]),
+    ("INT64", ["9007199254740993.0", "-1e3", "0.5e1"], [2**53 + 1, -1000, 5]),
     ("UINT64", [str(2**64 - 1), "0", "1"], [2**64 - 1, 0, 1]),
     ("BOOL", ["True", "false", "FALSE"], [True, False, False]),
 ]
 REFUSED = [("FP32", "high"), ("INT32", "1.5"), ("INT32", str(2**31)), ("UINT64", "-1"), ("BOOL", "1"), ("FP64", "None")]
+REFUSED += [("INT64", "1.00000000000000000001"), ("INT64", "0" * 400 + "5"), ("FP64", "0" * 400 + ".5")]
 
 
 def read(datatype: str, texts: list[str], *, binary: bool, said: str = "BYTES") -> list[Any]:

@@ -1,15 +1,20 @@
 """The text of an answer as typed columns: what each type takes of JSON, and what fails a row by itself."""
 
 import itertools
+import json
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from time import monotonic as time_now
 from typing import Any
 
 import orjson
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dbt_triton.tensors import parse_sql_type, parse_texts
+from dbt_triton.tensors.exact_json import write_json
 from dbt_triton.tensors.generation import AnswerColumn, Structured
 
 BIG = 2**63 - 1
@@ -19,17 +24,17 @@ TYPES: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     "TINYINT": ([(5, 5), (-128, -128), (5.0, 5), ("7", 7)], [128, 5.5, "x", True, [1], "1e9"]),
     "BIGINT": ([(BIG, BIG), (-BIG - 1, -BIG - 1), (str(BIG), BIG)], [BIG + 1, "9" * 30, None.__class__.__name__]),
     "UBIGINT": ([(2**64 - 1, 2**64 - 1)], [-1]),
-    "FLOAT": ([(0.5, 0.5), (1, 1.0), ("0.25", 0.25)], [1e300, "high", False, [0.5]]),
+    "FLOAT": ([(0.5, 0.5), (1, 1.0), ("0.25", 0.25), (2**24, 2.0**24)], [1e300, 2**24 + 1, "high", False, [0.5]]),
     "DOUBLE": ([(0.1, 0.1), (1, 1.0), (1e300, 1e300)], [2**63 - 1, "", {}]),
     "DECIMAL(5,2)": (
         [(1.25, Decimal("1.25")), (7, Decimal("7.00")), ("999.99", Decimal("999.99"))],
         [0.125, 1000, "x"],
     ),
-    "DECIMAL(38,0)": ([("9" * 38, Decimal("9" * 38))], ["9" * 39, "1e99999999", "NaN", True]),
+    "DECIMAL(38,0)": ([("9" * 38, Decimal("9" * 38))], ["9" * 39, "1e99999999", "NaN", "1_000", "\uff11\uff12", True]),
     "STRING": ([("good", "good"), ("", ""), ("é\u2028", "é\u2028")], [5, True, ["good"], {"a": 1}]),
     "JSON": ([({"a": [1]}, '{"a":[1]}'), ("x", '"x"'), (5, "5")], []),
     "DATE": ([("2026-02-28", date(2026, 2, 28))], ["2026-02-30", "yesterday", 5]),
-    "TIME": ([("12:30:00.5", time(12, 30, 0, 500_000))], ["25:00", "12:30+01:00"]),
+    "TIME": ([("12:30:00.5", time(12, 30, 0, 500_000))], ["25:00", "12:30+01:00", "12:30:00,1234567"]),
     "TIMESTAMP": ([("2026-02-28T01:02:03", datetime(2026, 2, 28, 1, 2, 3))], ["2026-02-28T00:00:00Z", "soon"]),  # noqa: DTZ001
     "TIMESTAMPTZ": (
         [("2026-02-28T02:00:00+01:00", datetime(2026, 2, 28, 1, tzinfo=UTC))],
@@ -197,3 +202,75 @@ def test_what_is_said_of_a_text_is_short() -> None:
     parsed = parse_texts([texts("x" * 100_000, {"a": "y" * 100_000})], structured(("a", "INT")))
     assert all(len(why) < 500 for why in parsed.failed.values())
     assert len(parsed.failed) == 2
+
+
+DIGITS = st.from_regex(
+    r"-?(0|[1-9]\d{0,40})(\.\d{1,40})?([eE][+-]?\d{1,3})?", fullmatch=True, alphabet="0123456789.eE+-"
+)
+
+
+def read(kind: str, text: str) -> Any:
+    """Read one value; the reason where it is refused."""
+    parsed = parse_texts([texts(text)], structured(("a", kind)))
+    return parsed.failed[0] if parsed.failed else parsed.columns[0].to_pylist()[0]
+
+
+@given(DIGITS, st.booleans())
+@settings(max_examples=500, deadline=None)
+def test_every_digit_counts(digits: str, as_text: bool) -> None:
+    """A number is on the table as it was written, or its row says why not."""
+    exact = Decimal(digits)
+    text = f'{{"a":"{digits}"}}' if as_text else f'{{"a":{digits}}}'
+    for kind in ("BIGINT", "UBIGINT", "DECIMAL(38,2)", "DECIMAL(38,20)"):
+        found = read(kind, text)
+        assert isinstance(found, str) or found == exact, (kind, found)
+    if not as_text:
+        found = read("JSON", text)
+        assert "is not JSON" in found or Decimal(found) == exact
+
+
+LEAVES = st.none() | st.booleans() | st.text(max_size=8) | DIGITS.map(Decimal)
+VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner))
+
+
+@given(VALUES)
+@settings(max_examples=300, deadline=None)
+def test_json_columns_hold_what_was_written(value: Any) -> None:
+    """Whatever JSON a model writes is in a JSON column, with every digit."""
+    text = write_json(value)
+    try:
+        orjson.loads(text)
+    except ValueError:  # a number that no float holds
+        return
+    found = read("JSON", f'{{"a":{text}}}')
+    assert value is None or json.loads(found, parse_float=Decimal, parse_int=Decimal) == value
+
+
+@pytest.mark.parametrize(
+    "text", ['{"a":1,"a":1}', '{"a":1,"\\u0061":2}', '{"a":1,"b":{"x":"\\":","x":2}}', '{"a":1,"b":[{"":1,"" : 2}]}']
+)
+def test_a_key_that_stands_twice_says_nothing(text: str) -> None:
+    """Neither value is taken for the one that was meant."""
+    assert "one thing twice: it has the key" in read("BIGINT", text)
+
+
+def test_keys_within_texts_are_no_keys() -> None:
+    """What looks like a key within a text is none."""
+    assert read("STRING", '{"a":"\\"a\\": 1, \\"a\\": 1","b":1}') == '"a": 1, "a": 1'
+
+
+@pytest.mark.parametrize("depth", [300, 1000, 100_000])
+@pytest.mark.parametrize("digits", ["1", "9" * 30])
+def test_deep_nesting_fails_its_row(depth: int, digits: str) -> None:
+    """JSON that can be read and not be written again takes nothing else with it."""
+    text = f'{{"a":{"[" * depth}{digits}{"]" * depth}}}'
+    assert "is no" in read("JSON", text) or "not JSON" in read("JSON", text)
+    assert "is no" in read("BIGINT", text) or "not JSON" in read("BIGINT", text)
+
+
+@pytest.mark.parametrize("text", ["```\n" + "\n" * 10**6, "```\n" + "\n " * 10**6 + "```x", " " * 10**6 + "```"])
+def test_a_text_of_white_space_takes_no_time(text: str) -> None:
+    """Models are known to write line feeds until they are cut off."""
+    started = time_now()
+    assert "is not JSON" in read("BIGINT", text)
+    assert time_now() - started < 5
