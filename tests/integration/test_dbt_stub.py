@@ -199,7 +199,8 @@ def test_stub_makes_long_arrays_in_no_time(session: Steps) -> None:
     built = session.build("p", "select y from ML_PREDICT(TABLE t, MODEL m, DESCRIPTOR(a))", ["m"])
     seconds = time.perf_counter() - started
     assert len({tuple(row[0]) for row in built}) == len(built) == 600
-    assert seconds < 10  # it takes less than one
+    # It takes less than one, and on Spark a few, whatever the array: jobs of a busy machine.
+    assert seconds < (10 if session.warehouse == "duckdb" else 40)
 
 
 def test_sample_takes_the_first_rows_only(stubbed: Stubbed) -> None:

@@ -14,7 +14,11 @@ with pairs as (
 
 ranked as (
 
-    select *, row_number() over (partition by id order by similarity desc, similar_id) as nearness from pairs
+    select
+        *,
+        -- One warehouse counts rows in 64 bits, the other one in 32.
+        cast(row_number() over (partition by id order by similarity desc, similar_id) as bigint) as nearness
+    from pairs
 
 )
 
