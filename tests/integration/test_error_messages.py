@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import os
 import re
 import socket
-import threading
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 from support.dbt import REPOSITORY, DbtProject, DbtResult
 from support.mistakes import MISTAKES
 from support.triton import Triton
+from support.web_server import listening
 
 from dbt_triton.server import free_port
 
@@ -51,7 +51,7 @@ def _file_name(title: str) -> str:
 def _web_server(status: int, body: bytes) -> Generator[str, None, None]:
     """Run a server that is no Triton, and yield its URL."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(status)
             self.send_header("Content-Type", "text/html")
@@ -59,15 +59,8 @@ def _web_server(status: int, body: bytes) -> Generator[str, None, None]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+    with listening(Handler) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

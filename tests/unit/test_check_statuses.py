@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import http.server
 import socket
-import threading
 from argparse import Namespace
 from collections.abc import Generator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
 
 import pytest
+from support.web_server import listening
 
 from dbt_triton import commands
 from dbt_triton.project import ProjectModel, models_called
@@ -18,22 +18,15 @@ from dbt_triton.server import free_port
 
 @contextmanager
 def _answering(status: int, body: str) -> Generator[str, None, None]:
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body.encode())
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+    with listening(Handler) as url:
+        yield url
 
 
 def _model(endpoint: str, name: str = "m", more: str = "", **node: object) -> ProjectModel:
