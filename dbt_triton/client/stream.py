@@ -25,6 +25,7 @@ _UNAVAILABLE = (
 )
 #: What vLLM's backend says from 25.01 on when it did not understand the parameters; why, is in the server's log alone.
 _PARAMETERS_NOT_TAKEN = "'NoneType' object has no attribute 'lora_name'"
+_ERROR = re.compile(rb'"error"')
 #: Triton writes the id among the other keys, in alphabetical order. Within a text, its quotes would be escaped.
 _ID = re.compile(rb'"id":"(\d+)"')
 
@@ -58,13 +59,12 @@ def id_in(content: bytes | memoryview) -> bytes | None:
 
 def stream_failure(reply: Reply) -> StreamFailure | None:
     """Return the error that came as events, or with status 200; None for an answer, or a status that says it itself."""
-    content = bytes(reply.content)
-    if reply.status == _OK and b'"error"' not in content:
+    if reply.status == _OK and _ERROR.search(reply.content) is None:
         return None
     is_stream = is_event_stream(reply.content_type)
     if not is_stream and reply.status != _OK:
         return None  # refused before it ran
-    words = _words(content, cut=reply.cut, is_error_status=reply.status != _OK)
+    words = _words(bytes(reply.content), cut=reply.cut, is_error_status=reply.status != _OK)
     return None if words is None else _failure(words)
 
 

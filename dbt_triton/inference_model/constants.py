@@ -10,6 +10,7 @@ import numpy as np
 
 from dbt_triton.client.served import ServedTensor
 from dbt_triton.tensors import Datatype, SqlType, TensorSpec, datatype_of_tensor, parse_sql_type
+from dbt_triton.tensors.constants import elements_of
 from dbt_triton.tensors.datatypes import natural_sql_type
 from dbt_triton.tensors.generation import Constant, Json
 from dbt_triton.tensors.shapes import bind_shape
@@ -35,7 +36,7 @@ def constant_of(tensor: ServedTensor, value: Json, *, batched: bool) -> Constant
     lengths = _lengths(value)
     if lengths is None:
         return f"its lists are of several lengths, or empty, but {served}"
-    read = [_element(one, datatype) for one in _elements(value)]
+    read = [_element(one, datatype) for one in elements_of(value)]
     wrong = next((one for one in read if isinstance(one, _Unfit)), None)
     if wrong is not None:
         return f"{wrong.words}, but {served}"
@@ -65,14 +66,6 @@ def _lengths(value: Json) -> list[int] | None:
     if not inner or any(one is None or one != inner[0] for one in inner):
         return None
     return [len(value), *(inner[0] or ())]
-
-
-def _elements(value: Json) -> Iterator[Json]:
-    if isinstance(value, list):
-        for item in value:
-            yield from _elements(item)
-    else:
-        yield value
 
 
 def _nested(elements: Iterator[Json], lengths: Sequence[int]) -> Json:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator
+from itertools import chain
 
 from dbt_triton.tensors import exact_json
 from dbt_triton.tensors.exact_json import TwiceError
@@ -25,19 +26,15 @@ def read_json(text: str) -> Json:
         TwiceError: an object has a key twice.
         ValueError: the text is no JSON, and wraps none.
     """
-    try:
-        return exact_json.read_json(text)
-    except TwiceError:
-        raise
-    except ValueError as error:
-        for unwrapped in _unwrapped(text):
-            try:
-                return exact_json.read_json(unwrapped)
-            except TwiceError:
-                raise
-            except ValueError:
-                continue
-        raise error from None
+    refused: list[ValueError] = []
+    for candidate in chain([text], _unwrapped(text)):
+        try:
+            return exact_json.read_json(candidate)
+        except TwiceError:
+            raise
+        except ValueError as error:
+            refused.append(error)
+    raise refused[0] from None
 
 
 def _unwrapped(text: str) -> Generator[str]:
