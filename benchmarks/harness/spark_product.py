@@ -53,7 +53,7 @@ class Product:
             frame = frame.repartition(self._tasks)
         tasks = self._tasks or frame.rdd.getNumPartitions()
         task = Task(binding, model.options, 'inference model "m"', inputs, outputs, "bench", tasks=tasks)
-        store.filled_by(frame, partial(run_task, task)).write.mode("overwrite").parquet(target)
+        frame.mapInArrow(partial(run_task, task), store.schema).write.mode("overwrite").parquet(target)
 
     def whole(self, spark: Any, source: Source, target: str) -> None:  # noqa: ANN401
         """Find the distinct inputs, send them in waves to a prediction store, and join it with the input."""

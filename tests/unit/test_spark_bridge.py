@@ -54,7 +54,7 @@ def _batches(texts: Sequence[str], size: int = 10) -> Iterator[pa.RecordBatch]:
 
 def _rows(batches: Iterator[pa.RecordBatch]) -> tuple[list[dict[str, Any]], Figures]:
     """Return the rows by name, and the figures, which come last."""
-    names = ["key", "upper", "error", "reason", "status", "attempts", "kind"]
+    names = ["key", "upper", "error", "reason", "status", "attempts", "fingerprint", "kind"]
     rows = [dict(zip(names, row.values(), strict=True)) for batch in batches for row in batch.to_pylist()]
     last = rows.pop()
     assert last["kind"].startswith("figures_")

@@ -37,10 +37,9 @@ def run_task(task: Task, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Recor
         batches: the keys, the numbers of sequences where there are some, then the inputs.
 
     Yields:
-        Record batches in the shape of the store, without the fingerprint; the last row is the task's figures, with
-        the error that ends the run.
+        Record batches in the shape of the store; the last row is the task's figures, with the error that ends the run.
     """
-    outbox = Outbox(task.outputs, task.run)
+    outbox = Outbox(task.outputs, task.binding.fingerprint, task.run)
     thread = threading.Thread(target=_fill, args=(outbox, task, _task_number(), batches), daemon=True)
     thread.start()
     try:

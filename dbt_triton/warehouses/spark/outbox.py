@@ -1,7 +1,4 @@
-"""From the engine's thread to Spark's: predictions and failed rows as record batches in the shape of the store.
-
-The fingerprint is left out: it is the same for every row of a run, and Spark adds it.
-"""
+"""From the engine's thread to Spark's: predictions and failed rows as record batches in the shape of the store."""
 
 from __future__ import annotations
 
@@ -33,12 +30,14 @@ class Outbox:
 
     Args:
         outputs: the types of the predictions.
+        fingerprint: of the inference model.
         run: the name of the run.
     """
 
-    def __init__(self, outputs: Sequence[SqlType], run: str) -> None:
+    def __init__(self, outputs: Sequence[SqlType], fingerprint: str, run: str) -> None:
         self.rows = self.rows_failed = 0
         self._outputs = outputs
+        self._fingerprint = fingerprint
         self._run = run
         self._queue: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(_WAITING)
         self._closed = threading.Event()
@@ -93,7 +92,8 @@ class Outbox:
             outputs = [pa.nulls(count, spark_arrow_type(sql)) for sql in self._outputs]
         kinds = (pa.string(), pa.string(), pa.int32(), pa.int32())
         constants = [pa.repeat(pa.scalar(value, kind_), count) for value, kind_ in zip(why, kinds, strict=True)]
-        columns = [keys.cast(pa.binary()), *outputs, *constants, pa.repeat(pa.scalar(kind, pa.string()), count)]
+        partition = [pa.repeat(pa.scalar(text, pa.string()), count) for text in (self._fingerprint, kind)]
+        columns = [keys.cast(pa.binary()), *outputs, *constants, *partition]
         batch = pa.RecordBatch.from_arrays(columns, names=[f"c{place}" for place in range(len(columns))])
         for start in range(0, count, _BATCH_ROWS):
             self._put(batch.slice(start, _BATCH_ROWS))

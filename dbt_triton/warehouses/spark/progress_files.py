@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import struct
 from contextlib import suppress
+from dataclasses import astuple, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from dbt_triton.engine import Progress
 
-_NUMBERS = struct.Struct("=QQQQQQ")
+_NUMBERS = struct.Struct(f"={len(fields(Progress))}Q")
 _ENDING = ".progress"
 
 
@@ -42,13 +43,12 @@ class ProgressFile:
     def write(self, progress: Progress) -> None:
         """Say how far the task is."""
         if self._file is not None:
-            numbers = (progress.rows, progress.rows_failed, progress.in_flight, progress.limit, progress.retries)
-            os.pwrite(self._file, _NUMBERS.pack(*numbers, progress.tokens), 0)
+            os.pwrite(self._file, _NUMBERS.pack(*astuple(progress)), 0)
 
 
 def read_progress(folder: Path) -> Progress:
     """Return how far all tasks are together."""
-    sums = [0] * 6
+    sums = [0] * len(fields(Progress))
     for path in folder.glob(f"*{_ENDING}"):
         with suppress(OSError, struct.error):
             sums = [one + more for one, more in zip(sums, _NUMBERS.unpack(path.read_bytes()), strict=True)]

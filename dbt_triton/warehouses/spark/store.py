@@ -89,13 +89,6 @@ class SparkStore:
         """The columns as a schema."""
         return ", ".join(f"{name} {kind}" for name, kind in self.columns)
 
-    def filled_by(self, frame: Any, fill: Any) -> Any:
-        """Return the rows that a function for ``mapInArrow`` makes of a DataFrame; it leaves the fingerprint out."""
-        made = [(name, kind) for name, kind in self.columns if name != FINGERPRINT]
-        rows = frame.mapInArrow(fill, ", ".join(f"{name} {kind}" for name, kind in made))
-        names = [f"'{self.fingerprint}' as {FINGERPRINT}" if name == FINGERPRINT else name for name, _ in self.columns]
-        return rows.selectExpr(*names)
-
     def beside(self, suffix: str) -> str:
         """Quote the name of a table beside the store."""
         return ".".join(map(self._dialect.quote, [*self._parts[:-1], f"{self._parts[-1]}{suffix}"]))

@@ -114,6 +114,8 @@ def send_in_waves(spark: Any, store: SparkStore, sending: Sending, run: RunName)
 class _Waves:
     def __init__(self, spark: Any, store: SparkStore, sending: Sending, run: RunName, stack: ExitStack) -> None:
         self.count = 0
+        #: What language models have written in the waves before, as far as progress was told.
+        self._tokens = 0
         self._spark = spark
         self._store = store
         self._sending = sending
@@ -196,7 +198,7 @@ class _Waves:
             # where rows are in the order of their keys already, Spark would leave the number of tasks out.
             frame = frame.selectExpr("*", f"xxhash64({KEY}) as {_SPREAD}").repartition(tasks, _SPREAD).drop(_SPREAD)
         with self._watched():
-            self._store.filled_by(frame, partial(run_task, task)).write.insertInto(self._store.relation)
+            frame.mapInArrow(partial(run_task, task), self._store.schema).write.insertInto(self._store.relation)
         self.count += 1
         figures = [Figures.from_json(text) for text in self._store.figures(self._run)]
         self.findings.add(figures)
@@ -232,6 +234,7 @@ class _Waves:
             wave.in_flight,
             wave.limit,
             stats.retries + wave.retries,
+            self._tokens + wave.tokens,
         )
 
     @contextmanager
@@ -255,6 +258,7 @@ class _Waves:
         finally:
             over.set()
             watcher.join()
+            self._tokens += read_progress(Path(folder)).tokens
 
 
 def _places(spark: Any) -> int:
