@@ -332,7 +332,8 @@ def _alive_workers(page: int) -> int | None:
         answer = httpx.get(f"http://{_LOOPBACK}:{page}/json/", timeout=10, trust_env=False)
     except httpx.TransportError:
         return None
-    return int(answer.raise_for_status().json()["aliveworkers"])
+    # A master listens before its pages are in place: what it does not know yet, it answers with 404.
+    return int(answer.json()["aliveworkers"]) if answer.is_success else None
 
 
 def _text(path: Path) -> str:
