@@ -51,6 +51,10 @@ def contradictions(options: Options) -> list[tuple[bool, str]]:
             "batch-size must be 1 with sequence-by: Triton's sequence batcher takes one row a request",
         ),
         (
+            options.in_sequence and options.batch_tokens is not None,
+            "batch-tokens must be left alone with sequences: Triton's sequence batcher takes one row a request",
+        ),
+        (
             bool(options.sequence_by) and options.cache == "persistent",
             "cache must be left alone with sequence-by: a sequence is whole or it is nothing",
         ),

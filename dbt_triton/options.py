@@ -73,6 +73,7 @@ class Options(GenerationOptions):
     """The validated options of one ML_PREDICT call or inference model.
 
     ``batch_size``, ``binary_data``, ``max_concurrent_operations`` and ``max_response_bytes`` are None for ``auto``.
+    ``batch_tokens`` bounds the rows of a request times its longest row, as `dbt_triton.tensors.lengths` estimates it.
     ``endpoint`` is the server's base URL, without ``/v2``. Timeouts and waits are in milliseconds; ``timeout`` is
     that of one attempt as a whole, ``connection_timeout`` of its connection (None: no more than the attempt's).
     """
@@ -89,6 +90,8 @@ class Options(GenerationOptions):
     batch_size: Annotated[
         Annotated[int, Field(ge=1, le=MOST_BATCH_ROWS)] | None, BeforeValidator(read.auto_or_integer)
     ] = None
+    batch_by: Annotated[Literal["length", "none"], BeforeValidator(read.lower)] = "length"
+    batch_tokens: Annotated[int, BeforeValidator(read.integer), Field(ge=1)] | None = None
     priority: Annotated[int, BeforeValidator(read.integer), Field(ge=0, le=255)] | None = None
     sequence_id: Text | None = None
     sequence_start: Flag = False
