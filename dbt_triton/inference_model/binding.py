@@ -172,7 +172,7 @@ def _budget_problems(
         return
     said = f"batch-tokens is {options.batch_tokens}, but"
     if not batched:
-        yield f"{said} the model has max_batch_size {served.max_batch_size}, so that each row is a request; leave it out"
+        yield f"{said} the model has max_batch_size {served.max_batch_size}, so each row is a request; leave it out"
     elif not any(map(has_length, inputs)):
         listed = ", ".join(f"{spec.column} {spec.sql.name}" for spec in inputs)
         yield f"{said} no input is a text, or an array of any length: all rows are alike ({listed}); leave it out"
