@@ -7,6 +7,7 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,13 @@ pytestmark = pytest.mark.duckdb_only("a request is the same on each warehouse")
 REVIEWS = 50
 WORDS = 300
 AMOUNTS = 20
+ESSAYS = 200
+BUDGET = 400
+BATCHES: dict[str, dict[str, str]] = {
+    "by_length": {},
+    "as_they_come": {"batch_by": "none"},
+    "budgeted": {"batch_tokens": str(BUDGET)},
+}
 TOKEN, KEY = "token-of-the-environment", "key-of-the-environment"
 DATATYPES = {
     "BOOL": ("BOOLEAN", "id % 2 = 0"),
@@ -116,6 +124,10 @@ def _write_cases(wire: Wire) -> None:
     wire.project.model("reviews", f"{table}select i as id, 'review ' || i as review from range(1, {REVIEWS + 1}) t(i)")
     wire.project.model("words", f"{table}select i as id, 'word ' || i as review from range(1, {WORDS + 1}) t(i)")
     wire.project.model("amounts", f"{table}select i as id, i * i as amount from range(1, {AMOUNTS + 1}) t(i)")
+    wire.project.model(
+        "essays",
+        f"{table}select i as id, repeat('word ', 1 + (i * 7919) % 101) || i as review from range(1, {ESSAYS + 1}) t(i)",
+    )
     wire.text("plain")
     for compression in ("gzip", "deflate"):
         wire.text(compression, compression=compression)
@@ -133,6 +145,8 @@ def _write_cases(wire: Wire) -> None:
     wire.text("ones", served=wire.served("upper_plain", alone=True), batch_size="1")
     wire.text("auto", served=wire.served("upper_plain", alone=True), table="words")
     wire.text("single", "upper_single")
+    for case, options in BATCHES.items():
+        wire.text(case, table="essays", batch_size="16", binary_data="false", max_concurrent_operations="1", **options)
     wire.text("two_in_flight", "slow", batch_size="5", max_concurrent_operations="2")
     wire.text("busy", hook=_busy_twice())  # type: ignore[arg-type]
     wire.text("map", batch_size="10")
@@ -267,6 +281,26 @@ def test_batches_have_batch_size_rows(wire: Wire) -> None:
     for case, sizes in (("sevens", {7: 7, 1: 1}), ("ones", {1: REVIEWS}), ("auto", {256: 1, WORDS - 256: 1})):
         model = wire.proxies[case].inferences[0].path.split("/")[3]
         assert wire.triton.batch_sizes(model) == sizes, case
+
+
+def test_rows_of_similar_length_share_a_request(wire: Wire) -> None:
+    """By default no request has a text shorter than one of the next; batch-by = none leaves rows as they are."""
+    for case in BATCHES:
+        assert all(review.upper() == output for review, output in wire.pairs(case)), case
+        assert len(wire.pairs(case)) == ESSAYS
+    lengths = {
+        case: [[len(text) for text in request.json["inputs"][0]["data"]] for request in wire.sent(case)]
+        for case in BATCHES
+    }
+    # Numbers at the end of texts differ by a digit or two, which are tokens, and less than a word.
+    assert all(min(one) + 5 >= max(other) for one, other in pairwise(lengths["by_length"]))
+    assert sorted(map(len, lengths["by_length"])) == [ESSAYS % 16] + [16] * (ESSAYS // 16)
+    padded = {case: sum(len(one) * max(one) for one in requests) for case, requests in lengths.items()}
+    assert padded["as_they_come"] > 1.5 * padded["by_length"]
+    budgets = [len(request) * -(-max(request) // 4) for request in lengths["budgeted"]]
+    assert max(budgets) <= BUDGET
+    assert max(map(len, lengths["budgeted"])) == 16
+    assert min(map(len, lengths["budgeted"])) < 5
 
 
 def test_call_wins_over_meta_wins_over_with(wire: Wire) -> None:
