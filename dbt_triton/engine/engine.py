@@ -15,30 +15,21 @@ import asyncio
 import itertools
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 
 from dbt_triton.client import TritonClient
-from dbt_triton.engine.breaker import BREAKER_FAILURES, Breaker
+from dbt_triton.engine.breaker import Breaker
 from dbt_triton.engine.concurrency import ConcurrencyLimit
+from dbt_triton.engine.failed_requests import FailedRequests
 from dbt_triton.engine.handover import HandOver
-from dbt_triton.engine.outcomes import FailedRows, RunError, Sink, is_about_rows, not_the_batch
+from dbt_triton.engine.outcomes import FailedRows, RunError, Sink
 from dbt_triton.engine.source import Request, SequenceMarker, Source, exact_batches, taken
 from dbt_triton.engine.stats import Progress, RunStats
-from dbt_triton.errors import (
-    AnswerError,
-    AnswerTooLongError,
-    DbtTritonError,
-    InferenceError,
-    PaddedAxisError,
-    Reason,
-    RowCountError,
-)
+from dbt_triton.errors import DbtTritonError, InferenceError, Reason
 from dbt_triton.tensors import Answer, Format
 from dbt_triton.tensors.trim import Trimmer
 
@@ -47,15 +38,8 @@ logger = logging.getLogger("dbt_triton.engine")
 #: With so many requests that failed perhaps for the sake of others, these are isolated before any more are sent.
 MANY_SUSPECTS = 256
 _WATCH_SECONDS = 0.5
-#: A row that was sent alone since a count differed is sent so often again: the way to the server may be at fault.
-_RECOUNTS = 3
-#: One row with several answers may be a row that the model cannot bear.
-_PROVEN_BY_ROWS = 2
 #: While requests of so many bytes are in flight, no more are started: each is held in memory as a whole.
 _BYTES_IN_FLIGHT = 128 * 2**20
-#: HTTP's Content Too Large.
-_TOO_LARGE = 413
-_TOO_LARGE_IN_A_ROW = 3
 
 
 class Engine:
@@ -96,9 +80,6 @@ class Engine:
         self._key_columns = key_columns
         self._shared_batches = shared_batches
         self._version = version
-        #: Fewer than the batch size once the server, or the bound of an answer, has turned out not to bear it.
-        self._most_rows = batch_size
-        self._too_large = self._rows_of_several_answers = 0
         self._progress = progress
         self._check_interrupt = check_interrupt
         self._interrupt: DbtTritonError | None = None
@@ -115,15 +96,24 @@ class Engine:
             answer_seconds=timeout if generates else 0.0,
         )
         self._failure: InferenceError | None = None
-        self._suspects: deque[Request] = deque()
         self._workers: set[asyncio.Task[None]] = set()
         self._ended: asyncio.Queue[asyncio.Task[None]] = asyncio.Queue()
         self._in_flight = 0
         self._bytes_in_flight = 0
         self._ids = itertools.count(1)
         self._input_is_read = False
-        self._unfit_rows = 0
-        self._results = HandOver(sink, request_format, self._undecodable, self._note_unfit)
+        self._results = HandOver(sink, request_format)
+        self._failures = FailedRequests(
+            options,
+            batch_size=batch_size,
+            shared_batches=shared_batches,
+            in_order=in_order,
+            breaker=self._breaker,
+            results=self._results,
+            end=self._end,
+        )
+        self._results.on_undecodable = self._failures.undecodable
+        self._results.on_unfit = self._failures.note_unfit
 
     async def run(self, batches: Iterable[pa.RecordBatch]) -> RunStats:
         """Send every row, and hand over every prediction and every failed row.
@@ -143,7 +133,7 @@ class Engine:
             clocks.append(asyncio.create_task(self._watch()))
             try:
                 while not await self._round(source, writer):
-                    logger.debug("%d requests failed; isolating before going on", len(self._suspects))
+                    logger.debug("%d requests failed; isolating before going on", len(self._failures.suspects))
             finally:
                 for clock in clocks:
                     clock.cancel()
@@ -173,7 +163,7 @@ class Engine:
     @property
     def rows_of_several_answers(self) -> int:
         """How many rows that were sent alone had several answers each."""
-        return self._rows_of_several_answers
+        return self._failures.rows_of_several_answers
 
     def slow_down(self) -> None:
         """Send less: the server sheds load of others."""
@@ -219,7 +209,7 @@ class Engine:
 
     @property
     def _may_go_on(self) -> bool:
-        return self._failure is None and len(self._suspects) < MANY_SUSPECTS
+        return self._failure is None and len(self._failures.suspects) < MANY_SUSPECTS
 
     async def _work(self, source: Source, writer: ThreadPoolExecutor) -> None:
         while self._may_go_on and (request := source.ready() or await source.next()) is not None:
@@ -237,18 +227,18 @@ class Engine:
 
     async def _isolate_suspects(self, writer: ThreadPoolExecutor) -> None:
         """Send requests that failed perhaps for the sake of others, one at a time."""
-        while self._failure is None and self._suspects:
-            request = self._suspects.popleft()
-            self._suspects.extendleft(reversed(await self._deliver(request, alone=True)))
+        while self._failure is None and self._failures.suspects:
+            request = self._failures.suspects.popleft()
+            self._failures.suspects.extendleft(reversed(await self._deliver(request, alone=True)))
             if self._results.is_due():
                 await self._results.hand_over(writer)
-            if not self._suspects:
+            if not self._failures.suspects:
                 await self._results.drain(writer)  # decoding may find more
 
     async def _deliver(self, request: Request, *, alone: bool = False) -> list[Request]:
         """Send a request, if need be again when the server is back. Returns the requests to send in its place."""
-        if request.rows > self._most_rows:
-            return request.pieces(self._most_rows)
+        if request.rows > self._failures.most_rows:
+            return request.pieces(self._failures.most_rows)
         while True:
             await self._breaker.until_recovered(request)
             started = time.monotonic()
@@ -256,7 +246,7 @@ class Engine:
                 answer, size = await self._send(request, alone=alone or not self._shared_batches)
             except InferenceError as error:
                 if error.reason != Reason.UNAVAILABLE or self._marker:
-                    return self._failed(request, error, alone=alone)
+                    return self._failures.judge(request, error, alone=alone)
                 if self._failure is not None:
                     return []
                 fatal = await self._breaker.outlive(error, request, not_before=self._client.resume_at)
@@ -265,83 +255,10 @@ class Engine:
                     return []
             else:
                 self._breaker.success()
-                self._too_large *= request.rows < self._most_rows
+                self._failures.note_answered(request.rows)
                 self._limit.answered(request.rows, time.monotonic() - started)
                 self._results.take(request, answer, size)
                 return []
-
-    def _failed(self, request: Request, error: InferenceError, *, alone: bool = False) -> list[Request]:
-        """Decide what becomes of a failed request. Returns the requests to send in its place."""
-        suspect = error.reason == Reason.MODEL_ERROR and self._shared_batches and not alone
-        fatal: InferenceError | None = error
-        if isinstance(error, RowCountError):
-            told = self._miscounted(request, error)
-            if told is not None:
-                return told
-        if isinstance(error, PaddedAxisError):
-            self._end(RunError(error, request.request_keys, no_answer_counts=True))
-            return []
-        if is_about_rows(error) and not self._marker:
-            fatal = None if suspect else self._breaker.failure(error)
-        if fatal is not None:
-            if error.reason != Reason.STOPPED:
-                self._end(RunError(fatal, request.request_keys))
-            return []
-        if suspect:
-            self._breaker.alive()
-            self._suspects.append(request)
-            return []
-        if request.rows > 1:
-            if isinstance(error, AnswerTooLongError) or error.status == _TOO_LARGE:
-                self._note_too_large(request.rows, error)
-            # Half of the rows may have the right number of answers by chance; one row has its own.
-            return request.pieces(1) if isinstance(error, RowCountError) else request.halves()
-        has_several = isinstance(error, RowCountError) and error.more and self._batch_size > 1
-        failure = not_the_batch(error, batch_dim=False) if has_several else error
-        self._results.fail(FailedRows(request.request_keys, failure))
-        return []
-
-    def _miscounted(self, request: Request, error: RowCountError) -> list[Request] | None:
-        """Decide what becomes of an answer with another number of rows; None where it is one like any other.
-
-        With ``batch-dim``, and where two rows have several answers each although they are sent alone, the first axis
-        counts something else. Then answers of as many rows as were sent may have been so by chance, and none of the
-        call's is believed.
-        """
-        batch_dim = self._client.options.batch_dim
-        if not batch_dim:
-            if request.rows > 1 or self._batch_size == 1:
-                return None
-            if request.recounts < _RECOUNTS:
-                return [replace(request, recounts=request.recounts + 1)]
-            self._rows_of_several_answers += error.more
-            if not error.more or self._rows_of_several_answers < _PROVEN_BY_ROWS:
-                return None
-        fatal = not_the_batch(error, batch_dim=batch_dim)
-        self._end(RunError(fatal, request.request_keys, no_answer_counts=True))
-        return []
-
-    def _note_too_large(self, rows: int, error: InferenceError) -> None:
-        """Send smaller requests once whole ones are too large in a row: the others would be computed twice as well.
-
-        One alone may be so for the sake of one long row.
-        """
-        self._too_large += rows == self._most_rows
-        if self._too_large == _TOO_LARGE_IN_A_ROW:
-            self._most_rows, self._too_large = rows // 2, 0
-            logger.warning("%s. From now on a request has %d row(s); 'batch-size' sets it", error.message, rows // 2)
-
-    def _undecodable(self, request: Request, error: AnswerError) -> None:
-        self._suspects.extend(self._failed(request, error, alone=True))
-
-    def _note_unfit(self, unfit: list[FailedRows], fit_rows: int) -> None:
-        """End the run where no row's text is what OUTPUT declares: each of the others would be paid for in vain."""
-        self._unfit_rows = 0 if fit_rows else self._unfit_rows + sum(len(one.keys[0]) for one in unfit)
-        if self._unfit_rows >= BREAKER_FAILURES and unfit:
-            error = unfit[-1].error
-            said = f"{self._unfit_rows} rows in a row failed by their text, and none was well, so the run ends here"
-            fatal = InferenceError(f"{said}; the last error: {error.message}", reason=error.reason)
-            self._end(RunError(fatal, unfit[-1].keys))
 
     def _end(self, failure: InferenceError) -> None:
         """End the run early: what is in flight may end, but nothing new is started."""
