@@ -15,28 +15,24 @@ import httpx
 
 from dbt_triton.client.connection import BrokenAnswerError
 from dbt_triton.client.judgement import failure_in
+from dbt_triton.client.metadata import Metadata, connection_words
 from dbt_triton.client.reply import (
     HEADER_LENGTH,
     Reply,
     ResponseTooLargeError,
     compressed,
-    json_object,
-    server_words,
-    shown_words,
 )
 from dbt_triton.client.retries import (
     Retries,
     RetryableError,
-    is_retryable,
     is_retryable_error,
     retry_after_failure,
-    with_retries,
 )
-from dbt_triton.client.served import ServedModel, latest_version
+from dbt_triton.client.served import ServedModel
 from dbt_triton.client.stream import id_in
-from dbt_triton.client.transport import HttpxTransportAdapter, Transport, connect_seconds, open_transport
+from dbt_triton.client.transport import HttpxTransportAdapter, Transport, open_transport
 from dbt_triton.errors import AnswerError, AnswerTooLongError, InferenceError, Reason
-from dbt_triton.foreign_text import remember_secrets, shown
+from dbt_triton.foreign_text import remember_secrets
 from dbt_triton.options import Options
 
 logger = logging.getLogger("dbt_triton.client")
@@ -52,7 +48,6 @@ _ID = re.compile(rb'\{"id":"(\d+)"')
 #: Ids are counted; a longer one is nonsense, and not the answer to another request.
 _ID_DIGITS = 19
 _PAUSE_STEP_SECONDS = 0.5
-_OK = 200
 #: A request of several rows, or of a language model, that is not answered is sent once more as it is: the server may
 #: have been busy, and computes on either way.
 _TIMEOUT_RETRIES = 1
@@ -103,9 +98,9 @@ class TritonClient:
         self.resume_at = 0.0
         self._backing_off: set[asyncio.Task[Any]] = set()
         version = "" if options.model_version == "latest" else f"/versions/{options.model_version}"
-        self._model_path = f"/v2/models/{options.model_name}{version}"
+        model_path = f"/v2/models/{options.model_name}{version}"
         last = "generate_stream" if self.generates else "infer"
-        self._infer_url = f"{options.endpoint}{self._model_path}/{last}"
+        self._infer_url = f"{options.endpoint}{model_path}/{last}"
         self._logs = logger.isEnabledFor(logging.DEBUG)
         logger.debug("opening connections to %s as they are needed", options.endpoint)
         remember_secrets((headers or {}).values())
@@ -117,9 +112,10 @@ class TritonClient:
         )
         # A repeated sequence step would count a row twice, unless the server surely did not run it.
         self._executed_is_final = options.in_sequence
-        self._get_headers = {**(headers or {}), "Accept-Encoding": "identity", "User-Agent": "dbt-triton"}
+        get_headers = {**(headers or {}), "Accept-Encoding": "identity", "User-Agent": "dbt-triton"}
+        self._metadata = Metadata(self._transport, get_headers, options, model_path)
         self._headers = {
-            **self._get_headers,
+            **get_headers,
             "Content-Type": "application/json",
             **({"Content-Encoding": options.compression} if options.compression != "none" else {}),
         }
@@ -141,25 +137,12 @@ class TritonClient:
         logger.debug("closed the connections to %s", self.options.endpoint)
 
     async def served_model(self) -> ServedModel:
-        """Ask the server about itself and the model.
-
-        Raises:
-            InferenceError: the server cannot be reached, does not serve the model, or says that it is not ready.
-        """
-        server = await self._get("/v2")
-        metadata = await self._get(self._model_path)
-        config = await self._get(f"{self._model_path}/config")
-        await self._get(f"{self._model_path}/ready")
-        return ServedModel.from_answers(server, metadata, config, f"{self.options.endpoint}{self._model_path}")
+        """Ask the server about itself and the model; see `Metadata.served_model`."""
+        return await self._metadata.served_model()
 
     async def served_version(self) -> str:
-        """Ask the server which version it serves under the model's name, by one request; empty where it does not say.
-
-        Raises:
-            InferenceError: the server cannot be reached, or does not serve the model.
-        """
-        metadata = await self._get(self._model_path)
-        return latest_version(metadata, f"{self.options.endpoint}{self._model_path}")
+        """Ask the server which version it serves; see `Metadata.served_version`."""
+        return await self._metadata.served_version()
 
     def stop(self) -> None:
         """Send nothing more: what is on its way may end, what waits for another attempt is cancelled."""
@@ -253,7 +236,7 @@ class TritonClient:
         try:
             return await retry_after_failure(first, attempt, self._retries)
         except RetryableError as error:
-            raise _final(error) from error
+            raise error.final() from error
         except asyncio.CancelledError:
             if self.stopping and task in self._backing_off and task.uncancel() == 0:
                 raise InferenceError(first.text, reason=Reason.STOPPED, attempts=first.attempts) from first
@@ -316,7 +299,7 @@ class TritonClient:
         raise RetryableError(text, Reason.UNAVAILABLE)
 
     def _no_answer(self, error: httpx.RequestError, number: int) -> RetryableError | InferenceError:
-        text = self._connection_words(error)
+        text = connection_words(error, self.options)
         if self.generates and isinstance(error, httpx.ReadTimeout):
             text += _COMPUTES_ON
         logger.debug("POST %s attempt %d: %s", self._infer_url, number, text)
@@ -337,50 +320,6 @@ class TritonClient:
         while not self.stopping and (wait := self.resume_at - time.monotonic()) > 0:  # noqa: ASYNC110 - two ends
             await asyncio.sleep(min(wait, _PAUSE_STEP_SECONDS))
 
-    async def _get(self, path: str) -> dict[str, Any]:
-        url = f"{self.options.endpoint}{path}"
-
-        async def attempt(number: int) -> Reply:
-            try:
-                reply = await self._transport.get(url, self._get_headers)
-            except ResponseTooLargeError as error:
-                raise InferenceError(f"the answer to {url} is no Triton server's: {error}", attempts=number) from error
-            except httpx.RequestError as error:
-                text = self._connection_words(error)
-                logger.debug("GET %s attempt %d: %s", url, number, text)
-                raise RetryableError(text, Reason.UNAVAILABLE) from None
-            logger.debug("GET %s attempt %d: status %d", url, number, reply.status)
-            words = "" if reply.status == _OK else server_words(bytes(reply.content), cut=reply.cut)
-            if is_retryable(reply.status, words):
-                raise RetryableError(self._says(words), Reason.UNAVAILABLE, status=reply.status)
-            return reply
-
-        try:
-            reply = await with_retries(attempt, self._retries)
-        except RetryableError as error:
-            raise _final(error) from error
-        content = bytes(reply.content)
-        if reply.status == _OK:
-            return {} if path.endswith("/ready") else json_object(content, url)
-        raise InferenceError(self._says(server_words(content, cut=reply.cut)), status=reply.status)
-
-    def _says(self, words: str) -> str:
-        return f"Triton at {self.options.endpoint} says: {shown_words(words)}"
-
-    def _connection_words(self, error: Exception) -> str:
-        endpoint = self.options.endpoint
-        if isinstance(error, httpx.ConnectTimeout):
-            return f"no connection to Triton at {endpoint} within {connect_seconds(self.options) * 1000:.0f} ms"
-        if isinstance(error, httpx.ConnectError):
-            return f"cannot connect to Triton at {endpoint}: {shown(error)}"
-        if isinstance(error, httpx.TimeoutException):
-            return f"Triton at {endpoint} did not answer within {self.options.timeout:.0f} ms"
-        return f"the connection to Triton at {endpoint} broke: {shown(error)}"
-
 
 def _nothing() -> None:
     """Nobody wants to know."""
-
-
-def _final(error: RetryableError) -> InferenceError:
-    return InferenceError(error.text, reason=error.reason, status=error.status, attempts=error.attempts)

@@ -18,7 +18,7 @@ import httpx
 import stamina
 
 from dbt_triton.client.reply import Reply, shown_words
-from dbt_triton.errors import Reason
+from dbt_triton.errors import InferenceError, Reason
 from dbt_triton.options import Options
 
 
@@ -70,6 +70,10 @@ class RetryableError(Exception):
         self.status = status
         self.retry_after = retry_after
         self.attempts = 1
+
+    def final(self) -> InferenceError:
+        """Return the error of a request that has no attempt left."""
+        return InferenceError(self.text, reason=self.reason, status=self.status, attempts=self.attempts)
 
 
 def retry_after_seconds(value: str | None) -> float | None:
