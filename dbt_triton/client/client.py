@@ -76,9 +76,10 @@ class TritonClient:
         transport: another httpx transport in place of the default one.
         expected_bytes: what the answer to one request takes by the shapes that the server declares.
         route: ``infer``, or ``generate`` for ``generate_stream``.
+        address: of the server, where the host of the endpoint has several; else connections find one by its name.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the settings of one client
         self,
         options: Options,
         headers: Mapping[str, str] | None = None,
@@ -86,8 +87,11 @@ class TritonClient:
         expected_bytes: int = 0,
         *,
         route: Literal["infer", "generate"] = "infer",
+        address: str | None = None,
     ) -> None:
         self.options = options
+        #: What errors call the server.
+        self.name = options.endpoint if address is None else f"{options.endpoint} ({address})"
         self.generates = route == "generate"
         self.stats = ClientStats()
         self._retries = Retries.of(options)
@@ -106,14 +110,14 @@ class TritonClient:
         remember_secrets((headers or {}).values())
         max_bytes = options.max_response_bytes or min(max(MIN_RESPONSE_BYTES, 2 * expected_bytes), MAX_RESPONSE_BYTES)
         self._transport: Transport = (
-            open_transport(options, max_bytes, MOST_STREAMS if self.generates else 0)
+            open_transport(options, max_bytes, MOST_STREAMS if self.generates else 0, address=address)
             if transport is None
             else HttpxTransportAdapter(transport, options, max_bytes=max_bytes)
         )
         # A repeated sequence step would count a row twice, unless the server surely did not run it.
         self._executed_is_final = options.in_sequence
         get_headers = {**(headers or {}), "Accept-Encoding": "identity", "User-Agent": "dbt-triton"}
-        self._metadata = Metadata(self._transport, get_headers, options, model_path)
+        self._metadata = Metadata(self._transport, get_headers, options, model_path, self.name)
         self._headers = {
             **get_headers,
             "Content-Type": "application/json",
@@ -136,9 +140,9 @@ class TritonClient:
         await self._transport.aclose()
         logger.debug("closed the connections to %s", self.options.endpoint)
 
-    async def served_model(self) -> ServedModel:
+    async def served_model(self, *, retries: bool = True) -> ServedModel:
         """Ask the server about itself and the model; see `Metadata.served_model`."""
-        return await self._metadata.served_model()
+        return await self._metadata.served_model(retries=retries)
 
     async def served_version(self) -> str:
         """Ask the server which version it serves; see `Metadata.served_version`."""
@@ -152,7 +156,7 @@ class TritonClient:
         for task in self._backing_off:
             task.cancel()
 
-    async def infer(
+    async def infer(  # noqa: PLR0913 - the parts of one request
         self,
         body: bytes,
         header_length: int | None,
@@ -160,6 +164,7 @@ class TritonClient:
         rows: int = 1,
         alone: bool = True,
         request_id: int | None = None,
+        retry: bool = True,
     ) -> Reply:
         """Send one inference request, by the route of the client, with retries.
 
@@ -171,6 +176,7 @@ class TritonClient:
             alone: whether no other request can be to blame for an exception of the model.
             request_id: is put into the JSON of the body. Triton repeats it, so that an answer to another request, on a
                 connection that is out of step, is not believed.
+            retry: whether it is sent again where that may help; else whoever calls does so, perhaps elsewhere.
 
         Raises:
             InferenceError: it was refused, or every attempt failed; with Triton's own words.
@@ -187,15 +193,16 @@ class TritonClient:
             return await self._attempt(1, headers, body, request_id)
         except RetryableError as error:
             timeouts = int(error.reason == Reason.TIMEOUT)
-            if not self._is_worth_retrying(error, timeouts, rows=rows, alone=alone):
+            if not retry or not self._is_worth_retrying(error, timeouts, rows=rows, alone=alone):
                 raise self._given_up(error) from error
             first = error
         return await self._retry(first, headers, body, request_id, rows=rows, alone=alone)
 
     def _given_up(self, error: RetryableError) -> InferenceError:
         """Make the error of a request that has no attempt left; while the run ends, nothing has."""
-        reason = Reason.STOPPED if self.stopping else error.reason
-        return InferenceError(error.text, reason=reason, status=error.status, attempts=error.attempts)
+        final = error.final()
+        final.reason = Reason.STOPPED if self.stopping else error.reason
+        return final
 
     def _is_worth_retrying(self, error: RetryableError, timeouts: int, *, rows: int, alone: bool) -> bool:
         """Tell whether another attempt may mend an error, of a request that was not answered in time so often."""
@@ -293,13 +300,13 @@ class TritonClient:
         if len(answered) > _ID_DIGITS:
             raise AnswerError("the answer has an id that no request has", attempts=number)
         self._transport.close_idle()  # one of them is the connection that is out of step
-        text = f"Triton at {self.options.endpoint} sent the answer to another request"
+        text = f"Triton at {self.name} sent the answer to another request"
         if self._executed_is_final:
             raise InferenceError(text, attempts=number)
         raise RetryableError(text, Reason.UNAVAILABLE)
 
     def _no_answer(self, error: httpx.RequestError, number: int) -> RetryableError | InferenceError:
-        text = connection_words(error, self.options)
+        text = connection_words(error, self.options, self.name)
         if self.generates and isinstance(error, httpx.ReadTimeout):
             text += _COMPUTES_ON
         logger.debug("POST %s attempt %d: %s", self._infer_url, number, text)
@@ -308,7 +315,9 @@ class TritonClient:
         is_late = isinstance(error, httpx.ReadTimeout) or (self.generates and isinstance(error, BrokenAnswerError))
         reason = Reason.TIMEOUT if is_late else Reason.UNAVAILABLE
         if is_retryable_error(error, executed_is_final=self._executed_is_final):
-            return RetryableError(text, reason)
+            failure = RetryableError(text, reason)
+            failure.not_sent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+            return failure
         return InferenceError(text, reason=reason, attempts=number)
 
     def _pause(self, seconds: float | None) -> None:

@@ -29,25 +29,33 @@ class Metadata:
         headers: of the requests.
         options: of the model.
         model_path: of the model on the server.
+        name: of the server, for errors.
     """
 
-    def __init__(self, transport: Transport, headers: Mapping[str, str], options: Options, model_path: str) -> None:
+    def __init__(
+        self, transport: Transport, headers: Mapping[str, str], options: Options, model_path: str, name: str
+    ) -> None:
         self._transport = transport
         self._get_headers = headers
         self.options = options
         self._model_path = model_path
         self._retries = Retries.of(options)
+        self._name = name
 
-    async def served_model(self) -> ServedModel:
+    async def served_model(self, *, retries: bool = True) -> ServedModel:
         """Ask the server about itself and the model.
+
+        Args:
+            retries: whether what fails is asked again where that may help.
 
         Raises:
             InferenceError: the server cannot be reached, does not serve the model, or says that it is not ready.
         """
-        server = await self._get("/v2")
-        metadata = await self._get(self._model_path)
-        config = await self._get(f"{self._model_path}/config")
-        await self._get(f"{self._model_path}/ready")
+        again = self._retries if retries else Retries(0)
+        server = await self._get("/v2", again)
+        metadata = await self._get(self._model_path, again)
+        config = await self._get(f"{self._model_path}/config", again)
+        await self._get(f"{self._model_path}/ready", again)
         return ServedModel.from_answers(server, metadata, config, f"{self.options.endpoint}{self._model_path}")
 
     async def served_version(self) -> str:
@@ -56,10 +64,10 @@ class Metadata:
         Raises:
             InferenceError: the server cannot be reached, or does not serve the model.
         """
-        metadata = await self._get(self._model_path)
+        metadata = await self._get(self._model_path, self._retries)
         return latest_version(metadata, f"{self.options.endpoint}{self._model_path}")
 
-    async def _get(self, path: str) -> dict[str, Any]:
+    async def _get(self, path: str, retries: Retries) -> dict[str, Any]:
         url = f"{self.options.endpoint}{path}"
 
         async def attempt(number: int) -> Reply:
@@ -68,7 +76,7 @@ class Metadata:
             except ResponseTooLargeError as error:
                 raise InferenceError(f"the answer to {url} is no Triton server's: {error}", attempts=number) from error
             except httpx.RequestError as error:
-                text = connection_words(error, self.options)
+                text = connection_words(error, self.options, self._name)
                 logger.debug("GET %s attempt %d: %s", url, number, text)
                 raise RetryableError(text, Reason.UNAVAILABLE) from None
             logger.debug("GET %s attempt %d: status %d", url, number, reply.status)
@@ -78,7 +86,7 @@ class Metadata:
             return reply
 
         try:
-            reply = await with_retries(attempt, self._retries)
+            reply = await with_retries(attempt, retries)
         except RetryableError as error:
             raise error.final() from error
         content = bytes(reply.content)
@@ -87,16 +95,15 @@ class Metadata:
         raise InferenceError(self._says(server_words(content, cut=reply.cut)), status=reply.status)
 
     def _says(self, words: str) -> str:
-        return f"Triton at {self.options.endpoint} says: {shown_words(words)}"
+        return f"Triton at {self._name} says: {shown_words(words)}"
 
 
-def connection_words(error: Exception, options: Options) -> str:
-    """Say why no answer came, and from where."""
-    endpoint = options.endpoint
+def connection_words(error: Exception, options: Options, name: str) -> str:
+    """Say why no answer came, and from which server."""
     if isinstance(error, httpx.ConnectTimeout):
-        return f"no connection to Triton at {endpoint} within {connect_seconds(options) * 1000:.0f} ms"
+        return f"no connection to Triton at {name} within {connect_seconds(options) * 1000:.0f} ms"
     if isinstance(error, httpx.ConnectError):
-        return f"cannot connect to Triton at {endpoint}: {shown(error)}"
+        return f"cannot connect to Triton at {name}: {shown(error)}"
     if isinstance(error, httpx.TimeoutException):
-        return f"Triton at {endpoint} did not answer within {options.timeout:.0f} ms"
-    return f"the connection to Triton at {endpoint} broke: {shown(error)}"
+        return f"Triton at {name} did not answer within {options.timeout:.0f} ms"
+    return f"the connection to Triton at {name} broke: {shown(error)}"

@@ -12,7 +12,6 @@ the server is gone is sent again when the server is back.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
@@ -22,15 +21,18 @@ from typing import Any
 import pyarrow as pa
 
 from dbt_triton.client import TritonClient
+from dbt_triton.engine.any_server import AnyServer
 from dbt_triton.engine.breaker import Breaker
 from dbt_triton.engine.concurrency import ConcurrencyLimit
 from dbt_triton.engine.failed_requests import FailedRequests
 from dbt_triton.engine.handover import HandOver
 from dbt_triton.engine.outcomes import FailedRows, RunError, Sink
+from dbt_triton.engine.sender import Sender
+from dbt_triton.engine.servers import Servers
 from dbt_triton.engine.source import Request, SequenceMarker, Source, exact_batches, taken
 from dbt_triton.engine.stats import Progress, RunStats
 from dbt_triton.errors import DbtTritonError, InferenceError, Reason
-from dbt_triton.tensors import Answer, Format
+from dbt_triton.tensors import Format
 from dbt_triton.tensors.trim import Trimmer
 
 logger = logging.getLogger("dbt_triton.engine")
@@ -46,7 +48,7 @@ class Engine:
     """Sends the rows of one ML_PREDICT call.
 
     Args:
-        client: an open client.
+        servers: the servers, or an open client of the only one.
         request_format: how requests look.
         batch_size: rows a request.
         key_columns: how many columns of a record batch are its key.
@@ -55,12 +57,12 @@ class Engine:
         version: of the model, by which every answer must be; None where the server does not say.
         progress: is told about twice a second how far the run is.
         check_interrupt: is called about twice a second when the input is read; what it raises ends the run at once.
-        limit: on the requests in flight, where it is not for this engine alone to say.
+        limit: on the requests in flight at the server of a client, where it is not for this engine alone to say.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of one run
         self,
-        client: TritonClient,
+        servers: Servers | TritonClient,
         request_format: Format,
         *,
         batch_size: int,
@@ -72,21 +74,23 @@ class Engine:
         check_interrupt: Callable[[], None] | None = None,
         limit: ConcurrencyLimit | None = None,
     ) -> None:
+        if isinstance(servers, TritonClient):
+            fixed = 1 if servers.options.sequence_id is not None else servers.options.max_concurrent_operations
+            servers = Servers.of(servers, limit or ConcurrencyLimit(fixed))
+        client = servers.first.client
         options = client.options
-        self._client = client
+        self._servers = servers
+        self._options = options
         self._format = request_format
-        self._reader = request_format.reader()
+        self._sender = Sender(servers, request_format, version)
         self._batch_size = batch_size
         self._key_columns = key_columns
         self._shared_batches = shared_batches
-        self._version = version
         self._progress = progress
         self._check_interrupt = check_interrupt
         self._interrupt: DbtTritonError | None = None
         in_order = options.sequence_id is not None
         self._marker = SequenceMarker(options) if in_order else None
-        self._limit = limit or ConcurrencyLimit(1 if in_order else options.max_concurrent_operations)
-        client.on_overload = self._limit.overloaded
         # A single row is given up after so many attempts that are not answered; the run must bear that.
         timeout, generates = options.timeout / 1000, client.generates
         attempts = (min(options.max_retries, 1) if generates else options.max_retries) + 2
@@ -95,12 +99,12 @@ class Engine:
             attempts * timeout,
             answer_seconds=timeout if generates else 0.0,
         )
+        self._any_server = AnyServer(
+            servers, self._sender.send, self._breaker, self._end_at, options, generates=client.generates
+        )
         self._failure: InferenceError | None = None
         self._workers: set[asyncio.Task[None]] = set()
         self._ended: asyncio.Queue[asyncio.Task[None]] = asyncio.Queue()
-        self._in_flight = 0
-        self._bytes_in_flight = 0
-        self._ids = itertools.count(1)
         self._input_is_read = False
         self._results = HandOver(sink, request_format)
         self._failures = FailedRequests(
@@ -126,10 +130,12 @@ class Engine:
         """
         started = time.perf_counter()
         clocks = []
-        if self._client.options.run_timeout is not None:
-            clocks.append(asyncio.create_task(self._end_after(self._client.options.run_timeout / 1000)))
+        if self._options.run_timeout is not None:
+            clocks.append(asyncio.create_task(self._end_after(self._options.run_timeout / 1000)))
+        await self._begin()
         with ThreadPoolExecutor(1, "dbt-triton-read") as reader, ThreadPoolExecutor(1, "dbt-triton-write") as writer:
             source = Source(exact_batches(self._noting_the_end(batches), self._batch_size), self._requests_of, reader)
+            self._servers.rest = lambda: source.rest
             clocks.append(asyncio.create_task(self._watch()))
             try:
                 while not await self._round(source, writer):
@@ -137,14 +143,14 @@ class Engine:
             finally:
                 for clock in clocks:
                     clock.cancel()
-                self._client.stop()
+                self._servers.stop()
                 await source.close()
                 await self._results.settle()
         if self._interrupt is not None:
             raise self._interrupt
         if self._failure is not None:
             raise self._failure
-        sent, results = self._client.stats, self._results
+        sent, results = self._servers.stats, self._results
         return RunStats(
             rows=results.rows,
             rows_failed=results.rows_failed,
@@ -164,10 +170,6 @@ class Engine:
     def rows_of_several_answers(self) -> int:
         """How many rows that were sent alone had several answers each."""
         return self._failures.rows_of_several_answers
-
-    def slow_down(self) -> None:
-        """Send less: the server sheds load of others."""
-        self._limit.overloaded()
 
     def end(self, error: InferenceError) -> None:
         """End the run early for a reason from outside; call it on the event loop. What is in flight may end."""
@@ -213,14 +215,14 @@ class Engine:
 
     async def _work(self, source: Source, writer: ThreadPoolExecutor) -> None:
         while self._may_go_on and (request := source.ready() or await source.next()) is not None:
-            if len(self._workers) < self._limit.current and self._bytes_in_flight < _BYTES_IN_FLIGHT:
+            if len(self._workers) < self._servers.current and self._sender.bytes_in_flight < _BYTES_IN_FLIGHT:
                 # It takes the next request and starts another one in turn: there are as many as there are requests.
                 self._start_worker(self._work(source, writer))
             source.put_back(await self._deliver(request))
             del request  # a worker that waits for the next one must not keep its rows in memory
             if self._results.is_due():
                 await self._results.hand_over(writer)
-            if len(self._workers) > self._limit.current or self._bytes_in_flight >= _BYTES_IN_FLIGHT:
+            if len(self._workers) > self._servers.current or self._sender.bytes_in_flight >= _BYTES_IN_FLIGHT:
                 # Another one takes what is left: at least one is within the limit, or has a request in flight.
                 self._workers.discard(asyncio.current_task())  # type: ignore[arg-type]
                 return
@@ -239,33 +241,61 @@ class Engine:
         """Send a request, if need be again when the server is back. Returns the requests to send in its place."""
         if request.rows > self._failures.most_rows:
             return request.pieces(self._failures.most_rows)
+        server = self._servers.only
+        if server is None:
+            return await self._deliver_to_any(request, alone=alone)
         while True:
             await self._breaker.until_recovered(request)
             started = time.monotonic()
             try:
-                answer, size = await self._send(request, alone=alone or not self._shared_batches)
+                answer, size = await self._sender.send(server, request, alone=alone or not self._shared_batches)
             except InferenceError as error:
                 if error.reason != Reason.UNAVAILABLE or self._marker:
                     return self._failures.judge(request, error, alone=alone)
                 if self._failure is not None:
                     return []
-                fatal = await self._breaker.outlive(error, request, not_before=self._client.resume_at)
+                fatal = await self._breaker.outlive(error, request, not_before=server.client.resume_at)
                 if fatal is not None:
                     self._end(RunError(fatal, request.request_keys))
                     return []
             else:
                 self._breaker.success()
                 self._failures.note_answered(request.rows)
-                self._limit.answered(request.rows, time.monotonic() - started)
+                server.limit.answered(request.rows, time.monotonic() - started)
                 self._results.take(request, answer, size)
                 return []
+
+    async def _deliver_to_any(self, request: Request, *, alone: bool) -> list[Request]:
+        """Send a request to any of several servers. Returns the requests to send in its place."""
+        try:
+            answered = await self._any_server.answer(request, alone=alone or not self._shared_batches)
+        except InferenceError as error:
+            return self._failures.judge(request, error, alone=alone)
+        if answered is not None:
+            self._breaker.success()
+            self._failures.note_answered(request.rows)
+            self._results.take(request, *answered)
+        return []
+
+    async def _begin(self) -> None:
+        """Look at several servers before rows are sent to them; of one sequence, all go to one."""
+        if self._marker is None:
+            self._servers.begin()
+        elif self._servers.only is None:
+            try:
+                await self._servers.choose_one()
+            except InferenceError as error:
+                raise RunError(error, []) from None
 
     def _end(self, failure: InferenceError) -> None:
         """End the run early: what is in flight may end, but nothing new is started."""
         if self._failure is None:
             self._failure = failure
         self._breaker.stop()
-        self._client.stop()
+        self._servers.stop()
+
+    def _end_at(self, failure: InferenceError, request: Request | None) -> None:
+        self._end(RunError(failure, request.request_keys if request is not None else []))
 
     async def _end_after(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -292,32 +322,11 @@ class Engine:
         return Progress(
             rows=done + failed,
             rows_failed=failed,
-            in_flight=self._in_flight,
-            limit=self._limit.current,
-            retries=self._client.stats.retries,
+            in_flight=self._sender.in_flight,
+            limit=self._servers.current,
+            retries=self._servers.stats.retries,
             tokens=self._results.tokens,
         )
-
-    async def _send(self, request: Request, *, alone: bool) -> tuple[Answer, int]:
-        """Return the checked answer to a request, and its size in bytes."""
-        body, header_length = request.encoded.body(request.start, request.end, request.parameters)
-        request_id = next(self._ids) if self._format.takes_id else None
-        self._in_flight += 1
-        self._bytes_in_flight += len(body)
-        try:
-            reply = await self._client.infer(body, header_length, rows=request.rows, alone=alone, request_id=request_id)
-        finally:
-            self._in_flight -= 1
-            self._bytes_in_flight -= len(body)
-        answer = self._reader.read(reply.content, reply.header_length, request.rows, request_id)
-        if self._version and answer.model_version and answer.model_version != self._version:
-            raise InferenceError(
-                f"the server answers with version {answer.model_version} of the model, but the run began with version "
-                f"{self._version}, and a table holds the predictions of one. Run again: every row is sent to the "
-                "version that is served then",
-                reason=Reason.REJECTED,
-            )
-        return answer, len(reply.content)
 
     def _requests_of(self, batch: pa.RecordBatch, *, last: bool) -> list[Request]:
         keys, size = batch.columns[: self._key_columns], self._batch_size
