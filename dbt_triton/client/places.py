@@ -71,9 +71,9 @@ async def _places_of(endpoint: str, options: Options) -> list[Place]:
     if all(len(of_family) == 1 for of_family in addresses.values()):
         return by_name  # such as localhost, which is one server by either address
     # A server may have an address of either family: it is one server all the same.
-    first = int(next(iter(addresses)))
-    family = first if len(addresses) == 1 else await _reached(host, port, options, first)
-    chosen = addresses.get(family, [])[:MOST_ADDRESSES]
+    first: int = next(iter(addresses))
+    reached = first if len(addresses) == 1 else await _reached(host, port, options, first)
+    chosen = addresses.get(reached, [])[:MOST_ADDRESSES]
     return [Place(endpoint, address) for address in chosen] if len(chosen) > 1 else by_name
 
 

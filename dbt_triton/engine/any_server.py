@@ -91,6 +91,8 @@ class AnyServer:
                 if self._is_of_the_server(error):
                     broke = error.status is None and not error.not_sent
                     broken_at += [server] * (broke and server not in broken_at)
+                    if len(broken_at) >= _MOST_BROKEN and self._servers.others_are_idle:
+                        self.nobody_is_left(error, request)
                     continue
                 attempts += 1
                 timeouts += error.reason == Reason.TIMEOUT

@@ -123,6 +123,11 @@ class Servers:
         return all(server.state != State.PRESENT for server in self.all)
 
     @property
+    def others_are_idle(self) -> bool:
+        """Whether no server that is there has anything to do."""
+        return not any(server.in_flight for server in self.all if server.state == State.PRESENT)
+
+    @property
     def stopped(self) -> asyncio.Event:
         """Is set when the run ends."""
         return self._stopped

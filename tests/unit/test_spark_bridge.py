@@ -20,11 +20,11 @@ from dbt_triton.inference_model import InferenceModel
 from dbt_triton.tensors import TensorSpec, datatype_of_sql
 from dbt_triton.tensors.sql_types import SqlType
 from dbt_triton.tensors.trim import SeenAxis, Trimmer
+from dbt_triton.warehouses.requests import limit_of
 from dbt_triton.warehouses.spark.bridge import _SequenceNumbers, run_task
 from dbt_triton.warehouses.spark.figures import Figures, Findings
 from dbt_triton.warehouses.spark.neighbours import Neighbours
 from dbt_triton.warehouses.spark.run_names import ABANDONED_SECONDS, RunName
-from dbt_triton.warehouses.requests import limit_of
 from dbt_triton.warehouses.spark.task import Task, check_literal_secrets, without_secrets
 
 _QUICK = {"retry-initial-backoff": "10", "max-retries": "1", "batch-size": "4"}
