@@ -305,7 +305,7 @@ class Servers:
         )
 
     async def _welcome_newcomers(self) -> None:
-        """Find the addresses that a host has by now; forget those that are away and that it has no more."""
+        """Find the addresses that a host has come to have since it was looked up last."""
         now = time.monotonic()
         if self._newcomers is None or now - self._asked_at < PROBE_MAX_SECONDS:
             return

@@ -51,9 +51,9 @@ class Model:
 class SmallServer:
     """Listens on an address and a port that it keeps while it is stopped; makes texts upper case."""
 
-    def __init__(self, model: Model | None = None, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, model: Model | None = None, host: str = "127.0.0.1", port: int = 0, context: Any = None) -> None:
         self.model = model or Model()
-        self.host, self.port = host, port
+        self.host, self.port, self._context = host, port, context
         self.sent: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
         self.requests = 0
@@ -72,7 +72,7 @@ class SmallServer:
 
     async def start(self) -> Self:
         """Listen."""
-        self._server = await asyncio.start_server(self._connection, self.host, self.port)
+        self._server = await asyncio.start_server(self._connection, self.host, self.port, ssl=self._context)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
