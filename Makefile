@@ -67,6 +67,7 @@ bench: $(INSTALLED) ## Measure, side by side in one run, and write benchmarks/re
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/generate.py
 	$(BIN)/python benchmarks/lengths.py
+	$(BIN)/python benchmarks/servers.py
 	$(BIN)/python benchmarks/bench_spark.py
 
 clean: ## Remove what the recipes made.
