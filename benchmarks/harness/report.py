@@ -26,6 +26,8 @@ _PACKAGES = (
     "pyspark",
     "pandas",
     "nvidia-pytriton",
+    "torch",
+    "transformers",
 )
 
 

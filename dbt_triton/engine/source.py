@@ -16,8 +16,10 @@ from dbt_triton.options import Options
 from dbt_triton.tensors import REQUEST_BYTES, EncodedRows
 from dbt_triton.tensors.padding import PaddedLengths
 
-#: About so many rows, or bytes, are encoded at once.
+#: About so many rows, or requests where these have more of them, and no more bytes are encoded at once. Rows of similar
+#: length are looked for among them: further ahead there is next to nothing to gain (docs/performance.md has figures).
 _ENCODED_ROWS = 16_384
+_ENCODED_REQUESTS = 64
 _ENCODED_BYTES = 16 * 2**20
 
 
@@ -213,4 +215,5 @@ def _rows_at_once(width: int, batch_size: int) -> tuple[int, int]:
     """Return the rows of a request, and of what is encoded at once."""
     width = max(width, 1)
     request_rows = min(batch_size, max(REQUEST_BYTES // width, 1))
-    return request_rows, max(min(_ENCODED_ROWS, _ENCODED_BYTES // width) // request_rows, 1) * request_rows
+    rows = min(max(_ENCODED_ROWS, _ENCODED_REQUESTS * request_rows), _ENCODED_BYTES // width)
+    return request_rows, max(rows // request_rows, 1) * request_rows

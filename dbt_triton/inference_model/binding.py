@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -23,6 +23,7 @@ from dbt_triton.inference_model.structured import bind_structured, keys_of
 from dbt_triton.options import Options
 from dbt_triton.tensors import REQUEST_BYTES, TensorSpec
 from dbt_triton.tensors.generation import Constant, Structured, TextParameters
+from dbt_triton.tensors.lengths import has_length
 from dbt_triton.tensors.made import MadeTensor
 
 #: Hexadecimal digits. It tells the few versions of one model apart, and DuckDB keeps texts up to 12 bytes in place.
@@ -131,6 +132,8 @@ def bind(model: InferenceModel, served: ServedModel) -> Binding:
             if not spec.datatype.has_json_form
         ]
         problems += ["null-as is nan, which has no JSON form; use 'binary-data' = 'true'"] * bool(options.null_as)
+    if every_column_is_bound and route != "generate":
+        problems += _budget_problems(options, served, inputs, batched=batched)
     # Of what is for one tensor, its own problem says everything.
     if any(binder.wanted[side] > 1 and not specs for side, specs in (("INPUT", inputs), ("OUTPUT", outputs))):
         clauses = served_clauses(model, served)
@@ -159,6 +162,20 @@ def bind(model: InferenceModel, served: ServedModel) -> Binding:
         structured=structured,
         warnings=generation.warnings,
     )
+
+
+def _budget_problems(
+    options: Options, served: ServedModel, inputs: Sequence[TensorSpec], *, batched: bool
+) -> Iterator[str]:
+    """Yield why a budget for a request has nothing to measure."""
+    if options.batch_tokens is None:
+        return
+    said = f"batch-tokens is {options.batch_tokens}, but"
+    if not batched:
+        yield f"{said} the model has max_batch_size {served.max_batch_size}, so each row is a request; leave it out"
+    elif not any(map(has_length, inputs)):
+        listed = ", ".join(f"{spec.column} {spec.sql.name}" for spec in inputs)
+        yield f"{said} no input is a text, or an array of any length: all rows are alike ({listed}); leave it out"
 
 
 def route_of(options: Options, served: ServedModel) -> Literal["infer", "generate"]:

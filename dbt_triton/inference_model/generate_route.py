@@ -37,6 +37,10 @@ def route_problems(options: Options, served: ServedModel) -> Iterator[str]:
                 "makes batches of the requests in flight"
             ),
         ),
+        (
+            options.batch_tokens is not None,
+            f"batch-tokens is {options.batch_tokens}, but {only} takes one row a request; leave it out",
+        ),
         (options.batch_dim, f"batch-dim is true, but {only} takes one row a request; leave it out"),
     ]
     yield from (text for wrong, text in refused if wrong)

@@ -44,7 +44,7 @@ def encode_binary(array: pa.Array, datatype: Datatype) -> EncodedColumn:
     Source: the protocol extension "binary tensor data" of Triton.
     """
     if datatype.numpy is None:
-        laid, starts = encode_bytes(_as_large_binary(array))
+        laid, starts = encode_bytes(as_large_binary(array))
         return EncodedColumn(laid, starts.data, 0)
     if pa.types.is_boolean(array.type):
         array = array.cast(pa.uint8())
@@ -72,7 +72,8 @@ def _with_negative_zeros(text: pa.Array, numbers: pa.Array) -> pa.Array:
     return pc.if_else(pa.array(negative), pa.scalar("-0.0", text.type), text) if negative.any() else text
 
 
-def _as_large_binary(array: pa.Array) -> pa.Array:
+def as_large_binary(array: pa.Array) -> pa.Array:
+    """Return texts or bytes as large_binary, without a copy of them."""
     kind = array.type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         array = array.cast(pa.large_string()).cast(pa.large_binary())
@@ -92,7 +93,7 @@ def _concatenated(*pieces: pa.Array | pa.Scalar) -> EncodedColumn:
 
 def escaped(array: pa.Array) -> pa.Array:
     """Escape texts for JSON."""
-    text = _as_large_binary(array).cast(pa.large_string())
+    text = as_large_binary(array).cast(pa.large_string())
     if not pc.any(pc.match_substring_regex(text, _NEEDS_ESCAPE)).as_py():
         return text
     for plain, written in (("\\", "\\\\"), ('"', '\\"')):

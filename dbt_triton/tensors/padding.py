@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -45,24 +45,32 @@ def is_padded(spec: TensorSpec) -> bool:
     return spec.pad is not None and bool(spec.axes)
 
 
-def groups_to_pad(
-    exact: Sequence[Integers], sizes: Sequence[Integers], rows: int, *, in_order: bool, tell: bool = False
+def groups_to_pad(  # noqa: PLR0913 - lengths, and how they are put together
+    exact: Sequence[Integers],
+    sizes: Sequence[Integers],
+    cuts: Callable[[Integers], list[tuple[int, int]]],
+    *,
+    in_order: bool,
+    by_length: bool = True,
+    tell: bool = False,
 ) -> Iterator[Integers]:
     """Yield the places of the rows of each request, rows of similar lengths together, so that little is padded.
 
     Args:
         exact: the lengths of every array level that is not padded: they are equal within a request.
         sizes: those of the levels that are.
-        rows: how many rows a request has.
+        cuts: given the places of rows that could all share a request, says from which to which each request goes.
         in_order: rows keep their order.
+        by_length: rows of similar lengths go together; without it, they go as they come.
         tell: rows of one length have requests of their own where all others would have one padded length.
     """
     places = np.arange(len(sizes[0]))
     for group in groups_of_one_shape(exact, in_order=in_order):
         of_one_shape = places if group is None else group
-        if not in_order:
-            of_one_shape = of_one_shape[np.lexsort([lengths[of_one_shape] for lengths in reversed(sizes)])]
-        requests = [of_one_shape[start : start + rows] for start in range(0, len(of_one_shape), rows)]
+        if by_length and not in_order:
+            # The longest first, as texts go.
+            of_one_shape = of_one_shape[np.lexsort([-lengths[of_one_shape] for lengths in reversed(sizes)])]
+        requests = [of_one_shape[start:end] for start, end in cuts(of_one_shape)]
         yield from _telling(requests, sizes) if tell and not in_order else requests
 
 

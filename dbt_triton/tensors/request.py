@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from dbt_triton.tensors.combine import combine
 from dbt_triton.tensors.constants import binary_row, elements_of, fixed_text, row_shape_of
 from dbt_triton.tensors.encode import EncodedColumn
 from dbt_triton.tensors.generation import Constant, Structured, TextParameters
+from dbt_triton.tensors.lengths import BY_LENGTH, Batching, Lengths
 from dbt_triton.tensors.made import MadeTensor
 from dbt_triton.tensors.padding import PaddedLengths
 from dbt_triton.tensors.parameter_text import Found, parameter_texts, text_spec
@@ -49,6 +50,7 @@ class EncodedRows:
         row_shapes: the shape of one row of each.
         tensors: which tensors they are.
         lengths: how long the rows were before they were padded; None where they were not.
+        to_cut: how long the rows are, where a request has a budget.
     """
 
     format: RequestFormat
@@ -56,15 +58,17 @@ class EncodedRows:
     row_shapes: tuple[Shape, ...]
     tensors: Tensors
     lengths: PaddedLengths | None = None
+    to_cut: Lengths = field(default_factory=list)
 
     def cuts(self, count: int, request_rows: int) -> list[tuple[int, int]]:
         """Return from which row to which (exclusive) each request goes.
 
         Args:
             count: how many rows there are.
-            request_rows: how many rows a request has; it has fewer where they take more than `REQUEST_BYTES`.
+            request_rows: how many rows a request has; it has fewer where they take more than `REQUEST_BYTES`, or more
+                than the format's budget.
         """
-        whole = [(start, min(start + request_rows, count)) for start in range(0, count, request_rows)]
+        whole = self.format.batching.cuts(self.to_cut, count, request_rows)
         if self._size(0, count) <= REQUEST_BYTES:
             return whole
         return [cut for start, end in whole for cut in self._within_bound(start, end)]
@@ -122,6 +126,7 @@ class RequestFormat:
         constants: tensors to send that have one value.
         text: the tensor whose text has parameters in it.
         structured: which columns are keys of the text of an answer.
+        batching: how rows are put together.
     """
 
     def __init__(  # noqa: PLR0913 - all that a request may hold
@@ -131,6 +136,7 @@ class RequestFormat:
         *,
         binary: bool,
         batched: bool,
+        batching: Batching = BY_LENGTH,
         parameters: Mapping[str, int | float | bool | str] | None = None,
         made: Sequence[MadeTensor] = (),
         constants: Sequence[Constant] = (),
@@ -141,6 +147,7 @@ class RequestFormat:
         self.outputs = list(outputs)
         self.binary = binary
         self.batched = batched
+        self.batching = batching
         self.takes_id = True
         self.structured = structured
         self._parameters = dict(parameters or {})
@@ -191,7 +198,9 @@ class RequestFormat:
             tensors += (len(values) - 1,) if text else ()
             chosen = [values[at] for at in tensors]
             chosen = chosen if alike is None else [column.take(pa.array(alike)) for column in chosen]
-            self._encode(chosen, tensors, combined.original(alike), request_rows, encoded, in_order=in_order)
+            self._encode(
+                chosen, tensors, len(present), combined.original(alike), request_rows, encoded, in_order=in_order
+            )
         return encoded
 
     def _texts(self, columns: Sequence[pa.Array]) -> tuple[pa.Array, Found]:
@@ -209,24 +218,28 @@ class RequestFormat:
         """Return the tensors that are made of inputs which are there."""
         return [at for at, one in enumerate(self._made) if one.source in present]
 
-    def _encode(  # noqa: PLR0913 - rows, what they are, and where they go
+    def _encode(  # noqa: PLR0913, PLR0917 - rows, what they are, and where they go
         self,
         columns: Sequence[pa.Array],
         tensors: Tensors,
+        inputs: int,
         places: Integers | None,
         request_rows: int,
         encoded: Encoded,
         *,
         in_order: bool,
     ) -> None:
-        """Encode rows that have the same tensors."""
+        """Encode rows that have the same tensors, the first so many of which are inputs."""
         specs = [self._tensors[at] for at in tensors]
-        rows = Rows(columns, specs, binary=self.binary, no_empty=self._classifies)
+        order = None if in_order else self.batching.order(columns[:inputs], specs[:inputs], request_rows)
+        rows = Rows(columns, specs, binary=self.binary, no_empty=self._classifies, order=order)
         is_told = False
-        for group in rows.groups(request_rows, in_order=in_order, tell=self._untold):
+        for group in rows.groups(
+            request_rows, in_order=in_order, tell=self._untold, batching=self.batching, inputs=inputs
+        ):
             of_batch = group.places if places is None else places if group.places is None else places[group.places]
             encoded.groups.append(
-                (of_batch, EncodedRows(self, group.columns, group.row_shapes, tensors, group.lengths))
+                (of_batch, EncodedRows(self, group.columns, group.row_shapes, tensors, group.lengths, group.to_cut))
             )
             is_told = is_told or (group.lengths is not None and group.lengths.differ)
         self._untold = self._untold and not is_told

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,7 @@ from dbt_triton.tensors.arrays import (
 )
 from dbt_triton.tensors.elements import Mask, Unfit, to_tensor
 from dbt_triton.tensors.encode import EncodedColumn, encode_binary, encode_json
+from dbt_triton.tensors.lengths import BY_LENGTH, Batching, Lengths, lengths_at
 from dbt_triton.tensors.padding import Length, PaddedLengths, groups_to_pad, is_padded, padded
 from dbt_triton.tensors.spec import TensorSpec
 
@@ -37,12 +38,16 @@ class Refused:
 
 @dataclass(frozen=True)
 class Group:
-    """Rows of one shape: their places in the record batch (None for all rows), encoded; if padded, their lengths."""
+    """Rows of one shape: their places in the record batch (None for all rows), encoded.
+
+    If they are padded, ``lengths`` are those that they had; ``to_cut`` are those that a budget is for.
+    """
 
     places: Integers | None
     columns: list[EncodedColumn]
     row_shapes: tuple[Shape, ...]
     lengths: PaddedLengths | None = None
+    to_cut: Lengths = field(default_factory=list)
 
 
 class Rows:
@@ -53,16 +58,23 @@ class Rows:
         specs: what they are bound to.
         binary: binary tensor data, or JSON.
         no_empty: refuse empty arrays.
+        order: the places of all rows in the order in which they go into requests; None for the one that they have.
     """
 
     def __init__(
-        self, columns: Sequence[pa.Array], specs: Sequence[TensorSpec], *, binary: bool, no_empty: bool = False
+        self,
+        columns: Sequence[pa.Array],
+        specs: Sequence[TensorSpec],
+        *,
+        binary: bool,
+        no_empty: bool = False,
+        order: Integers | None = None,
     ) -> None:
         self.refused: list[Refused] = []
         self._specs = specs
         self._binary = binary
-        self._columns = list(columns)
-        self._places: Integers | None = None
+        self._columns = list(columns) if order is None else [column.take(pa.array(order)) for column in columns]
+        self._places = order
         self._refuse_nulls()
         self._unnested = self._unnest()
         self._refuse([misshapen(rows.sizes, spec) for rows, spec in zip(self._unnested, specs, strict=True)])
@@ -73,20 +85,40 @@ class Rows:
     def __len__(self) -> int:
         return len(self._columns[0])
 
-    def groups(self, request_rows: int, *, in_order: bool, tell: bool = False) -> Iterator[Group]:
+    def groups(
+        self,
+        request_rows: int,
+        *,
+        in_order: bool,
+        tell: bool = False,
+        batching: Batching = BY_LENGTH,
+        inputs: int | None = None,
+    ) -> Iterator[Group]:
         """Yield rows that may share requests; none without rows.
 
         Args:
             request_rows: the rows of one request.
             in_order: rows keep their order.
             tell: rows are padded to more than one length, as `groups_to_pad` says.
+            batching: how rows are put together.
+            inputs: how many of the columns count in a budget: the first ones; all of them by default.
         """
         if not len(self):
             return
         exact, to_pad = self._sizes(pad=False), self._sizes(pad=True)
+        to_cut = batching.lengths(self._unnested[:inputs], self._columns[:inputs], self._specs[:inputs])
         places: Integers | None
         for places in (
-            self._cut_by_size(groups_to_pad(exact, to_pad, request_rows, in_order=in_order, tell=tell))
+            self._cut_by_size(
+                groups_to_pad(
+                    exact,
+                    to_pad,
+                    lambda places: batching.cuts(lengths_at(to_cut, places), len(places), request_rows),
+                    in_order=in_order,
+                    by_length=batching.by_length,
+                    tell=tell,
+                )
+            )
             if to_pad
             else groups_of_one_shape(exact, in_order=in_order)
         ):
@@ -94,10 +126,11 @@ class Rows:
                 encoded = [
                     self._encoded(*part) for part in zip(self._elements, self._unnested, self._specs, strict=True)
                 ]
-                yield Group(self._places, [column for column, _ in encoded], tuple(shape for _, shape in encoded))
+                columns, shapes = [column for column, _ in encoded], tuple(shape for _, shape in encoded)
+                yield Group(self._places, columns, shapes, to_cut=to_cut)
             else:
                 original = places if self._places is None else self._places[places]
-                yield Group(original, *self._encoded_group(places))
+                yield Group(original, *self._encoded_group(places), to_cut=lengths_at(to_cut, places))
 
     def _sizes(self, *, pad: bool) -> list[Integers]:
         """Return the lengths of every array level that is padded, or of those that are not."""

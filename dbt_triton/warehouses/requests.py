@@ -17,6 +17,7 @@ from dbt_triton.inference_model import Binding
 from dbt_triton.inference_model.language_model import TEXT_INPUT
 from dbt_triton.options import Options
 from dbt_triton.tensors import Format, GenerateFormat, RequestFormat
+from dbt_triton.tensors.lengths import Batching
 
 if TYPE_CHECKING:
     from dbt_triton.warehouses.planned_call import PlannedCall
@@ -41,6 +42,7 @@ def request_format(options: Options, binding: Binding) -> Format:
         binding.outputs,
         binary=binding.binary,
         batched=binding.batched,
+        batching=Batching(by_length=options.batch_by == "length", tokens=options.batch_tokens),
         parameters={**binding.request_parameters, **priority},
         made=binding.made,
         constants=binding.constants,
