@@ -123,7 +123,7 @@ def run_alone(model: PredictingModel, variable: str, dbt_arguments: Sequence[str
 
 
 def _invoke(arguments: Sequence[str], manifest: Any = None) -> tuple[Any, str]:  # noqa: ANN401 - dbt's own
-    """Call dbt in this process; nothing is left in the project, and nothing is printed. Returns its result and words."""
+    """Call dbt in this process, which prints nothing and leaves no file. Returns its result and words."""
     from dbt.cli.main import dbtRunner  # noqa: PLC0415 - seconds of imports that other commands do without
 
     with tempfile.TemporaryDirectory(prefix="dbt-triton-") as folder:

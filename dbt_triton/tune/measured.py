@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 
 from dbt_triton.client import TritonClient
-from dbt_triton.client.reply import Reply
+from dbt_triton.client.http11 import Http11Transport
+from dbt_triton.client.reply import Reply, ResponseTooLargeError, json_object
 from dbt_triton.client.transport import Transport
 from dbt_triton.errors import InferenceError, Reason
 from dbt_triton.tune.statistics import Counts, counts_of
@@ -64,48 +65,46 @@ class Answers:
     failures: Counter[str] = field(default_factory=Counter)
 
 
-class MeasuredClient(TritonClient):
-    """A client that notes what its requests come to.
+def measure(client: TritonClient, answers: Answers, budget: Budget, on_spent: Callable[[], None]) -> None:
+    """Let a client note what its requests come to, and send no more than a budget allows.
 
     Args:
-        args: of `TritonClient`.
+        client: of the product, as a run has it.
+        answers: what is noted.
         budget: of requests.
-        on_spent: is called when the budget is used up; nothing is sent after that.
-        kwargs: of `TritonClient`.
+        on_spent: is called when it is used up; nothing is sent after that.
     """
+    transport, infer = client._transport, client.infer  # noqa: SLF001 - nothing else sees every attempt
+    if isinstance(transport, Http11Transport):
+        transport._may_repeat = False  # noqa: SLF001 - an attempt that it repeats by itself would not be counted
+    client._transport = _MeasuredTransport(transport, answers, budget, on_spent)  # noqa: SLF001
 
-    def __init__(self, *args: Any, budget: Budget, on_spent: Callable[[], None], **kwargs: Any) -> None:  # noqa: ANN401
-        super().__init__(*args, **kwargs)
-        self.answers = Answers()
-        self._transport: Transport = _MeasuredTransport(self._transport, self.answers, budget, on_spent)
-
-    async def infer(
-        self,
-        body: bytes,
-        header_length: int | None,
-        *,
-        rows: int = 1,
-        alone: bool = True,
-        request_id: int | None = None,
-    ) -> Reply:
-        """Send one request as `TritonClient.infer` does."""
+    async def measured(body: bytes, header_length: int | None, *, rows: int = 1, **more: Any) -> Reply:  # noqa: ANN401
         try:
-            reply = await super().infer(body, header_length, rows=rows, alone=alone, request_id=request_id)
+            reply = await infer(body, header_length, rows=rows, **more)
         except InferenceError as error:
-            # Without a status, or with 200, the transport cannot have counted it: the model failed within a stream.
+            # With 200, the transport has not counted it: the model failed within a stream.
             if error.status == _OK and error.reason != Reason.STOPPED:
-                self.answers.failures[str(error.reason)] += 1
+                answers.failures[str(error.reason)] += 1
             raise
-        self.answers.ends.append(time.monotonic())
-        self.answers.rows.append(rows)
+        answers.ends.append(time.monotonic())
+        answers.rows.append(rows)
         return reply
 
-    async def counted(self, version: str) -> Counts | None:
-        """Ask the server what it has counted; None where it does not say."""
-        try:
-            return counts_of(await self._get(f"{self._model_path}/stats"), version)
-        except InferenceError:
-            return None
+    setattr(client, "infer", measured)  # noqa: B010 - mypy lets no method be assigned
+
+
+async def counted(client: TritonClient, headers: Mapping[str, str], version: str) -> Counts | None:
+    """Ask a server what it has counted of its model; None where it does not say."""
+    options = client.options
+    path = "" if options.model_version == "latest" else f"/versions/{options.model_version}"
+    url = f"{options.endpoint}/v2/models/{options.model_name}{path}/stats"
+    asked = {**headers, "Accept-Encoding": "identity", "User-Agent": "dbt-triton"}
+    try:
+        reply = await client._transport.get(url, asked)  # noqa: SLF001 - as what a server serves is asked
+        return counts_of(json_object(bytes(reply.content), url), version) if reply.status == _OK else None
+    except (httpx.HTTPError, ResponseTooLargeError, InferenceError):
+        return None
 
 
 class _MeasuredTransport:

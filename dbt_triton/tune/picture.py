@@ -105,8 +105,8 @@ def _line(axes: Axes, call: TunedCall, points: Sequence[tuple[int, Settings]], l
         return
     rates = [rate_of(call.found, one) for _, one in points]
     errors = [[one.median - one.least for one in rates], [one.most - one.median for one in rates]]
-    style = {"marker": "o", "capsize": 3, "label": label, "color": colour}
-    axes.errorbar([place for place, _ in points], [one.median for one in rates], yerr=errors, **style)
+    places, medians = [place for place, _ in points], [one.median for one in rates]
+    axes.errorbar(places, medians, yerr=errors, marker="o", capsize=3, label=label, color=colour)
 
 
 def _finish(axes: Axes, title: str, label: str) -> None:

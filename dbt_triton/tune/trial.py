@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -12,14 +13,15 @@ import numpy as np
 import pyarrow as pa
 
 from dbt_triton.engine import Engine, FailedRows, RunError
+from dbt_triton.engine.source import Request
 from dbt_triton.errors import DbtTritonError, InferenceError, Reason
 from dbt_triton.foreign_text import harmless
 from dbt_triton.inference_model import Binding
 from dbt_triton.options import Options
-from dbt_triton.tune.measured import Answers, Budget, MeasuredClient
+from dbt_triton.tune.measured import Answers, Budget, counted, measure
 from dbt_triton.tune.statistics import between
 from dbt_triton.tune.trial_figures import Settings, Trial
-from dbt_triton.warehouses.requests import limit_of, request_format
+from dbt_triton.warehouses.requests import limit_of, open_client, request_format
 
 #: The first part of a trial is not measured: connections are opened, and the limit on requests in flight finds itself.
 WARM_UP = 0.25
@@ -80,27 +82,12 @@ async def run_trial(
     """
     options = settings.applied(subject.options)
     binding = replace(subject.binding, batch_size=settings.batch_size)
-    form, limit, sink = request_format(options, binding), limit_of(options, binding), _Discard()
-    over, spent = asyncio.Event(), asyncio.Event()
-
-    def no_more() -> None:
-        spent.set()
-        engine.end(InferenceError("the trial is over", reason=Reason.STOPPED))
-
-    client = MeasuredClient(
-        options.by_route(binding.route),
-        subject.headers,
-        expected_bytes=form.answer_bytes(binding.batch_size),
-        route=binding.route,
-        budget=budget,
-        on_spent=no_more,
-    )
-    note = ""
-    async with client:
-        before = await client.counted(binding.version)
-        engine = Engine(
+    limit, sink, answers, over = limit_of(options, binding), _Discard(), Answers(), asyncio.Event()
+    async with open_client(options, binding, subject.headers) as client:
+        before = await counted(client, subject.headers, binding.version)
+        engine = _TrialEngine(
             client,
-            form,
+            request_format(options, binding),
             batch_size=settings.batch_size,
             key_columns=1,
             sink=sink,
@@ -108,42 +95,60 @@ async def run_trial(
             version=binding.version,
             limit=limit,
         )
-        started = time.monotonic()
 
-        async def end() -> float:
-            """End the run when its time is over; return when that was."""
-            while not stopped() and not _is_over(time.monotonic() - started, seconds, client, limit.current):
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(spent.wait(), _WATCH_SECONDS)
-                    break
+        def end() -> None:
             over.set()
             engine.end(InferenceError("the trial is over", reason=Reason.STOPPED))
-            return time.monotonic()
 
-        clock = asyncio.create_task(end())
+        measure(client, answers, budget, end)
+        started = time.monotonic()
+
+        async def watch() -> float:
+            """End the run when its time is over; return when that was."""
+            while not stopped() and not _is_over(time.monotonic() - started, seconds, answers, limit.current):
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(over.wait(), _WATCH_SECONDS)
+                    break
+            ended = time.monotonic()
+            end()
+            return ended
+
+        clock, note = asyncio.create_task(watch()), ""
         try:
             await engine.run(_again_and_again(subject.sample, over.is_set))
-        except RunError as error:
-            note = "" if error.reason == Reason.STOPPED else _note(error)
         except DbtTritonError as error:
-            note = _note(error)
-        ended = await clock if over.is_set() else time.monotonic()
-        clock.cancel()
-        after = await client.counted(binding.version)
-    server = None if binding.route == "generate" else between(before, after)
+            note = "" if isinstance(error, RunError) and error.reason == Reason.STOPPED else _note(error)
+        if over.is_set():
+            ended = await clock
+        else:
+            clock.cancel()
+            ended = time.monotonic()
+        after = await counted(client, subject.headers, binding.version)
     return replace(
-        figures(settings, client.answers, started, ended, rows_failed=sink.failed),
+        figures(settings, answers, started, ended, rows_failed=sink.failed),
         limit=limit.current,
-        server=server,
+        server=None if binding.route == "generate" else between(before, after),
         note=note,
     )
 
 
-def _is_over(seconds: float, wanted: float, client: MeasuredClient, in_flight: int) -> bool:
+class _TrialEngine(Engine):
+    """The engine of a run, which sends the requests of what is encoded at once in any order.
+
+    A run sends long rows first, and a trial ends long before it has come to the short ones.
+    """
+
+    def _requests_of(self, batch: pa.RecordBatch, *, last: bool) -> list[Request]:
+        requests = super()._requests_of(batch, last=last)
+        random.Random(len(requests)).shuffle(requests)  # noqa: S311 - alike in all trials
+        return requests
+
+
+def _is_over(seconds: float, wanted: float, answers: Answers, in_flight: int) -> bool:
     """Tell whether a trial has lasted long enough."""
     if seconds < wanted:
         return False
-    return len(client.answers.ends) > 2 * in_flight or seconds >= wanted * MOST_TIMES_LONGER
+    return len(answers.ends) > 2 * in_flight or seconds >= wanted * MOST_TIMES_LONGER
 
 
 def _again_and_again(sample: Sequence[pa.RecordBatch], is_over: Callable[[], bool]) -> Iterator[pa.RecordBatch]:

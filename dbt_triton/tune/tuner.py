@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from dbt_triton.ddl.calls import Span
 from dbt_triton.errors import DbtTritonError
 from dbt_triton.inference_model import Binding
 from dbt_triton.step.plan import Plan
 from dbt_triton.step.preflight import preflight
+from dbt_triton.tensors.lengths import TOKEN_BYTES, is_text
 from dbt_triton.tune.measured import Budget
 from dbt_triton.tune.search import Found, Search, Space, StopSearchError
 from dbt_triton.tune.trial import Subject, run_trial
@@ -24,6 +30,8 @@ from dbt_triton.warehouses.requests import headers_of
 
 _SAMPLE_BYTES = 64 * 2**20
 _SAMPLE_SECONDS = 60.0
+#: Budgets are tried where one text in twenty is so many times as long as half of them.
+_LONG_TAIL = 2.0
 
 
 @dataclass(frozen=True)
@@ -104,7 +112,7 @@ class Tuner:
                 self.left_out.append(f"{_named(planned)} has no row to send: its input is empty, or NULL")
                 continue
             subject = Subject(sent.model.options, binding, headers_of(sent), sample)
-            space = _space(sent, binding, largest[planned.number].batch_size)
+            space = _space(sent, binding, largest[planned.number].batch_size, sample)
             share = budget.left // (len(chosen) - place)
             self.progress(_begun(sent, space, rows, self.bounds.seconds, share))
             self.calls.append(self._searched(sent, subject, space, Budget(share)))
@@ -192,7 +200,7 @@ def _with_auto_batch(planned: PlannedCall) -> PlannedCall:
     return replace(planned, model=replace(planned.model, options=options))
 
 
-def _space(planned: PlannedCall, binding: Binding, most_rows: int) -> Space:
+def _space(planned: PlannedCall, binding: Binding, most_rows: int, sample: Sequence[pa.RecordBatch]) -> Space:
     options = planned.model.options
     generates = binding.route == "generate"
     current = Settings(
@@ -202,12 +210,19 @@ def _space(planned: PlannedCall, binding: Binding, most_rows: int) -> Space:
         options.batch_tokens or 0,
     )
     most = 1 if generates else max(most_rows, current.batch_size)
-    return Space(current, most, has_lengths=most > 1 and _has_lengths(binding))
+    has_texts = most > 1 and any(is_text(spec) for spec in binding.inputs)
+    return Space(current, most, has_lengths=has_texts, bounds=_bounds(sample, most) if has_texts else ())
 
 
-def _has_lengths(binding: Binding) -> bool:
-    """Tell whether rows differ in length: texts, and arrays of open length."""
-    return any(spec.datatype.name == "BYTES" or -1 in spec.row_shape for spec in binding.inputs)
+def _bounds(sample: Sequence[pa.RecordBatch], most_rows: int) -> tuple[int, ...]:
+    """Return budgets of tokens worth a trial, where some texts are much longer than others: for full and fewer rows."""
+    columns = [column for batch in sample for column in batch.columns if pa.types.is_string(column.type)]
+    sizes = [np.asarray(pc.binary_length(column.drop_null())) // TOKEN_BYTES + 1 for column in columns]
+    tokens = np.concatenate(sizes) if sizes else np.zeros(0)
+    if not len(tokens) or np.percentile(tokens, 95) < _LONG_TAIL * np.median(tokens):
+        return ()
+    full = float(np.median(tokens)) * most_rows
+    return tuple(sorted({2 ** max(round(math.log2(full / part)), 5) for part in (1, 4)}))
 
 
 def _begun(planned: PlannedCall, space: Space, rows: int, seconds: float, requests: int) -> str:
