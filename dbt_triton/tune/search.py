@@ -16,7 +16,7 @@ from dbt_triton.tune.trial_figures import Settings, Trial
 
 #: Requests in flight while batch sizes are compared: enough to keep a few instances of a model busy.
 MODERATE = 8
-#: Each finalist is tried so often in all.
+#: Each finalist is tried so often; only these trials are compared, since the first one may have chosen it by luck.
 REPEATS = 3
 #: A smaller size that has less than this part of the best rate ends the way down.
 _HOPELESS = 0.5
@@ -52,23 +52,34 @@ class Space:
         sizes, size = 1, self.most_rows
         while size > 1:
             sizes, size = sizes + 1, size // _STEP
-        return sizes + 2 + 8 + (1 if self.has_lengths else 0) + len(self.bounds) + 3 * (REPEATS - 1)
+        return sizes + 3 + 9 + (1 if self.has_lengths else 0) + len(self.bounds) + 3 * REPEATS
 
 
 @dataclass
 class Found:
-    """The trials so far, by their settings, each with its repeats, in the order of the first of each."""
+    """The trials so far, by their settings, each with its repeats, in the order of the first of each.
+
+    ``finals`` are those of them that were made of the finalists in turn.
+    """
 
     trials: dict[Settings, list[Trial]] = field(default_factory=dict)
+    finals: dict[Settings, list[Trial]] = field(default_factory=dict)
 
-    def add(self, trial: Trial) -> None:
+    def add(self, trial: Trial, *, is_final: bool = False) -> None:
         """Keep a trial."""
         self.trials.setdefault(trial.settings, []).append(trial)
+        if is_final:
+            self.finals.setdefault(trial.settings, []).append(trial)
+
+    def compared(self, settings: Settings) -> list[Trial]:
+        """Return the trials by which settings are compared: the finals, where there are some."""
+        return self.finals.get(settings) or self.trials.get(settings, [])
 
     def rate(self, settings: Settings) -> float:
         """Return the rows a second of settings, the median of their trials; 0 where a trial failed."""
-        trials = self.trials.get(settings, [])
-        return median(trial.rate for trial in trials) if trials and all(one.is_sound for one in trials) else 0.0
+        is_sound = all(one.is_sound for one in self.trials.get(settings, []))
+        rates = [trial.rate for trial in self.compared(settings)]
+        return median(rates) if rates and is_sound else 0.0
 
     def best(self, *left_out: Settings) -> Settings | None:
         """Return the settings with the most rows a second; None where every trial failed."""
@@ -113,7 +124,7 @@ class Search:
     async def _try(self, settings: Settings, *, again: bool = False) -> float:
         """Try settings, unless they were tried; return their rows a second."""
         if again or settings not in self.found.trials:
-            self.found.add(await self._measure(settings))
+            self.found.add(await self._measure(settings), is_final=again)
         return self.found.rate(settings)
 
     def _base(self, size: int, in_flight: int) -> Settings:
@@ -181,7 +192,7 @@ class Search:
         if best is None:
             return
         finalists = list(dict.fromkeys([current, best, self.found.best(current, best) or best]))
-        for _ in range(REPEATS - 1):
+        for _ in range(REPEATS):
             for settings in finalists:
                 await self._try(settings, again=True)
         self.finalists = finalists

@@ -174,7 +174,7 @@ def figures(settings: Settings, answers: Answers, started: float, ended: float, 
     inside = (ends >= begin) & (ends <= ended)
     if not inside.any():
         inside = np.ones(len(ends), dtype=bool)
-        begin, ended = started, max(ended, *answers.ends[-1:])
+        begin, ended = started, max([ended, *answers.ends[-1:]])
     attempt_ends, latencies = np.array(answers.attempt_ends), np.array(answers.latencies) * 1000
     measured = latencies[(attempt_ends >= begin) & (attempt_ends <= ended)]
     p50, p95, p99 = np.percentile(measured, [50, 95, 99]) if len(measured) else (0.0, 0.0, 0.0)

@@ -30,7 +30,7 @@ class Rate:
 
 def rate_of(found: Found, settings: Settings) -> Rate:
     """Return the rate of settings that were tried."""
-    rates = [trial.rate for trial in found.trials[settings]]
+    rates = [trial.rate for trial in found.compared(settings)]
     return Rate(median(rates), min(rates), max(rates), len(rates))
 
 
@@ -61,7 +61,8 @@ class Verdict:
 def verdict(found: Found, current: Settings, best: Settings | None) -> Verdict:
     """Compare the best settings with today's.
 
-    Better is what is more by a twentieth, each of whose trials was faster than every one of today's.
+    Better is what is more by a twentieth, each of whose trials was faster than every one of today's, by more than the
+    trials of either lie apart: of settings that are alike, the faster of many is often above the others by chance.
     """
     today = rate_of(found, current)
     failing = not found.rate(current)
@@ -69,7 +70,12 @@ def verdict(found: Found, current: Settings, best: Settings | None) -> Verdict:
         return Verdict(current, today, None, None, is_better=False, failing=failing)
     then = rate_of(found, best)
     is_better = best != current and (
-        failing or (then.median >= WORTH_WRITING * today.median and then.least > today.most)
+        failing
+        or (
+            then.median >= WORTH_WRITING * today.median
+            and then.least > today.most
+            and then.median - today.median > max(then.most - then.least, today.most - today.least)
+        )
     )
     return Verdict(current, today, best, then, is_better=is_better, failing=failing)
 
