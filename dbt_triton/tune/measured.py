@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +15,9 @@ from dbt_triton.client import TritonClient
 from dbt_triton.client.http11 import Http11Transport
 from dbt_triton.client.reply import Reply, ResponseTooLargeError, json_object
 from dbt_triton.client.transport import Transport
+from dbt_triton.engine.servers import Servers
 from dbt_triton.errors import InferenceError, Reason
-from dbt_triton.tune.statistics import Counts, counts_of
+from dbt_triton.tune.statistics import Counts, counts_of, total
 
 _OK = 200
 
@@ -65,15 +67,21 @@ class Answers:
     failures: Counter[str] = field(default_factory=Counter)
 
 
-def measure(client: TritonClient, answers: Answers, budget: Budget, on_spent: Callable[[], None]) -> None:
-    """Let a client note what its requests come to, and send no more than a budget allows.
+def measure(servers: Servers, answers: Answers, budget: Budget, on_spent: Callable[[], None]) -> None:
+    """Let the clients of a run note what their requests come to, and send no more than a budget allows.
 
     Args:
-        client: of the product, as a run has it.
+        servers: of the product, as a run has them. Others that a host name comes to have meanwhile are left out.
         answers: what is noted.
         budget: of requests.
         on_spent: is called when it is used up; nothing is sent after that.
     """
+    servers._newcomers = None  # noqa: SLF001 - nobody would count what they are sent
+    for server in servers.all:
+        _measure(server.client, answers, budget, on_spent)
+
+
+def _measure(client: TritonClient, answers: Answers, budget: Budget, on_spent: Callable[[], None]) -> None:
     transport, infer = client._transport, client.infer  # noqa: SLF001 - nothing else sees every attempt
     if isinstance(transport, Http11Transport):
         transport._may_repeat = False  # noqa: SLF001 - an attempt that it repeats by itself would not be counted
@@ -94,8 +102,12 @@ def measure(client: TritonClient, answers: Answers, budget: Budget, on_spent: Ca
     setattr(client, "infer", measured)  # noqa: B010 - mypy lets no method be assigned
 
 
-async def counted(client: TritonClient, headers: Mapping[str, str], version: str) -> Counts | None:
-    """Ask a server what it has counted of its model; None where it does not say."""
+async def counted(clients: Sequence[TritonClient], headers: Mapping[str, str], version: str) -> Counts | None:
+    """Ask servers what they have counted of their model, all together; None where one does not say."""
+    return total(await asyncio.gather(*(_counted(client, headers, version) for client in clients)))
+
+
+async def _counted(client: TritonClient, headers: Mapping[str, str], version: str) -> Counts | None:
     options = client.options
     path = "" if options.model_version == "latest" else f"/versions/{options.model_version}"
     url = f"{options.endpoint}/v2/models/{options.model_name}{path}/stats"

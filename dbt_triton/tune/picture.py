@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dbt_triton.errors import DbtTritonError
-from dbt_triton.tune.search import MODERATE
 from dbt_triton.tune.trial_figures import Settings
 from dbt_triton.tune.tuner import TunedCall
 from dbt_triton.tune.verdict import rate_of
@@ -52,8 +51,10 @@ def draw(calls: Sequence[TunedCall], model: str, path: Path) -> None:
 
 
 def _sizes(axes: Axes, call: TunedCall) -> None:
-    trials = sorted(one for one in call.found.trials if one.in_flight == MODERATE and one.batch_by == _by(call))
-    _line(axes, call, [(one.batch_size, one) for one in trials], f"{MODERATE} in flight", _BLUE)
+    trials = sorted(
+        one for one in call.found.trials if one.in_flight == call.space.moderate and one.batch_by == _by(call)
+    )
+    _line(axes, call, [(one.batch_size, one) for one in trials], f"{call.space.moderate} in flight", _BLUE)
     _finish(axes, f"{call.planned.model.name}: rows a second", "rows a request")
 
 

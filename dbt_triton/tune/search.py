@@ -14,7 +14,7 @@ from statistics import median
 from dbt_triton.engine.concurrency import MAX
 from dbt_triton.tune.trial_figures import Settings, Trial
 
-#: Requests in flight while batch sizes are compared: enough to keep a few instances of a model busy.
+#: Requests in flight at each server while batch sizes are compared: enough to keep a few instances of a model busy.
 MODERATE = 8
 #: Each finalist is tried so often; only these trials are compared, since the first one may have chosen it by luck.
 REPEATS = 3
@@ -38,6 +38,7 @@ class Space:
         has_lengths: whether rows differ in length, so that `batch_by` says something.
         most_in_flight: requests.
         bounds: values of batch_tokens to try.
+        servers: that share the work.
     """
 
     current: Settings
@@ -45,6 +46,12 @@ class Space:
     has_lengths: bool = False
     most_in_flight: int = MAX
     bounds: tuple[int, ...] = ()
+    servers: int = 1
+
+    @property
+    def moderate(self) -> int:
+        """Requests in flight while batch sizes are compared."""
+        return MODERATE * self.servers
 
     @property
     def planned(self) -> int:
@@ -133,19 +140,19 @@ class Search:
     async def _sizes(self) -> None:
         """Go down from the largest batch by fours, then look beside the best."""
         if self._space.most_rows == 1:
-            await self._try(self._base(1, MODERATE))
+            await self._try(self._base(1, self._space.moderate))
             return
         best, rates = 0.0, dict[int, float]()
         for size in [*_down(self._space.most_rows), self._space.current.batch_size]:
             if size not in rates:
-                rates[size] = await self._try(self._base(size, MODERATE))
+                rates[size] = await self._try(self._base(size, self._space.moderate))
             best = max(best, rates[size])
             if rates[size] < _HOPELESS * best and size < self._space.current.batch_size:
                 break
         top = max(rates, key=lambda size: rates[size])
         for beside in (top * 2, top // 2):
             if 1 <= beside <= self._space.most_rows and beside not in rates:
-                await self._try(self._base(beside, MODERATE))
+                await self._try(self._base(beside, self._space.moderate))
 
     async def _in_flight(self) -> None:
         """At the best sizes, double and halve the requests in flight while that brings something."""
@@ -159,7 +166,7 @@ class Search:
             sizes.append(second.batch_size)
         for size in sizes:
             await self._try(self._base(size, 0))
-            rate, in_flight = await self._try(self._base(size, MODERATE)), MODERATE
+            rate, in_flight = await self._try(self._base(size, self._space.moderate)), self._space.moderate
             start = rate
             while in_flight * 2 <= self._space.most_in_flight:
                 in_flight *= 2
@@ -169,7 +176,7 @@ class Search:
                 rate = more
             if rate > start * _WORTH_MORE:
                 continue  # fewer would be slower still
-            in_flight = MODERATE
+            in_flight = self._space.moderate
             while in_flight > 1:
                 in_flight //= 2
                 if await self._try(self._base(size, in_flight)) < _AS_GOOD * max(start, rate):

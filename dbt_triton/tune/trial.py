@@ -21,7 +21,7 @@ from dbt_triton.options import Options
 from dbt_triton.tune.measured import Answers, Budget, counted, measure
 from dbt_triton.tune.statistics import between
 from dbt_triton.tune.trial_figures import Settings, Trial
-from dbt_triton.warehouses.requests import limit_of, open_client, request_format
+from dbt_triton.warehouses.requests import open_servers, request_format
 
 #: The first part of a trial is not measured: connections are opened, and the limit on requests in flight finds itself.
 WARM_UP = 0.25
@@ -82,30 +82,30 @@ async def run_trial(
     """
     options = settings.applied(subject.options)
     binding = replace(subject.binding, batch_size=settings.batch_size)
-    limit, sink, answers, over = limit_of(options, binding), _Discard(), Answers(), asyncio.Event()
-    async with open_client(options, binding, subject.headers) as client:
-        before = await counted(client, subject.headers, binding.version)
+    sink, answers, over = _Discard(), Answers(), asyncio.Event()
+    async with open_servers(options, binding, subject.headers) as servers:
+        clients = [server.client for server in servers.all]
+        before = await counted(clients, subject.headers, binding.version)
         engine = _TrialEngine(
-            client,
+            servers,
             request_format(options, binding),
             batch_size=settings.batch_size,
             key_columns=1,
             sink=sink,
             shared_batches=binding.shared_batches,
             version=binding.version,
-            limit=limit,
         )
 
         def end() -> None:
             over.set()
             engine.end(InferenceError("the trial is over", reason=Reason.STOPPED))
 
-        measure(client, answers, budget, end)
+        measure(servers, answers, budget, end)
         started = time.monotonic()
 
         async def watch() -> float:
             """End the run when its time is over; return when that was."""
-            while not stopped() and not _is_over(time.monotonic() - started, seconds, answers, limit.current):
+            while not stopped() and not _is_over(time.monotonic() - started, seconds, answers, servers.current):
                 with suppress(TimeoutError):
                     await asyncio.wait_for(over.wait(), _WATCH_SECONDS)
                     break
@@ -123,10 +123,10 @@ async def run_trial(
         else:
             clock.cancel()
             ended = time.monotonic()
-        after = await counted(client, subject.headers, binding.version)
+        after, limit = await counted(clients, subject.headers, binding.version), servers.current
     return replace(
         figures(settings, answers, started, ended, rows_failed=sink.failed),
-        limit=limit.current,
+        limit=limit,
         server=None if binding.route == "generate" else between(before, after),
         note=note,
     )

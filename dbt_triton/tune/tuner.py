@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dbt_triton.ddl.calls import Span
+from dbt_triton.engine.concurrency import MAX
 from dbt_triton.errors import DbtTritonError
 from dbt_triton.inference_model import Binding
 from dbt_triton.step.plan import Plan
@@ -211,7 +212,15 @@ def _space(planned: PlannedCall, binding: Binding, most_rows: int, sample: Seque
     )
     most = 1 if generates else max(most_rows, current.batch_size)
     has_texts = most > 1 and any(is_text(spec) for spec in binding.inputs)
-    return Space(current, most, has_lengths=has_texts, bounds=_bounds(sample, most) if has_texts else ())
+    servers = len(options.endpoints)
+    return Space(
+        current,
+        most,
+        has_lengths=has_texts,
+        most_in_flight=MAX * servers,
+        bounds=_bounds(sample, most) if has_texts else (),
+        servers=servers,
+    )
 
 
 def _bounds(sample: Sequence[pa.RecordBatch], most_rows: int) -> tuple[int, ...]:
@@ -238,5 +247,5 @@ def _done(number: int, trial: Trial) -> str:
     failed = f", {trial.failed} failed" if trial.failed else ""
     return (
         f"trial {number}: {settings.batch_size} rows a request{tokens}, {settings.shown_in_flight} in flight, "
-        f"by {settings.batch_by}: {trial.rate:,.0f} rows/s, {trial.p50:,.1f} ms{failed}"
+        f"batch-by {settings.batch_by}: {trial.rate:,.0f} rows/s, {trial.p50:,.1f} ms{failed}"
     )
