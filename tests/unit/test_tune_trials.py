@@ -71,16 +71,18 @@ def _fails(status: int) -> Callable[[list[str]], Answer | None]:
     return lambda _: Answer(status, b'{"error":"no"}') if next(count) % 3 else None
 
 
-@pytest.mark.parametrize("status", [200, 400, 413, 500, 503])
+@pytest.mark.parametrize("servers", [1, 2])
+@pytest.mark.parametrize("status", [200, 413, 500, 503])
 @pytest.mark.parametrize("most", [1, 20, 150])
-def test_the_budget_is_never_exceeded(status: int, most: int) -> None:
-    """No more requests reach the server than the budget has, whatever it answers: retries and halves count, too."""
+def test_the_budget_is_never_exceeded(status: int, most: int, servers: int) -> None:
+    """No more requests reach the servers than the budget has, whatever they answer: retries and halves count, too."""
 
     async def run() -> tuple[int, int, bool]:
         answer = answering() if status == 200 else answering(_fails(status))
-        async with RecordingServer(answer) as server:
+        async with RecordingServer(answer) as one, RecordingServer(answer) as other:
             budget = Budget(most)
-            subject = subject_of(server.url, retry_initial_backoff="1", retry_max_backoff="2")
+            endpoint = ", ".join([one.url, other.url][:servers])
+            subject = subject_of(endpoint, retry_initial_backoff="1", retry_max_backoff="2")
 
             async def measure(settings: Settings) -> Trial:
                 if not budget.left:
@@ -88,8 +90,8 @@ def test_the_budget_is_never_exceeded(status: int, most: int) -> None:
                 budget.allot(max(budget.left // 5, 1))
                 return await run_trial(subject, settings, seconds=0.05, budget=budget, stopped=lambda: False)
 
-            found = await Search(Space(Settings(16, 0), 64), measure).run()
-            return len(posts(server)), budget.used, bool(found.trials)
+            found = await Search(Space(Settings(16, 0), 64, servers=servers), measure).run()
+            return len(posts(one)) + len(posts(other)), budget.used, bool(found.trials)
 
     sent, used, has_trials = asyncio.run(run())
     assert sent <= used <= most
