@@ -15,6 +15,7 @@ from dbt_triton import __version__, commands
 from dbt_triton.errors import DbtTritonError
 from dbt_triton.model_repository import model_folders
 from dbt_triton.server import MAX_PORT, TritonServer
+from dbt_triton.tune.arguments import add_arguments
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,6 +38,10 @@ def _run(argv: Sequence[str] | None) -> int:
             code = commands.check(arguments, _say)
         elif arguments.command == "describe":
             code = commands.describe(arguments, _say)
+        elif arguments.command == "tune":
+            from dbt_triton.tune.command import tune  # noqa: PLC0415 - other commands do without
+
+            code = tune(arguments, commands.dbt_arguments(arguments), _say)
         elif arguments.command == "init":
             code = commands.init(arguments, _say, package_path())
         else:
@@ -87,7 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     check = subparsers.add_parser("check", help="compare every inference model of a dbt project with its server")
     describe = subparsers.add_parser("describe", help="say what an inference model declares, and what is served")
     describe.add_argument("model", help="the inference model's name")
-    for command in (check, describe):
+    tune = subparsers.add_parser("tune", help="try out options of a predicting model, and say which to write")
+    add_arguments(tune)
+    for command in (check, describe, tune):
         command.add_argument("--project-dir", help="the folder of dbt_project.yml (default: this one)")
         command.add_argument("--profiles-dir", help="the folder of profiles.yml, as of dbt")
         command.add_argument("--profile", help="as of dbt")

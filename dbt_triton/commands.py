@@ -41,7 +41,7 @@ class Checked:
 
 def check(arguments: Namespace, say: Callable[[str], None]) -> int:
     """Compare every inference model of the project with its server. Returns 1 when one does not fit."""
-    checked = [_checked(model) for model in inference_models(_dbt_arguments(arguments))]
+    checked = [_checked(model) for model in inference_models(dbt_arguments(arguments))]
     if not checked:
         say("there is no inference model in this project")
         return 0
@@ -57,7 +57,7 @@ def check(arguments: Namespace, say: Callable[[str], None]) -> int:
 
 def describe(arguments: Namespace, say: Callable[[str], None]) -> int:
     """Say what one inference model declares, what its server serves, and how they are bound."""
-    models = inference_models(_dbt_arguments(arguments))
+    models = inference_models(dbt_arguments(arguments))
     called = models_called(models, arguments.model)
     if len(called) != 1:
         known = ", ".join(one.name for one in called or models) or "none"
@@ -181,7 +181,8 @@ def _problems(error: DbtTritonError) -> tuple[str, ...]:
     return tuple(map(harmless, problems))
 
 
-def _dbt_arguments(arguments: Namespace) -> list[str]:
+def dbt_arguments(arguments: Namespace) -> list[str]:
+    """Return the arguments that are passed on to dbt."""
     passed = []
     for name in ("project_dir", "profiles_dir", "profile", "target", "vars"):
         value = getattr(arguments, name)

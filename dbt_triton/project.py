@@ -22,6 +22,7 @@ from dbt_triton.errors import DbtTritonError
 _MARK = "dbt_triton_models "
 #: What dbt calls the event of its print().
 _PRINTED = "PrintEvent"
+_QUIET = ("--quiet", "--no-debug", "--log-format", "text")
 _PACKAGES = re.compile(r"^packages:[ \t]*(#.*)?(?=\r?$)", re.MULTILINE)
 _DISPATCH = re.compile(r"^dispatch:[ \t]*(#.*)?(?=\r?$)", re.MULTILINE)
 #: What a repository of the package is called, and the package itself.
@@ -110,11 +111,14 @@ def _ask_dbt(template: str, dbt_arguments: Sequence[str]) -> tuple[str | None, s
         nowhere = ["--log-level-file", "none", "--log-path", folder, "--target-path", folder]
         nowhere += _partial_parse(dbt_arguments)
         with contextlib.redirect_stdout(io.StringIO()) as console:
-            invoked = dbtRunner(callbacks=[listen]).invoke(
-                ["--quiet", "--no-debug", "--log-format", "text", "--no-write-json", *ask, *nowhere, *dbt_arguments]
-            )
+            invoked = dbtRunner(callbacks=[listen]).invoke([*_QUIET, "--no-write-json", *ask, *nowhere, *dbt_arguments])
     found = next((text.removeprefix(_MARK) for text in printed if text.startswith(_MARK)), None)
-    return found, str(invoked.exception or "") or _without_times(console.getvalue())
+    return found, str(invoked.exception or "") or words_of_dbt(console.getvalue())
+
+
+def quiet_dbt(dbt_arguments: Sequence[str]) -> list[str]:
+    """Return the arguments by which dbt prints nothing but errors, and reads what an earlier command has parsed."""
+    return [*_QUIET, *_partial_parse(dbt_arguments)]
 
 
 def _partial_parse(dbt_arguments: Sequence[str]) -> list[str]:
@@ -261,6 +265,7 @@ def _write(file: Path, before: str, after: str) -> bool:
     return True
 
 
-def _without_times(output: str) -> str:
+def words_of_dbt(output: str) -> str:
+    """Return what dbt has printed, in one line without times."""
     lines = [re.sub(r"^(\x1b\[0m)?\d\d:\d\d:\d\d\s*", "", line).strip() for line in output.splitlines()]
     return " ".join(line for line in lines if line) or "dbt said nothing"

@@ -34,6 +34,7 @@ from dbt_triton.step.dry_run import dry_run as count_dry_run
 from dbt_triton.step.options_of_step import options_of_meta, project_endpoint
 from dbt_triton.step.plan import Plan, make_plan
 from dbt_triton.step.predict import run_plan
+from dbt_triton.step.tune import tuned
 from dbt_triton.warehouses import Dialect, Warehouse, open_warehouse
 
 logger = logging.getLogger("dbt_triton")
@@ -126,6 +127,15 @@ def dry_run(arguments: str, session: Any) -> None:  # noqa: ANN401 - of dbt's ad
     def work(args: Arguments, warehouse: Warehouse) -> dict[str, Any]:
         full_refresh = bool(args.get("full_refresh"))
         return count_dry_run(make_plan(args, warehouse), warehouse, full_refresh=full_refresh)
+
+    _run(arguments, session, work)
+
+
+def tune(arguments: str, session: Any) -> None:  # noqa: ANN401 - of dbt's adapter
+    """Try options out, for `dbt-triton tune`; no row is kept."""
+
+    def work(args: Arguments, warehouse: Warehouse) -> dict[str, Any]:
+        return tuned(make_plan(args, warehouse), warehouse)
 
     _run(arguments, session, work)
 

@@ -72,6 +72,14 @@ class InputSize(NamedTuple):
     bytes: int = 0
 
 
+class SampleBounds(NamedTuple):
+    """How much of an input is read for a sample, at most."""
+
+    rows: int
+    bytes: int
+    seconds: float
+
+
 class Failures(NamedTuple):
     """How many rows of an input have failed, of how many that were sent."""
 
@@ -321,6 +329,14 @@ class Warehouse(Protocol):
         """Count what a call would send, without sending it: the figures of a dry run by their names."""
         ...
 
+    def sample(self, planned: PlannedCall, operand: Operand, bounds: SampleBounds) -> list[pa.RecordBatch]:
+        """Read some of the rows that a call would send: their values, distinct and without NULL.
+
+        Raises:
+            WarehouseError: they cannot be read, or not within their time.
+        """
+        ...
+
     def given(self, table: Any, model: Any) -> AbstractContextManager[Given]:  # noqa: ANN401 - the warehouse's own
         """Take what a dbt Python model passes; while the block is entered, calls see it and can be carried out.
 
@@ -361,6 +377,7 @@ __all__ = [
     "Operand",
     "Predicted",
     "RunContext",
+    "SampleBounds",
     "StoppedError",
     "Value",
     "Warehouse",

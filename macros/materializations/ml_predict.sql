@@ -14,7 +14,8 @@
   {%- if strategy -%}{%- do dbt_triton.check_strategy(strategy) -%}{%- endif -%}
   {%- set adds = dbt_triton.is_incremental() -%}
   {%- do dbt_triton.warn_of_is_incremental() -%}
-  {%- set dry_run = dbt_triton.is_dry_run() -%}
+  {%- set tuning = var('dbt_triton_tune', false) -%}
+  {%- set dry_run = dbt_triton.is_dry_run() or tuning -%}
   {%- if not dry_run -%}{%- do dbt_triton.recover_table() -%}{%- endif -%}
   {%- set args = dbt_triton.step_arguments() -%}
   {%- do args.update({
@@ -41,7 +42,7 @@
   {%- do args.update({'secrets': dbt_triton.literal_secrets(plan.needs_secrets), 'target': dbt_triton.made_anew(args.store, adds)}) -%}
   {%- if dry_run -%}
     {%- call statement('dbt_triton_dry_run', language='python') -%}
-      {{- dbt_triton.python_step('dry_run', args) -}}
+      {{- dbt_triton.python_step('tune' if tuning else 'dry_run', args) -}}
     {%- endcall -%}
     {%- set would = dbt_triton.step_result() -%}
     {%- do dbt_triton.warn_of(would.warnings) -%}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -78,7 +79,7 @@ def declared(requirements: list[str]) -> set[str]:
 
 def test_imports_are_declared() -> None:
     """Every distribution that the package imports is one of its dependencies, not of a dependency's by luck."""
-    names = declared(PROJECT["dependencies"]) | {"pyspark"}  # the next test says where
+    names = declared(PROJECT["dependencies"]) | {"pyspark", "matplotlib"}  # the next tests say where
     assert {name: file for name, file in imported_distributions().items() if name not in names} == {}
 
 
@@ -92,6 +93,15 @@ def test_spark_is_an_extra() -> None:
         top = ast.parse(path.read_text(encoding="utf-8")).body
         at_top = [name for node in top if isinstance(node, ast.Import | ast.ImportFrom) for name in _modules(node)]
         assert not [name for name in at_top if name.partition(".")[0] == "pyspark"], path
+
+
+def test_pictures_are_an_extra() -> None:
+    """Only the picture of `dbt-triton tune` imports matplotlib, when it is drawn."""
+    assert declared(PROJECT["optional-dependencies"]["tune"]) == {"matplotlib"}
+    assert imported_distributions()["matplotlib"] == "dbt_triton/tune/picture.py"
+    assert "matplotlib" not in subprocess.check_output(
+        [sys.executable, "-c", "import dbt_triton.tune.command, sys; print(*sys.modules)"], text=True
+    )
 
 
 def _modules(node: ast.Import | ast.ImportFrom) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Coroutine, Generator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -269,6 +269,23 @@ class DuckDBSession:
     def interrupts(self) -> Interrupts:
         """Notice an interrupt while nothing else runs on the session."""
         return Interrupts(self._session)
+
+    @contextmanager
+    def interrupted_after(self, seconds: float) -> Generator[Callable[[], bool]]:
+        """Interrupt what runs within the block, once it takes too long. Gives a function that tells whether it did."""
+        late = threading.Event()
+
+        def interrupt() -> None:
+            late.set()
+            self._session.interrupt()
+
+        clock = threading.Timer(seconds, interrupt)
+        clock.daemon = True
+        clock.start()
+        try:
+            yield late.is_set
+        finally:
+            clock.cancel()
 
     def writer(self) -> TableWriter:
         """Open a second cursor, for the store."""

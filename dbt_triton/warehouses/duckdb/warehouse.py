@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
+import pyarrow as pa
+
 from dbt_triton.ddl import DUCKDB, Lexis
 from dbt_triton.inference_model import Binding
 from dbt_triton.tensors.sql_types import SqlType
-from dbt_triton.warehouses import Operand, RunContext, Value, WarehouseError
+from dbt_triton.warehouses import Operand, RunContext, SampleBounds, Value, WarehouseError
 from dbt_triton.warehouses.duckdb.call import DuckDBCall
 from dbt_triton.warehouses.duckdb.count import count
 from dbt_triton.warehouses.duckdb.dialect import literal, quote, table_type, type_name
 from dbt_triton.warehouses.duckdb.python_model import DuckDBGiven, given_to
 from dbt_triton.warehouses.duckdb.rewrite import check_form, stubbed
+from dbt_triton.warehouses.duckdb.sample import sample
 from dbt_triton.warehouses.duckdb.session import DuckDBSession
 from dbt_triton.warehouses.duckdb.source_types import parse_source_type
 from dbt_triton.warehouses.duckdb.store import refusal
@@ -105,6 +108,10 @@ class DuckDBWarehouse(DuckDBSession):
     ) -> Mapping[str, int]:
         """Count what a call would send, without sending it."""
         return count(planned, operand, binding, self, full_refresh=full_refresh)
+
+    def sample(self, planned: PlannedCall, operand: Operand, bounds: SampleBounds) -> list[pa.RecordBatch]:
+        """Read some of the rows that a call would send."""
+        return sample(planned, operand, self, bounds)
 
     def given(self, table: Any, model: Any) -> AbstractContextManager[DuckDBGiven]:  # noqa: ANN401 - DuckDB's own
         """Take what a dbt Python model passes."""

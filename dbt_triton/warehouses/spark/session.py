@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dbt_triton.tensors.sql_types import SqlType
-from dbt_triton.warehouses import CallRun, Given, Operand, RunContext, WarehouseError
+from dbt_triton.warehouses import CallRun, Given, Operand, RunContext, SampleBounds, WarehouseError
 from dbt_triton.warehouses.spark.dialect import SparkDialect
 from dbt_triton.warehouses.spark.features import Features
 from dbt_triton.warehouses.spark.jobs import is_connect, jobs_of, node_of_arguments, tag_of
@@ -17,6 +17,8 @@ from dbt_triton.warehouses.spark.spark_words import quietly, was_cancelled, word
 from dbt_triton.warehouses.spark.substitution import text_literal
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from dbt_triton.inference_model import Binding
     from dbt_triton.warehouses.planned_call import PlannedCall
 
@@ -198,6 +200,10 @@ class SparkWarehouse:
 
         counted: Mapping[str, int] = count(self, planned, operand, binding, full_refresh=full_refresh)
         return counted
+
+    def sample(self, planned: PlannedCall, operand: Operand, bounds: SampleBounds) -> list[pa.RecordBatch]:  # noqa: ARG002
+        """Refuse: the requests of a run on Spark come from its executors, whose part a driver alone cannot play."""
+        raise WarehouseError("dbt-triton tune works on DuckDB only so far; on Spark, try options on runs with 'sample'")
 
     def given(self, table: Any, model: Any) -> AbstractContextManager[Given]:
         """Take what a dbt Python model passes: DataFrames, of Spark or of pandas, Arrow tables and SELECTs."""

@@ -1,0 +1,141 @@
+"""A predicting model of a user's dbt project, found in what dbt has parsed, and run with another step in its place."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from dbt_triton.errors import DbtTritonError
+from dbt_triton.project import quiet_dbt, words_of_dbt
+
+#: dbt's and the macros' own words before ours: "Compilation Error in model m (models/m.sql)", "dbt-triton, m: ".
+_PREFIX = re.compile(r"^\s*(?:\w+ )?\w+ Error in model [^\n]*\n\s*(?:dbt-triton, [^:\n]*: )?")
+_SUFFIX = re.compile(r"\n\s*\n?\s*> in macro .*", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class PredictingModel:
+    """A node with materialized='ml_predict', and the inference models that it refers to."""
+
+    manifest: Any
+    node: Any
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return str(self.node.name)
+
+    @property
+    def file(self) -> str:
+        """Its file, as dbt names it."""
+        return str(self.node.original_file_path)
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        """The options of its own."""
+        found = (self.node.config.meta or {}).get("ml_predict")
+        return found if isinstance(found, Mapping) else {}
+
+    def inference_model(self, name: str) -> Any | None:  # noqa: ANN401 - a node of dbt's
+        """Return the node of an inference model that it refers to, by the name of the CREATE MODEL."""
+        nodes = [self.manifest.nodes.get(key) for key in self.node.depends_on.nodes]
+        found = [node for node in nodes if node is not None and node.config.materialized == "inference_model"]
+        named = [node for node in found if name.lower() in {node.name.lower(), str(node.alias).lower()}]
+        return (named or (found if len(found) == 1 else []) or [None])[0]
+
+
+def predicting_model(name: str, dbt_arguments: Sequence[str]) -> PredictingModel:
+    """Parse the project, and find a predicting model by its name, alias or version.
+
+    Raises:
+        DbtTritonError: dbt cannot parse it, or the name is that of something else; with what to name.
+    """
+    manifest, said = _invoke(["parse", "--no-write-json", *quiet_dbt(dbt_arguments), *dbt_arguments])
+    if not hasattr(manifest, "nodes"):
+        raise DbtTritonError(
+            f"dbt cannot read this project: {said}\n"
+            "Run it in the folder of dbt_project.yml, or with --project-dir; `dbt-triton init` adds the package"
+        )
+    models = [node for node in manifest.nodes.values() if node.resource_type == "model"]
+    wanted = name.strip().lower()
+    latest = [node for node in models if node.name.lower() == wanted and _is_latest(node)]
+    versioned = [node for node in models if node.version is not None and wanted in _names_of_version(node)]
+    found = latest or versioned or [node for node in models if str(node.alias).lower() == wanted]
+    predicting = sorted(node.name for node in models if node.config.materialized == "ml_predict")
+    if len(found) != 1:
+        some = f"several models are called {name}" if found else f"no model is called {name}"
+        raise DbtTritonError(f"{some}; the predicting models of this project are {', '.join(predicting) or 'none'}")
+    (node,) = found
+    if node.config.materialized == "inference_model":
+        callers = sorted(
+            one.name
+            for one in models
+            if one.config.materialized == "ml_predict" and node.unique_id in one.depends_on.nodes
+        )
+        what = f"name a model that predicts with it: {', '.join(callers)}" if callers else "no model predicts with it"
+        raise DbtTritonError(
+            f"{node.name} is an inference model; how it is asked depends on the rows of who asks, so {what}"
+        )
+    if node.config.materialized != "ml_predict":
+        raise DbtTritonError(
+            f"{node.name} has materialized='{node.config.materialized}', and only models with 'ml_predict' can be "
+            f"tuned: {', '.join(predicting) or 'this project has none'}"
+        )
+    if manifest.metadata.adapter_type == "spark":
+        raise DbtTritonError(
+            "dbt-triton tune works on DuckDB only so far: on Spark the requests come from executors, whose part this "
+            "process cannot play. Tune with a target on DuckDB, or compare runs with the option 'sample'"
+        )
+    return PredictingModel(manifest, node)
+
+
+def run_alone(model: PredictingModel, variable: str, dbt_arguments: Sequence[str]) -> str | None:
+    """Let dbt run one model with a variable set to true, without the project's own hooks.
+
+    Returns:
+        What went wrong, in our words or dbt's; None where nothing did.
+    """
+    manifest = model.manifest
+    manifest.nodes = {key: node for key, node in manifest.nodes.items() if node.resource_type != "operation"}
+    arguments = list(dbt_arguments)
+    variables: dict[str, Any] = {}
+    if "--vars" in arguments:
+        place = arguments.index("--vars")
+        variables = yaml.safe_load(arguments[place + 1]) or {}
+        del arguments[place : place + 2]
+    told = ["--vars", yaml.safe_dump({**variables, variable: True}, default_flow_style=True, width=10**6)]
+    select = ["--select", "fqn:" + ".".join(model.node.fqn)]
+    result, said = _invoke(
+        ["run", *select, "--no-write-json", *quiet_dbt(dbt_arguments), *told, *arguments], manifest=manifest
+    )
+    results = getattr(result, "results", None) or []
+    failed = [one for one in results if str(one.status) not in {"success", "pass"}]
+    if failed:
+        return _SUFFIX.sub("", _PREFIX.sub("", str(failed[0].message))).strip()
+    return None if results else said
+
+
+def _invoke(arguments: Sequence[str], manifest: Any = None) -> tuple[Any, str]:  # noqa: ANN401 - dbt's own
+    """Call dbt in this process, which prints nothing and leaves no file. Returns its result and words."""
+    from dbt.cli.main import dbtRunner  # noqa: PLC0415 - seconds of imports that other commands do without
+
+    with tempfile.TemporaryDirectory(prefix="dbt-triton-") as folder:
+        nowhere = ["--log-level-file", "none", "--log-path", folder, "--target-path", folder]
+        with contextlib.redirect_stdout(io.StringIO()) as console:
+            invoked = dbtRunner(manifest=manifest).invoke([*arguments, *nowhere])
+    return invoked.result, str(invoked.exception or "") or words_of_dbt(console.getvalue())
+
+
+def _is_latest(node: Any) -> bool:  # noqa: ANN401 - a node of dbt's
+    return node.version is None or node.version == node.latest_version
+
+
+def _names_of_version(node: Any) -> set[str]:  # noqa: ANN401 - a node of dbt's
+    return {f"{node.name}.v{node.version}".lower(), f"{node.name}_v{node.version}".lower()}

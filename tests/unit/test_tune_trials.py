@@ -1,0 +1,221 @@
+"""Trials with the product's own client and engine, against a server that counts."""
+
+import asyncio
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import pyarrow as pa
+import pytest
+from http_server import Answer, Received, RecordingServer
+from test_served_schema import model, served, tensor
+
+from dbt_triton.inference_model import bind
+from dbt_triton.tune.measured import Budget
+from dbt_triton.tune.picture import draw
+from dbt_triton.tune.search import Found, Search, Space, StopSearchError
+from dbt_triton.tune.shown import as_json, print_tuned
+from dbt_triton.tune.statistics import between, counts_of
+from dbt_triton.tune.trial import Subject, run_trial
+from dbt_triton.tune.trial_figures import ServerSide, Settings, Trial
+from dbt_triton.tune.tuner import Bounds, TunedCall, Tuner
+from dbt_triton.tune.verdict import verdict
+
+SECRET = "sesame-of-the-gateway"  # noqa: S105 - a test's own
+
+
+def subject_of(endpoint: str, texts: list[str] | None = None, **options: str) -> Subject:
+    """Return a model of one text and one number on a server, with a sample."""
+    definition = model(
+        "INPUT (x STRING) OUTPUT (y FLOAT)", endpoint=endpoint, binary_data="false", auth_token=SECRET, **options
+    )
+    binding = bind(definition, served([tensor("X")], [tensor("Y", "FP32")]))
+    sample = pa.record_batch({"x": texts or [f"text {number}" for number in range(200)]})
+    return Subject(definition.options, binding, {"Authorization": f"Bearer {SECRET}"}, [sample])
+
+
+def answering(judge: Callable[[list[str]], Answer | None] = lambda _: None) -> Callable[[Received], Answer]:
+    """Answer as a model does that gives 1 to every text, unless a function says otherwise."""
+
+    def answer(received: Received) -> Answer:
+        if received.method == "GET":
+            return Answer(404, b'{"error":"Not Found"}')
+        request = json.loads(received.body)
+        texts = request["inputs"][0]["data"]
+        output = {"name": "Y", "datatype": "FP32", "shape": [len(texts), 1], "data": [1.0] * len(texts)}
+        body = {"id": request["id"], "model_name": "served", "model_version": "3", "outputs": [output]}
+        return judge(texts) or Answer(body=json.dumps(body).encode())
+
+    return answer
+
+
+async def trial(server: RecordingServer, settings: Settings, *, most: int = 10**6, **options: Any) -> Trial:
+    """Run one short trial."""
+    budget = Budget(most)
+    budget.allot(most)
+    texts = options.pop("texts", None)
+    subject = subject_of(server.url, texts, **options)
+    return await run_trial(subject, settings, seconds=0.2, budget=budget, stopped=lambda: False)
+
+
+def posts(server: RecordingServer) -> list[Received]:
+    """Return the requests for inference that reached a server."""
+    return [one for one in server.received if one.method == "POST"]
+
+
+def _fails(status: int) -> Callable[[list[str]], Answer | None]:
+    count = iter(range(10**9))
+    return lambda _: Answer(status, b'{"error":"no"}') if next(count) % 3 else None
+
+
+@pytest.mark.parametrize("servers", [1, 2])
+@pytest.mark.parametrize("status", [200, 413, 500, 503])
+@pytest.mark.parametrize("most", [1, 20, 150])
+def test_the_budget_is_never_exceeded(status: int, most: int, servers: int) -> None:
+    """No more requests reach the servers than the budget has, whatever they answer: retries and halves count, too."""
+
+    async def run() -> tuple[int, int, bool]:
+        answer = answering() if status == 200 else answering(_fails(status))
+        async with RecordingServer(answer) as one, RecordingServer(answer) as other:
+            budget = Budget(most)
+            endpoint = ", ".join([one.url, other.url][:servers])
+            subject = subject_of(endpoint, retry_initial_backoff="1", retry_max_backoff="2")
+
+            async def measure(settings: Settings) -> Trial:
+                if not budget.left:
+                    raise StopSearchError
+                budget.allot(max(budget.left // 5, 1))
+                return await run_trial(subject, settings, seconds=0.05, budget=budget, stopped=lambda: False)
+
+            found = await Search(Space(Settings(16, 0), 64, servers=servers), measure).run()
+            return len(posts(one)) + len(posts(other)), budget.used, bool(found.trials)
+
+    sent, used, has_trials = asyncio.run(run())
+    assert sent <= used <= most
+    assert has_trials
+
+
+def test_settings_reach_the_wire() -> None:
+    """A trial sends requests of its batch size, no more at once than it says, and not the long ones first."""
+    texts = ["word " * (1 + number % 50) for number in range(2_000)]
+
+    async def run() -> tuple[Trial, list[list[str]]]:
+        async with RecordingServer(answering()) as server:
+            done = await trial(server, Settings(4, 2), texts=texts)
+            return done, [json.loads(one.body)["inputs"][0]["data"] for one in posts(server)]
+
+    done, sent = asyncio.run(run())
+    assert {len(one) for one in sent} == {4}
+    assert done.limit == 2
+    assert done.attempts == len(sent)
+    assert done.is_sound
+    # Alike within a request, and of all lengths among the first.
+    assert all(max(map(len, one)) - min(map(len, one)) <= 10 for one in sent)
+    lengths = [len(one[0]) for one in sent[:60]]
+    assert min(lengths) < 80
+    assert max(lengths) > 170
+
+
+@pytest.mark.parametrize(("status", "kind"), [(503, "503"), (413, "413"), (400, "400")])
+def test_refusals_are_results(status: int, kind: str) -> None:
+    """Requests that the server refuses are counted by their status, and the trial is none to recommend."""
+
+    async def run() -> Trial:
+        refused = answering(lambda texts: Answer(status, b'{"error":"no"}') if len(texts) > 4 else None)
+        async with RecordingServer(refused) as server:
+            return await trial(server, Settings(8, 2), max_retries="1", retry_initial_backoff="1")
+
+    done = asyncio.run(run())
+    assert done.failures[kind] > 0
+    assert not done.is_sound
+
+
+def test_a_server_that_is_away_is_a_result() -> None:
+    """A trial without a server ends in its time, with what went wrong."""
+
+    async def run() -> Trial:
+        budget = Budget(100, until=100)
+        subject = subject_of("http://127.0.0.1:9", max_retries="1", retry_initial_backoff="1")
+        return await run_trial(subject, Settings(8, 2), seconds=0.2, budget=budget, stopped=lambda: False)
+
+    done = asyncio.run(run())
+    assert done.failures["no answer"] > 0
+    assert done.rate == 0
+
+
+def stats(count: int, *, cached: int = 0) -> dict[str, Any]:
+    """Answer as Triton does that has answered so many requests of 4 rows, 2 of them at once."""
+    each = {"success": 10, "queue": 3, "compute_input": 1, "compute_infer": 5, "compute_output": 1}
+    inferences = {kind: {"count": count, "ns": count * ms * 1_000_000} for kind, ms in each.items()}
+    inferences |= {"fail": {"count": 0, "ns": 0}, "cache_hit": {"count": cached, "ns": 0}}
+    one = {"version": "3", "inference_count": 4 * count, "execution_count": count // 2, "inference_stats": inferences}
+    return {"model_stats": [one, {**one, "version": "2", "inference_count": 10**6}]}
+
+
+def test_the_server_is_read_by_differences() -> None:
+    """Triton's counters become means of what happened in between, of the version that is asked."""
+    server = between(counts_of(stats(100), "3"), counts_of(stats(300), "3"))
+    assert server is not None
+    assert (server.requests, server.rows, server.rows_an_execution) == (200, 800, 8.0)
+    assert (server.queue, server.compute, server.total) == (3.0, 7.0, 10.0)
+    assert between(counts_of(stats(300), "3"), counts_of(stats(100), "3")) is None  # it was started again
+    assert counts_of({"model_stats": "none"}, "3") is None
+    assert counts_of({}, "3") is None
+
+
+def test_other_traffic_is_noticed() -> None:
+    """Requests that the server counted beyond those of a trial are somebody else's."""
+    ours = Trial(Settings(8, 2), 1.0, 800, 100, attempts=100)
+    assert Trial(**{**vars(ours), "server": ServerSide(requests=101)}).others == 0
+    assert Trial(**{**vars(ours), "server": ServerSide(requests=150)}).others == 50
+
+
+def tuned(trials: list[Trial], current: Settings) -> tuple[Tuner, TunedCall]:
+    """Return a call with these trials."""
+    found = Found()
+    for one in trials:
+        found.add(one)
+    subject = subject_of("http://h")
+    planned = Mock()
+    planned.model.name, planned.number = "classifier", 0
+    best = max(found.trials, key=found.rate)
+    call = TunedCall(
+        planned,
+        subject.binding,
+        Space(current, 64),
+        200,
+        found,
+        verdict(found, current, best),
+        is_complete=False,
+        requests=900,
+    )
+    return Tuner(Bounds(1, 1.0, 1), None, print, calls=[call]), call
+
+
+def test_the_table_and_the_picture(tmp_path: Path) -> None:
+    """The table has a line for each setting with a bar, marks today's and the best, and tells failures."""
+    server = ServerSide(requests=180, rows=800, executions=100, queue=3.0, compute_infer=8.1, total=11.1, cache_hits=5)
+    trials = [
+        Trial(Settings(8, 0), 1.0, 800, 100, 100, 12.3, 12, 13, 14, limit=16, server=server),
+        Trial(Settings(64, 8), 1.0, 6_400, 100, 100, 12.3, 12, 13, 14, limit=8, server=server),
+        Trial(Settings(64, 128), 1.0, 640, 10, 300, 12.3, 12, 13, 14, {"503": 290}, limit=128, server=server),
+    ]
+    tuner, call = tuned(trials, Settings(8, 0))
+    out = io.StringIO()
+    print_tuned(tuner, [(call, [])], out)
+    text = out.getvalue()
+    lines = {line.split()[0] + line.split()[1]: line for line in text.splitlines() if line.strip()[:1].isdigit()}
+    assert "today" in lines["8auto"]
+    assert "best" in lines["648"]
+    assert lines["648"].count("█") == 24
+    assert lines["8auto"].count("█") == 3
+    assert "290 x 503" in lines["64128"]
+    for words in ("sheds load", "somebody else", "response cache", "before every trial", "8 times the rows a second"):
+        assert words in text, words
+    assert json.loads(json.dumps(as_json(tuner, "m", [(call, [])])))["calls"][0]["ratio"] == 8.0
+    picture = tmp_path / "tune.png"
+    draw([call], "classified", picture)
+    assert picture.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
