@@ -109,7 +109,7 @@ class DuckDBCall:
             if wide:
                 batches = wide.batches(store.known_halves if known else None, store.salt, binding)
             else:
-                cut = parts(rows, size.bytes)
+                cut = parts(rows, size.bytes, self._session.memory_limit())
                 batches = self._session.read(*inputs_queries(planned, source, store, cut, anything_known=known > 0))
             sent = self._sent(self._send(binding, _StoreSink(store, writer), batches, at_most), writer)
         reused = 0
