@@ -66,6 +66,7 @@ test-spark-clusters: $(INSTALLED) ## Run a Spark standalone cluster, a Spark Con
 bench: $(INSTALLED) ## Measure, side by side in one run, and write benchmarks/results.md, and spark.md where Spark is installed (wrk is used where it is).
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/generate.py
+	$(BIN)/python benchmarks/servers.py
 	$(BIN)/python benchmarks/bench_spark.py
 
 clean: ## Remove what the recipes made.

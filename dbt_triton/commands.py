@@ -103,7 +103,7 @@ def _checked(project_model: ProjectModel) -> Checked:
         require_schema,
         with_served_schema,
     )
-    from dbt_triton.step.run import defined_model, served_model  # noqa: PLC0415
+    from dbt_triton.step.run import asked_all, defined_model  # noqa: PLC0415
 
     name = project_model.name
     try:
@@ -117,16 +117,17 @@ def _checked(project_model: ProjectModel) -> Checked:
         return Checked((name, "", "", "", "stub"), description=description(model, None))
     asked = (name, options.endpoint, options.model_name, options.model_version)
     try:
-        served = asyncio.run(served_model(model))
+        fleet = asyncio.run(asked_all(model))
     except DbtTritonError as error:
         return Checked((*asked, _status(error)), _problems(error), description(model, None))
+    served = fleet.served
     try:
         model = with_served_schema(model, served)
         binding = bind(model, served)
     except DbtTritonError as error:
         said = description(model, served)
         return Checked((*asked[:3], served.shown_version, "does not fit"), _problems(error), said)
-    lines = [description(model, served, binding), *_bound(model, binding), *binding.warnings]
+    lines = [description(model, served, binding), *_bound(model, binding), *binding.warnings, *fleet.notes]
     return Checked((*asked[:3], served.shown_version, "ok"), description="\n".join(lines))
 
 

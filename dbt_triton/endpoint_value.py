@@ -1,4 +1,4 @@
-"""Reading an endpoint: strictly, and without repeating any part of it, since any may be a password."""
+"""Reading endpoints: strictly, and without repeating any part of it, since any may be a password."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ _ENDPOINT = re.compile(
 )
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _ADDRESS = re.compile(r"\[(?P<address>[0-9A-Fa-f:.]+)(?P<zone>%25[A-Za-z0-9._~-]+)?\]")
+#: Between the endpoints of several servers, as they are kept; no endpoint holds a space.
+SEPARATOR = ", "
+#: A path may hold commas.
+_BETWEEN = re.compile(r"[ \t\r\n]*,[ \t\r\n]*(?=https?:)", re.IGNORECASE)
+_MOST_SERVERS = 100
 _MAX_PORT, _PORT_DIGITS = 65_535, 5
 #: What no part of an endpoint may hold, and what to do about it. RFC 3986 leaves no other characters.
 _NOT_IN_ENDPOINTS = (
@@ -23,6 +28,33 @@ _NOT_IN_ENDPOINTS = (
     (re.compile(r"[\\\"<>^`{|}]"), "it holds a character that no URL may hold, such as a backslash or a quote"),
     (re.compile("%(?![0-9A-Fa-f]{2})"), "it holds a % that is no escape, such as %20"),
 )
+
+
+def endpoint_text(value: object) -> object:
+    """Read one endpoint, or several: a text with commas between them, or YAML's list. Each is reduced by `base_url`.
+
+    Returns them as one text, which is that of the only one where there is one.
+    """
+    if isinstance(value, list | tuple):
+        written = [plain_text(item) for item in value]
+    else:
+        text = plain_text(value)
+        written = _BETWEEN.split(text) if _BETWEEN.search(text) else [text]
+    if not written:
+        raise ValueError("write one server at least")
+    if len(written) > _MOST_SERVERS:
+        raise ValueError(f"it names more than {_MOST_SERVERS} servers")
+    several = len(written) > 1
+    found = []
+    for place, one in enumerate(written, start=1):
+        try:
+            found.append(str(base_url(one)))
+        except ValueError as error:
+            hint = "; of several servers write each whole, such as http://a:8000, http://b:8000" if "," in one else ""
+            raise ValueError((f"server {place}: " if several else "") + f"{error}{hint}") from None
+    if len({*found}) < len(found):
+        raise ValueError("it names one server twice")
+    return SEPARATOR.join(found)
 
 
 def base_url(value: object) -> object:

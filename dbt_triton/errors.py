@@ -102,6 +102,15 @@ class InferenceError(DbtTritonError):
         self.reason = reason
         self.status = status
         self.attempts = attempts
+        #: Whether it surely did not reach the server.
+        self.not_sent = False
+        #: Whether another attempt may mend it.
+        self.may_pass = False
+
+    def say_of(self, whom: str) -> None:
+        """Put before the text whom it is about."""
+        self.message = shown(f"{whom}: {self.message}", _MESSAGE_LENGTH)
+        self.args = (self.message,)
 
 
 class AnswerError(InferenceError):

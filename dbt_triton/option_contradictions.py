@@ -77,7 +77,7 @@ def contradictions(options: Options) -> list[tuple[bool, str]]:
         ),
         ((options.tls_cert is None) != (options.tls_key is None), "tls-cert and tls-key go together"),
         (
-            any((options.tls_ca, options.tls_cert)) and options.endpoint.startswith("http:"),
+            any((options.tls_ca, options.tls_cert)) and any(one.startswith("http:") for one in options.endpoints),
             "tls-ca, tls-cert and tls-key need an https endpoint",
         ),
     ]

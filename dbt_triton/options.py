@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from dbt_triton import flink_options, header_values
 from dbt_triton import option_values as read
-from dbt_triton.endpoint_value import base_url
+from dbt_triton.endpoint_value import SEPARATOR, endpoint_text
 from dbt_triton.errors import ConfigurationError
 from dbt_triton.generation_options import GENERATE_TIMEOUT, TIMEOUT, GenerationOptions
 from dbt_triton.option_contradictions import contradictions, is_number
@@ -73,12 +73,13 @@ class Options(GenerationOptions):
     """The validated options of one ML_PREDICT call or inference model.
 
     ``batch_size``, ``binary_data``, ``max_concurrent_operations`` and ``max_response_bytes`` are None for ``auto``.
-    ``endpoint`` is the server's base URL, without ``/v2``. Timeouts and waits are in milliseconds; ``timeout`` is
-    that of one attempt as a whole, ``connection_timeout`` of its connection (None: no more than the attempt's).
+    ``endpoint`` is the server's base URL, without ``/v2``, or those of several with commas. Timeouts and waits are in
+    milliseconds; ``timeout`` is that of one attempt as a whole, ``connection_timeout`` of its connection (None: no more
+    than the attempt's).
     """
 
     provider: Annotated[Literal["triton", "stub"], BeforeValidator(read.lower)]
-    endpoint: Annotated[str, BeforeValidator(base_url)]
+    endpoint: Annotated[str, BeforeValidator(endpoint_text)]
     model_name: Annotated[str, BeforeValidator(read.text_value), BeforeValidator(read.model_name)]
     model_version: Annotated[str, BeforeValidator(read.model_version)] = "latest"
     timeout: Milliseconds = TIMEOUT
@@ -153,6 +154,15 @@ class Options(GenerationOptions):
         if route != "generate" or "timeout" in self.model_fields_set:
             return self
         return self.model_copy(update={"timeout": GENERATE_TIMEOUT})
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """The base URL of each server."""
+        return tuple(self.endpoint.split(SEPARATOR))
+
+    def at(self, endpoint: str) -> Self:
+        """Return the options for one of the servers."""
+        return self if endpoint == self.endpoint else self.model_copy(update={"endpoint": endpoint})
 
     @property
     def in_sequence(self) -> bool:

@@ -15,28 +15,24 @@ import httpx
 
 from dbt_triton.client.connection import BrokenAnswerError
 from dbt_triton.client.judgement import failure_in
+from dbt_triton.client.metadata import Metadata, connection_words
 from dbt_triton.client.reply import (
     HEADER_LENGTH,
     Reply,
     ResponseTooLargeError,
     compressed,
-    json_object,
-    server_words,
-    shown_words,
 )
 from dbt_triton.client.retries import (
     Retries,
     RetryableError,
-    is_retryable,
     is_retryable_error,
     retry_after_failure,
-    with_retries,
 )
-from dbt_triton.client.served import ServedModel, latest_version
+from dbt_triton.client.served import ServedModel
 from dbt_triton.client.stream import id_in
-from dbt_triton.client.transport import HttpxTransportAdapter, Transport, connect_seconds, open_transport
+from dbt_triton.client.transport import HttpxTransportAdapter, Transport, open_transport
 from dbt_triton.errors import AnswerError, AnswerTooLongError, InferenceError, Reason
-from dbt_triton.foreign_text import remember_secrets, shown
+from dbt_triton.foreign_text import remember_secrets
 from dbt_triton.options import Options
 
 logger = logging.getLogger("dbt_triton.client")
@@ -52,7 +48,6 @@ _ID = re.compile(rb'\{"id":"(\d+)"')
 #: Ids are counted; a longer one is nonsense, and not the answer to another request.
 _ID_DIGITS = 19
 _PAUSE_STEP_SECONDS = 0.5
-_OK = 200
 #: A request of several rows, or of a language model, that is not answered is sent once more as it is: the server may
 #: have been busy, and computes on either way.
 _TIMEOUT_RETRIES = 1
@@ -81,9 +76,10 @@ class TritonClient:
         transport: another httpx transport in place of the default one.
         expected_bytes: what the answer to one request takes by the shapes that the server declares.
         route: ``infer``, or ``generate`` for ``generate_stream``.
+        address: of the server, where the host of the endpoint has several; else connections find one by its name.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the settings of one client
         self,
         options: Options,
         headers: Mapping[str, str] | None = None,
@@ -91,8 +87,11 @@ class TritonClient:
         expected_bytes: int = 0,
         *,
         route: Literal["infer", "generate"] = "infer",
+        address: str | None = None,
     ) -> None:
         self.options = options
+        #: What errors call the server.
+        self.name = options.endpoint if address is None else f"{options.endpoint} ({address})"
         self.generates = route == "generate"
         self.stats = ClientStats()
         self._retries = Retries.of(options)
@@ -103,23 +102,24 @@ class TritonClient:
         self.resume_at = 0.0
         self._backing_off: set[asyncio.Task[Any]] = set()
         version = "" if options.model_version == "latest" else f"/versions/{options.model_version}"
-        self._model_path = f"/v2/models/{options.model_name}{version}"
+        model_path = f"/v2/models/{options.model_name}{version}"
         last = "generate_stream" if self.generates else "infer"
-        self._infer_url = f"{options.endpoint}{self._model_path}/{last}"
+        self._infer_url = f"{options.endpoint}{model_path}/{last}"
         self._logs = logger.isEnabledFor(logging.DEBUG)
         logger.debug("opening connections to %s as they are needed", options.endpoint)
         remember_secrets((headers or {}).values())
         max_bytes = options.max_response_bytes or min(max(MIN_RESPONSE_BYTES, 2 * expected_bytes), MAX_RESPONSE_BYTES)
         self._transport: Transport = (
-            open_transport(options, max_bytes, MOST_STREAMS if self.generates else 0)
+            open_transport(options, max_bytes, MOST_STREAMS if self.generates else 0, address=address)
             if transport is None
             else HttpxTransportAdapter(transport, options, max_bytes=max_bytes)
         )
         # A repeated sequence step would count a row twice, unless the server surely did not run it.
         self._executed_is_final = options.in_sequence
-        self._get_headers = {**(headers or {}), "Accept-Encoding": "identity", "User-Agent": "dbt-triton"}
+        get_headers = {**(headers or {}), "Accept-Encoding": "identity", "User-Agent": "dbt-triton"}
+        self._metadata = Metadata(self._transport, get_headers, options, model_path, self.name)
         self._headers = {
-            **self._get_headers,
+            **get_headers,
             "Content-Type": "application/json",
             **({"Content-Encoding": options.compression} if options.compression != "none" else {}),
         }
@@ -140,26 +140,13 @@ class TritonClient:
         await self._transport.aclose()
         logger.debug("closed the connections to %s", self.options.endpoint)
 
-    async def served_model(self) -> ServedModel:
-        """Ask the server about itself and the model.
-
-        Raises:
-            InferenceError: the server cannot be reached, does not serve the model, or says that it is not ready.
-        """
-        server = await self._get("/v2")
-        metadata = await self._get(self._model_path)
-        config = await self._get(f"{self._model_path}/config")
-        await self._get(f"{self._model_path}/ready")
-        return ServedModel.from_answers(server, metadata, config, f"{self.options.endpoint}{self._model_path}")
+    async def served_model(self, *, retries: bool = True) -> ServedModel:
+        """Ask the server about itself and the model; see `Metadata.served_model`."""
+        return await self._metadata.served_model(retries=retries)
 
     async def served_version(self) -> str:
-        """Ask the server which version it serves under the model's name, by one request; empty where it does not say.
-
-        Raises:
-            InferenceError: the server cannot be reached, or does not serve the model.
-        """
-        metadata = await self._get(self._model_path)
-        return latest_version(metadata, f"{self.options.endpoint}{self._model_path}")
+        """Ask the server which version it serves; see `Metadata.served_version`."""
+        return await self._metadata.served_version()
 
     def stop(self) -> None:
         """Send nothing more: what is on its way may end, what waits for another attempt is cancelled."""
@@ -169,7 +156,7 @@ class TritonClient:
         for task in self._backing_off:
             task.cancel()
 
-    async def infer(
+    async def infer(  # noqa: PLR0913 - the parts of one request
         self,
         body: bytes,
         header_length: int | None,
@@ -177,6 +164,7 @@ class TritonClient:
         rows: int = 1,
         alone: bool = True,
         request_id: int | None = None,
+        retry: bool = True,
     ) -> Reply:
         """Send one inference request, by the route of the client, with retries.
 
@@ -188,6 +176,7 @@ class TritonClient:
             alone: whether no other request can be to blame for an exception of the model.
             request_id: is put into the JSON of the body. Triton repeats it, so that an answer to another request, on a
                 connection that is out of step, is not believed.
+            retry: whether it is sent again where that may help; else whoever calls does so, perhaps elsewhere.
 
         Raises:
             InferenceError: it was refused, or every attempt failed; with Triton's own words.
@@ -204,15 +193,16 @@ class TritonClient:
             return await self._attempt(1, headers, body, request_id)
         except RetryableError as error:
             timeouts = int(error.reason == Reason.TIMEOUT)
-            if not self._is_worth_retrying(error, timeouts, rows=rows, alone=alone):
+            if not retry or not self._is_worth_retrying(error, timeouts, rows=rows, alone=alone):
                 raise self._given_up(error) from error
             first = error
         return await self._retry(first, headers, body, request_id, rows=rows, alone=alone)
 
     def _given_up(self, error: RetryableError) -> InferenceError:
         """Make the error of a request that has no attempt left; while the run ends, nothing has."""
-        reason = Reason.STOPPED if self.stopping else error.reason
-        return InferenceError(error.text, reason=reason, status=error.status, attempts=error.attempts)
+        final = error.final()
+        final.reason = Reason.STOPPED if self.stopping else error.reason
+        return final
 
     def _is_worth_retrying(self, error: RetryableError, timeouts: int, *, rows: int, alone: bool) -> bool:
         """Tell whether another attempt may mend an error, of a request that was not answered in time so often."""
@@ -253,7 +243,7 @@ class TritonClient:
         try:
             return await retry_after_failure(first, attempt, self._retries)
         except RetryableError as error:
-            raise _final(error) from error
+            raise error.final() from error
         except asyncio.CancelledError:
             if self.stopping and task in self._backing_off and task.uncancel() == 0:
                 raise InferenceError(first.text, reason=Reason.STOPPED, attempts=first.attempts) from first
@@ -310,13 +300,13 @@ class TritonClient:
         if len(answered) > _ID_DIGITS:
             raise AnswerError("the answer has an id that no request has", attempts=number)
         self._transport.close_idle()  # one of them is the connection that is out of step
-        text = f"Triton at {self.options.endpoint} sent the answer to another request"
+        text = f"Triton at {self.name} sent the answer to another request"
         if self._executed_is_final:
             raise InferenceError(text, attempts=number)
         raise RetryableError(text, Reason.UNAVAILABLE)
 
     def _no_answer(self, error: httpx.RequestError, number: int) -> RetryableError | InferenceError:
-        text = self._connection_words(error)
+        text = connection_words(error, self.options, self.name)
         if self.generates and isinstance(error, httpx.ReadTimeout):
             text += _COMPUTES_ON
         logger.debug("POST %s attempt %d: %s", self._infer_url, number, text)
@@ -325,7 +315,9 @@ class TritonClient:
         is_late = isinstance(error, httpx.ReadTimeout) or (self.generates and isinstance(error, BrokenAnswerError))
         reason = Reason.TIMEOUT if is_late else Reason.UNAVAILABLE
         if is_retryable_error(error, executed_is_final=self._executed_is_final):
-            return RetryableError(text, reason)
+            failure = RetryableError(text, reason)
+            failure.not_sent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+            return failure
         return InferenceError(text, reason=reason, attempts=number)
 
     def _pause(self, seconds: float | None) -> None:
@@ -337,50 +329,6 @@ class TritonClient:
         while not self.stopping and (wait := self.resume_at - time.monotonic()) > 0:  # noqa: ASYNC110 - two ends
             await asyncio.sleep(min(wait, _PAUSE_STEP_SECONDS))
 
-    async def _get(self, path: str) -> dict[str, Any]:
-        url = f"{self.options.endpoint}{path}"
-
-        async def attempt(number: int) -> Reply:
-            try:
-                reply = await self._transport.get(url, self._get_headers)
-            except ResponseTooLargeError as error:
-                raise InferenceError(f"the answer to {url} is no Triton server's: {error}", attempts=number) from error
-            except httpx.RequestError as error:
-                text = self._connection_words(error)
-                logger.debug("GET %s attempt %d: %s", url, number, text)
-                raise RetryableError(text, Reason.UNAVAILABLE) from None
-            logger.debug("GET %s attempt %d: status %d", url, number, reply.status)
-            words = "" if reply.status == _OK else server_words(bytes(reply.content), cut=reply.cut)
-            if is_retryable(reply.status, words):
-                raise RetryableError(self._says(words), Reason.UNAVAILABLE, status=reply.status)
-            return reply
-
-        try:
-            reply = await with_retries(attempt, self._retries)
-        except RetryableError as error:
-            raise _final(error) from error
-        content = bytes(reply.content)
-        if reply.status == _OK:
-            return {} if path.endswith("/ready") else json_object(content, url)
-        raise InferenceError(self._says(server_words(content, cut=reply.cut)), status=reply.status)
-
-    def _says(self, words: str) -> str:
-        return f"Triton at {self.options.endpoint} says: {shown_words(words)}"
-
-    def _connection_words(self, error: Exception) -> str:
-        endpoint = self.options.endpoint
-        if isinstance(error, httpx.ConnectTimeout):
-            return f"no connection to Triton at {endpoint} within {connect_seconds(self.options) * 1000:.0f} ms"
-        if isinstance(error, httpx.ConnectError):
-            return f"cannot connect to Triton at {endpoint}: {shown(error)}"
-        if isinstance(error, httpx.TimeoutException):
-            return f"Triton at {endpoint} did not answer within {self.options.timeout:.0f} ms"
-        return f"the connection to Triton at {endpoint} broke: {shown(error)}"
-
 
 def _nothing() -> None:
     """Nobody wants to know."""
-
-
-def _final(error: RetryableError) -> InferenceError:
-    return InferenceError(error.text, reason=error.reason, status=error.status, attempts=error.attempts)

@@ -41,6 +41,7 @@ class Http11Transport(httpx.AsyncBaseTransport):
         may_repeat: whether a POST that meets a stale connection may be sent once more, though the server may, in rare
             cases, have received it.
         max_bytes: how long the answer to a POST may be.
+        address: to connect to, where the host has several. Host and certificate are those of the name all the same.
     """
 
     def __init__(  # noqa: PLR0913 - each is a setting of the connections to one server
@@ -52,10 +53,13 @@ class Http11Transport(httpx.AsyncBaseTransport):
         ssl_context: ssl.SSLContext | None = None,
         may_repeat: bool = True,
         max_bytes: int = 64 * 2**20,
+        address: str | None = None,
     ) -> None:
         parts = urlsplit(base_url)
         self._secure = parts.scheme == "https"
         self._host = (parts.hostname or "").replace("%25", "%")  # the zone of an address, as RFC 6874 writes it
+        self._address = address or self._host
+        self._name_of_certificate = self._host if self._secure and address else None
         self._port = parts.port or (443 if self._secure else 80)
         self._authority = parts.netloc
         self._ssl = (ssl_context or ssl.create_default_context()) if self._secure else None
@@ -175,7 +179,11 @@ class Http11Transport(httpx.AsyncBaseTransport):
         try:
             async with asyncio.timeout_at(min(deadline, loop.time() + self._connect_timeout)):
                 _, connection = await loop.create_connection(
-                    lambda: Connection(self._idle), self._host, self._port, ssl=self._ssl
+                    lambda: Connection(self._idle),
+                    self._address,
+                    self._port,
+                    ssl=self._ssl,
+                    server_hostname=self._name_of_certificate,
                 )
         except TimeoutError as error:
             raise httpx.ConnectTimeout("the time of the attempt is over") from error

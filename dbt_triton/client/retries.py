@@ -18,7 +18,7 @@ import httpx
 import stamina
 
 from dbt_triton.client.reply import Reply, shown_words
-from dbt_triton.errors import Reason
+from dbt_triton.errors import InferenceError, Reason
 from dbt_triton.options import Options
 
 
@@ -70,6 +70,14 @@ class RetryableError(Exception):
         self.status = status
         self.retry_after = retry_after
         self.attempts = 1
+        #: Whether there was no connection to send it over.
+        self.not_sent = False
+
+    def final(self) -> InferenceError:
+        """Return the error of a request that has no attempt left."""
+        error = InferenceError(self.text, reason=self.reason, status=self.status, attempts=self.attempts)
+        error.not_sent, error.may_pass = self.not_sent, True
+        return error
 
 
 def retry_after_seconds(value: str | None) -> float | None:

@@ -126,6 +126,40 @@ class ServedModel:
         )
 
 
+def difference(one: ServedModel, other: ServedModel) -> tuple[str, str] | None:
+    """Return how two servers' models differ, each side in words; None where the same rows have the same answers.
+
+    Whether requests are put together may differ, and so may the version of Triton.
+    """
+    sides = [_compared(one), _compared(other)]
+    for what, mine in sides[0].items():
+        theirs = sides[1][what]
+        if mine != theirs:
+            return f"{what} {mine}".strip(), f"{what} {theirs}".strip()
+    return None
+
+
+def _compared(model: ServedModel) -> dict[str, str]:
+    kinds = {
+        "a decoupled model": model.decoupled,
+        "a model with sequence batching": model.sequence_batching,
+        "binary tensor data": model.binary_data,
+    }
+    return {
+        "version": model.shown_version or "(none)",
+        "inputs": listed(sorted(model.inputs, key=str)) + _optional(model.inputs),
+        "outputs": listed(sorted(model.outputs, key=str)),
+        "max_batch_size": str(model.max_batch_size),
+        **{what: "" if holds else "(not)" for what, holds in kinds.items()},
+        "a CORRID of type": model.correlation_id,
+    }
+
+
+def _optional(tensors: Sequence[ServedTensor]) -> str:
+    names = sorted(tensor.name for tensor in tensors if tensor.optional)
+    return f" with {shown(', '.join(names))} optional" if names else ""
+
+
 # What Triton says has more fields than these, and may lack some. Those that are there have the types of KServe's
 # protocol and of Triton's model_config.proto, or nothing that is said can be believed. Numbers are int32 and int64.
 class _Said(BaseModel):

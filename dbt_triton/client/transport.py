@@ -146,13 +146,14 @@ async def _body(response: httpx.Response, limit: int, *, cut: bool) -> tuple[byt
     return bytes(body), False
 
 
-def open_transport(options: Options, max_bytes: int, connections: int = 0) -> Transport:
+def open_transport(options: Options, max_bytes: int, connections: int = 0, *, address: str | None = None) -> Transport:
     """Make the transport of a client.
 
     Args:
         options: of the model.
         max_bytes: how long the answer to a request for inference may be.
         connections: how many there may be, where the options do not say.
+        address: to connect to, in place of any that the host of the endpoint has.
 
     Where the environment names a proxy for the endpoint (``HTTP_PROXY``, ``HTTPS_PROXY``, ``NO_PROXY``), httpx's own
     transport is used, which can talk to one.
@@ -163,7 +164,7 @@ def open_transport(options: Options, max_bytes: int, connections: int = 0) -> Tr
     """
     allow_connections(max(options.max_concurrent_operations or 0, connections))
     context = _ssl_context(options) if options.endpoint.startswith("https:") else None
-    proxy = _proxy_of(options.endpoint)
+    proxy = proxy_of(options.endpoint)
     if proxy is not None:
         remember_userinfo(proxy)
         try:
@@ -180,6 +181,7 @@ def open_transport(options: Options, max_bytes: int, connections: int = 0) -> Tr
         ssl_context=context,
         may_repeat=not options.in_sequence,
         max_bytes=max_bytes,
+        address=address,
     )
 
 
@@ -199,7 +201,7 @@ def connect_seconds(options: Options) -> float:
     return min(options.connection_timeout or options.timeout, options.timeout) / 1000
 
 
-def _proxy_of(endpoint: str) -> str | None:
+def proxy_of(endpoint: str) -> str | None:
     """Return the proxy that the environment names for an endpoint."""
     parts = urlsplit(endpoint)
     proxy = urllib.request.getproxies().get(parts.scheme)

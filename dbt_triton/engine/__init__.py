@@ -4,6 +4,19 @@ from dbt_triton.engine.concurrency import ConcurrencyLimit
 from dbt_triton.engine.engine import Engine
 from dbt_triton.engine.outcomes import FailedRows, RunError, Sink
 from dbt_triton.engine.sequences import SequenceEngine
+from dbt_triton.engine.server import Server
+from dbt_triton.engine.servers import Servers
 from dbt_triton.engine.stats import Progress, RunStats
 
-__all__ = ["ConcurrencyLimit", "Engine", "FailedRows", "Progress", "RunError", "RunStats", "SequenceEngine", "Sink"]
+__all__ = [
+    "ConcurrencyLimit",
+    "Engine",
+    "FailedRows",
+    "Progress",
+    "RunError",
+    "RunStats",
+    "SequenceEngine",
+    "Server",
+    "Servers",
+    "Sink",
+]

@@ -105,9 +105,7 @@ class Breaker:
         Returns:
             The error that ends the run, if the server stayed away for too long; else None.
         """
-        has_answered = error.status is not None
-        fatal = self._gone(error, self._patience + (self._answer_seconds if has_answered else 0.0))
-        self._not_before = max(self._not_before, not_before)
+        fatal = self.gone(error, not_before=not_before)
         if fatal is not None or self._stopped.is_set():
             return fatal
         self._recovered.clear()
@@ -119,6 +117,18 @@ class Breaker:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stopped.wait(), delay * random.uniform(0.75, 1.25))  # noqa: S311 - jitter
         return None
+
+    def gone(self, error: InferenceError, *, not_before: float = 0.0) -> InferenceError | None:
+        """Note that the server is away, or the last one that was left. Returns the error that ends the run, if it must.
+
+        Args:
+            error: what came of a request.
+            not_before: as of `outlive`.
+        """
+        has_answered = error.status is not None
+        fatal = self._gone(error, self._patience + (self._answer_seconds if has_answered else 0.0))
+        self._not_before = max(self._not_before, not_before)
+        return fatal
 
     def _gone(self, error: InferenceError, patience: float) -> InferenceError | None:
         now = self._clock()

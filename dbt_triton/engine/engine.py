@@ -12,34 +12,27 @@ the server is gone is sent again when the server is back.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 
 from dbt_triton.client import TritonClient
-from dbt_triton.engine.breaker import BREAKER_FAILURES, Breaker
+from dbt_triton.engine.any_server import AnyServer
+from dbt_triton.engine.breaker import Breaker
 from dbt_triton.engine.concurrency import ConcurrencyLimit
+from dbt_triton.engine.failed_requests import FailedRequests
 from dbt_triton.engine.handover import HandOver
-from dbt_triton.engine.outcomes import FailedRows, RunError, Sink, is_about_rows, not_the_batch
+from dbt_triton.engine.outcomes import FailedRows, RunError, Sink
+from dbt_triton.engine.sender import Sender
+from dbt_triton.engine.servers import Servers
 from dbt_triton.engine.source import Request, SequenceMarker, Source, exact_batches, taken
 from dbt_triton.engine.stats import Progress, RunStats
-from dbt_triton.errors import (
-    AnswerError,
-    AnswerTooLongError,
-    DbtTritonError,
-    InferenceError,
-    PaddedAxisError,
-    Reason,
-    RowCountError,
-)
-from dbt_triton.tensors import Answer, Format
+from dbt_triton.errors import DbtTritonError, InferenceError, Reason
+from dbt_triton.tensors import Format
 from dbt_triton.tensors.trim import Trimmer
 
 logger = logging.getLogger("dbt_triton.engine")
@@ -47,22 +40,15 @@ logger = logging.getLogger("dbt_triton.engine")
 #: With so many requests that failed perhaps for the sake of others, these are isolated before any more are sent.
 MANY_SUSPECTS = 256
 _WATCH_SECONDS = 0.5
-#: A row that was sent alone since a count differed is sent so often again: the way to the server may be at fault.
-_RECOUNTS = 3
-#: One row with several answers may be a row that the model cannot bear.
-_PROVEN_BY_ROWS = 2
 #: While requests of so many bytes are in flight, no more are started: each is held in memory as a whole.
 _BYTES_IN_FLIGHT = 128 * 2**20
-#: HTTP's Content Too Large.
-_TOO_LARGE = 413
-_TOO_LARGE_IN_A_ROW = 3
 
 
 class Engine:
     """Sends the rows of one ML_PREDICT call.
 
     Args:
-        client: an open client.
+        servers: the servers, or an open client of the only one.
         request_format: how requests look.
         batch_size: rows a request.
         key_columns: how many columns of a record batch are its key.
@@ -71,12 +57,12 @@ class Engine:
         version: of the model, by which every answer must be; None where the server does not say.
         progress: is told about twice a second how far the run is.
         check_interrupt: is called about twice a second when the input is read; what it raises ends the run at once.
-        limit: on the requests in flight, where it is not for this engine alone to say.
+        limit: on the requests in flight at the server of a client, where it is not for this engine alone to say.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of one run
         self,
-        client: TritonClient,
+        servers: Servers | TritonClient,
         request_format: Format,
         *,
         batch_size: int,
@@ -88,24 +74,23 @@ class Engine:
         check_interrupt: Callable[[], None] | None = None,
         limit: ConcurrencyLimit | None = None,
     ) -> None:
+        if isinstance(servers, TritonClient):
+            fixed = 1 if servers.options.sequence_id is not None else servers.options.max_concurrent_operations
+            servers = Servers.of(servers, limit or ConcurrencyLimit(fixed))
+        client = servers.first.client
         options = client.options
-        self._client = client
+        self._servers = servers
+        self._options = options
         self._format = request_format
-        self._reader = request_format.reader()
+        self._sender = Sender(servers, request_format, version)
         self._batch_size = batch_size
         self._key_columns = key_columns
         self._shared_batches = shared_batches
-        self._version = version
-        #: Fewer than the batch size once the server, or the bound of an answer, has turned out not to bear it.
-        self._most_rows = batch_size
-        self._too_large = self._rows_of_several_answers = 0
         self._progress = progress
         self._check_interrupt = check_interrupt
         self._interrupt: DbtTritonError | None = None
         in_order = options.sequence_id is not None
         self._marker = SequenceMarker(options) if in_order else None
-        self._limit = limit or ConcurrencyLimit(1 if in_order else options.max_concurrent_operations)
-        client.on_overload = self._limit.overloaded
         # A single row is given up after so many attempts that are not answered; the run must bear that.
         timeout, generates = options.timeout / 1000, client.generates
         attempts = (min(options.max_retries, 1) if generates else options.max_retries) + 2
@@ -114,16 +99,25 @@ class Engine:
             attempts * timeout,
             answer_seconds=timeout if generates else 0.0,
         )
+        self._any_server = AnyServer(
+            servers, self._sender.send, self._breaker, self._end_at, options, generates=client.generates
+        )
         self._failure: InferenceError | None = None
-        self._suspects: deque[Request] = deque()
         self._workers: set[asyncio.Task[None]] = set()
         self._ended: asyncio.Queue[asyncio.Task[None]] = asyncio.Queue()
-        self._in_flight = 0
-        self._bytes_in_flight = 0
-        self._ids = itertools.count(1)
         self._input_is_read = False
-        self._unfit_rows = 0
-        self._results = HandOver(sink, request_format, self._undecodable, self._note_unfit)
+        self._results = HandOver(sink, request_format)
+        self._failures = FailedRequests(
+            options,
+            batch_size=batch_size,
+            shared_batches=shared_batches,
+            in_order=in_order,
+            breaker=self._breaker,
+            results=self._results,
+            end=self._end,
+        )
+        self._results.on_undecodable = self._failures.undecodable
+        self._results.on_unfit = self._failures.note_unfit
 
     async def run(self, batches: Iterable[pa.RecordBatch]) -> RunStats:
         """Send every row, and hand over every prediction and every failed row.
@@ -136,25 +130,27 @@ class Engine:
         """
         started = time.perf_counter()
         clocks = []
-        if self._client.options.run_timeout is not None:
-            clocks.append(asyncio.create_task(self._end_after(self._client.options.run_timeout / 1000)))
+        if self._options.run_timeout is not None:
+            clocks.append(asyncio.create_task(self._end_after(self._options.run_timeout / 1000)))
+        await self._begin()
         with ThreadPoolExecutor(1, "dbt-triton-read") as reader, ThreadPoolExecutor(1, "dbt-triton-write") as writer:
             source = Source(exact_batches(self._noting_the_end(batches), self._batch_size), self._requests_of, reader)
+            self._servers.rest = lambda: source.rest
             clocks.append(asyncio.create_task(self._watch()))
             try:
                 while not await self._round(source, writer):
-                    logger.debug("%d requests failed; isolating before going on", len(self._suspects))
+                    logger.debug("%d requests failed; isolating before going on", len(self._failures.suspects))
             finally:
                 for clock in clocks:
                     clock.cancel()
-                self._client.stop()
+                self._servers.stop()
                 await source.close()
                 await self._results.settle()
         if self._interrupt is not None:
             raise self._interrupt
         if self._failure is not None:
             raise self._failure
-        sent, results = self._client.stats, self._results
+        sent, results = self._servers.stats, self._results
         return RunStats(
             rows=results.rows,
             rows_failed=results.rows_failed,
@@ -173,11 +169,7 @@ class Engine:
     @property
     def rows_of_several_answers(self) -> int:
         """How many rows that were sent alone had several answers each."""
-        return self._rows_of_several_answers
-
-    def slow_down(self) -> None:
-        """Send less: the server sheds load of others."""
-        self._limit.overloaded()
+        return self._failures.rows_of_several_answers
 
     def end(self, error: InferenceError) -> None:
         """End the run early for a reason from outside; call it on the event loop. What is in flight may end."""
@@ -219,136 +211,91 @@ class Engine:
 
     @property
     def _may_go_on(self) -> bool:
-        return self._failure is None and len(self._suspects) < MANY_SUSPECTS
+        return self._failure is None and len(self._failures.suspects) < MANY_SUSPECTS
 
     async def _work(self, source: Source, writer: ThreadPoolExecutor) -> None:
         while self._may_go_on and (request := source.ready() or await source.next()) is not None:
-            if len(self._workers) < self._limit.current and self._bytes_in_flight < _BYTES_IN_FLIGHT:
+            if len(self._workers) < self._servers.current and self._sender.bytes_in_flight < _BYTES_IN_FLIGHT:
                 # It takes the next request and starts another one in turn: there are as many as there are requests.
                 self._start_worker(self._work(source, writer))
             source.put_back(await self._deliver(request))
             del request  # a worker that waits for the next one must not keep its rows in memory
             if self._results.is_due():
                 await self._results.hand_over(writer)
-            if len(self._workers) > self._limit.current or self._bytes_in_flight >= _BYTES_IN_FLIGHT:
+            if len(self._workers) > self._servers.current or self._sender.bytes_in_flight >= _BYTES_IN_FLIGHT:
                 # Another one takes what is left: at least one is within the limit, or has a request in flight.
                 self._workers.discard(asyncio.current_task())  # type: ignore[arg-type]
                 return
 
     async def _isolate_suspects(self, writer: ThreadPoolExecutor) -> None:
         """Send requests that failed perhaps for the sake of others, one at a time."""
-        while self._failure is None and self._suspects:
-            request = self._suspects.popleft()
-            self._suspects.extendleft(reversed(await self._deliver(request, alone=True)))
+        while self._failure is None and self._failures.suspects:
+            request = self._failures.suspects.popleft()
+            self._failures.suspects.extendleft(reversed(await self._deliver(request, alone=True)))
             if self._results.is_due():
                 await self._results.hand_over(writer)
-            if not self._suspects:
+            if not self._failures.suspects:
                 await self._results.drain(writer)  # decoding may find more
 
     async def _deliver(self, request: Request, *, alone: bool = False) -> list[Request]:
         """Send a request, if need be again when the server is back. Returns the requests to send in its place."""
-        if request.rows > self._most_rows:
-            return request.pieces(self._most_rows)
+        if request.rows > self._failures.most_rows:
+            return request.pieces(self._failures.most_rows)
+        server = self._servers.only
+        if server is None:
+            return await self._deliver_to_any(request, alone=alone)
         while True:
             await self._breaker.until_recovered(request)
             started = time.monotonic()
             try:
-                answer, size = await self._send(request, alone=alone or not self._shared_batches)
+                answer, size = await self._sender.send(server, request, alone=alone or not self._shared_batches)
             except InferenceError as error:
                 if error.reason != Reason.UNAVAILABLE or self._marker:
-                    return self._failed(request, error, alone=alone)
+                    return self._failures.judge(request, error, alone=alone)
                 if self._failure is not None:
                     return []
-                fatal = await self._breaker.outlive(error, request, not_before=self._client.resume_at)
+                fatal = await self._breaker.outlive(error, request, not_before=server.client.resume_at)
                 if fatal is not None:
                     self._end(RunError(fatal, request.request_keys))
                     return []
             else:
                 self._breaker.success()
-                self._too_large *= request.rows < self._most_rows
-                self._limit.answered(request.rows, time.monotonic() - started)
+                self._failures.note_answered(request.rows)
+                server.limit.answered(request.rows, time.monotonic() - started)
                 self._results.take(request, answer, size)
                 return []
 
-    def _failed(self, request: Request, error: InferenceError, *, alone: bool = False) -> list[Request]:
-        """Decide what becomes of a failed request. Returns the requests to send in its place."""
-        suspect = error.reason == Reason.MODEL_ERROR and self._shared_batches and not alone
-        fatal: InferenceError | None = error
-        if isinstance(error, RowCountError):
-            told = self._miscounted(request, error)
-            if told is not None:
-                return told
-        if isinstance(error, PaddedAxisError):
-            self._end(RunError(error, request.request_keys, no_answer_counts=True))
-            return []
-        if is_about_rows(error) and not self._marker:
-            fatal = None if suspect else self._breaker.failure(error)
-        if fatal is not None:
-            if error.reason != Reason.STOPPED:
-                self._end(RunError(fatal, request.request_keys))
-            return []
-        if suspect:
-            self._breaker.alive()
-            self._suspects.append(request)
-            return []
-        if request.rows > 1:
-            if isinstance(error, AnswerTooLongError) or error.status == _TOO_LARGE:
-                self._note_too_large(request.rows, error)
-            # Half of the rows may have the right number of answers by chance; one row has its own.
-            return request.pieces(1) if isinstance(error, RowCountError) else request.halves()
-        has_several = isinstance(error, RowCountError) and error.more and self._batch_size > 1
-        failure = not_the_batch(error, batch_dim=False) if has_several else error
-        self._results.fail(FailedRows(request.request_keys, failure))
+    async def _deliver_to_any(self, request: Request, *, alone: bool) -> list[Request]:
+        """Send a request to any of several servers. Returns the requests to send in its place."""
+        try:
+            answered = await self._any_server.answer(request, alone=alone or not self._shared_batches)
+        except InferenceError as error:
+            return self._failures.judge(request, error, alone=alone)
+        if answered is not None:
+            self._breaker.success()
+            self._failures.note_answered(request.rows)
+            self._results.take(request, *answered)
         return []
 
-    def _miscounted(self, request: Request, error: RowCountError) -> list[Request] | None:
-        """Decide what becomes of an answer with another number of rows; None where it is one like any other.
-
-        With ``batch-dim``, and where two rows have several answers each although they are sent alone, the first axis
-        counts something else. Then answers of as many rows as were sent may have been so by chance, and none of the
-        call's is believed.
-        """
-        batch_dim = self._client.options.batch_dim
-        if not batch_dim:
-            if request.rows > 1 or self._batch_size == 1:
-                return None
-            if request.recounts < _RECOUNTS:
-                return [replace(request, recounts=request.recounts + 1)]
-            self._rows_of_several_answers += error.more
-            if not error.more or self._rows_of_several_answers < _PROVEN_BY_ROWS:
-                return None
-        fatal = not_the_batch(error, batch_dim=batch_dim)
-        self._end(RunError(fatal, request.request_keys, no_answer_counts=True))
-        return []
-
-    def _note_too_large(self, rows: int, error: InferenceError) -> None:
-        """Send smaller requests once whole ones are too large in a row: the others would be computed twice as well.
-
-        One alone may be so for the sake of one long row.
-        """
-        self._too_large += rows == self._most_rows
-        if self._too_large == _TOO_LARGE_IN_A_ROW:
-            self._most_rows, self._too_large = rows // 2, 0
-            logger.warning("%s. From now on a request has %d row(s); 'batch-size' sets it", error.message, rows // 2)
-
-    def _undecodable(self, request: Request, error: AnswerError) -> None:
-        self._suspects.extend(self._failed(request, error, alone=True))
-
-    def _note_unfit(self, unfit: list[FailedRows], fit_rows: int) -> None:
-        """End the run where no row's text is what OUTPUT declares: each of the others would be paid for in vain."""
-        self._unfit_rows = 0 if fit_rows else self._unfit_rows + sum(len(one.keys[0]) for one in unfit)
-        if self._unfit_rows >= BREAKER_FAILURES and unfit:
-            error = unfit[-1].error
-            said = f"{self._unfit_rows} rows in a row failed by their text, and none was well, so the run ends here"
-            fatal = InferenceError(f"{said}; the last error: {error.message}", reason=error.reason)
-            self._end(RunError(fatal, unfit[-1].keys))
+    async def _begin(self) -> None:
+        """Look at several servers before rows are sent to them; of one sequence, all go to one."""
+        if self._marker is None:
+            self._servers.begin()
+        elif self._servers.only is None:
+            try:
+                await self._servers.choose_one()
+            except InferenceError as error:
+                raise RunError(error, []) from None
 
     def _end(self, failure: InferenceError) -> None:
         """End the run early: what is in flight may end, but nothing new is started."""
         if self._failure is None:
             self._failure = failure
         self._breaker.stop()
-        self._client.stop()
+        self._servers.stop()
+
+    def _end_at(self, failure: InferenceError, request: Request | None) -> None:
+        self._end(RunError(failure, request.request_keys if request is not None else []))
 
     async def _end_after(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -375,32 +322,11 @@ class Engine:
         return Progress(
             rows=done + failed,
             rows_failed=failed,
-            in_flight=self._in_flight,
-            limit=self._limit.current,
-            retries=self._client.stats.retries,
+            in_flight=self._sender.in_flight,
+            limit=self._servers.current,
+            retries=self._servers.stats.retries,
             tokens=self._results.tokens,
         )
-
-    async def _send(self, request: Request, *, alone: bool) -> tuple[Answer, int]:
-        """Return the checked answer to a request, and its size in bytes."""
-        body, header_length = request.encoded.body(request.start, request.end, request.parameters)
-        request_id = next(self._ids) if self._format.takes_id else None
-        self._in_flight += 1
-        self._bytes_in_flight += len(body)
-        try:
-            reply = await self._client.infer(body, header_length, rows=request.rows, alone=alone, request_id=request_id)
-        finally:
-            self._in_flight -= 1
-            self._bytes_in_flight -= len(body)
-        answer = self._reader.read(reply.content, reply.header_length, request.rows, request_id)
-        if self._version and answer.model_version and answer.model_version != self._version:
-            raise InferenceError(
-                f"the server answers with version {answer.model_version} of the model, but the run began with version "
-                f"{self._version}, and a table holds the predictions of one. Run again: every row is sent to the "
-                "version that is served then",
-                reason=Reason.REJECTED,
-            )
-        return answer, len(reply.content)
 
     def _requests_of(self, batch: pa.RecordBatch, *, last: bool) -> list[Request]:
         keys, size = batch.columns[: self._key_columns], self._batch_size

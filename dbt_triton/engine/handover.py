@@ -55,16 +55,12 @@ class HandOver:
     Args:
         sink: takes predictions and failed rows.
         form: how requests and answers look.
-        on_undecodable: is told on the event loop of requests whose answers cannot be decoded.
-        on_unfit: is told on the event loop of rows whose text is not what OUTPUT declares, and how many rows' was.
     """
 
     def __init__(
         self,
         sink: Sink,
         form: Format,
-        on_undecodable: Callable[[Request, AnswerError], None],
-        on_unfit: Callable[[list[FailedRows], int], None],
     ) -> None:
         self._sink = sink
         self.trimmer = Trimmer(form.inputs, form.outputs)
@@ -73,8 +69,10 @@ class HandOver:
         self._token_counts = [place for place, spec in enumerate(form.outputs) if _counts_tokens(spec)][:1]
         #: So many tokens the model has written, where it says so.
         self.tokens = 0
-        self._on_undecodable = on_undecodable
-        self._on_unfit = on_unfit
+        #: Is told on the event loop of requests whose answers cannot be decoded.
+        self.on_undecodable: Callable[[Request, AnswerError], None] = _nobody_is_told
+        #: Is told on the event loop of rows whose text is not what OUTPUT declares, and how many rows' was.
+        self.on_unfit: Callable[[list[FailedRows], int], None] = _nobody_is_told
         self._chunk = _Chunk()
         #: Rows that no request can hold; the reader finds them, in its own thread.
         self.refused: deque[FailedRows] = deque()
@@ -142,12 +140,12 @@ class HandOver:
             self.tokens += handed.tokens
             for request, error in handed.undecodable:
                 self._rows -= request.rows
-                self._on_undecodable(request, error)
+                self.on_undecodable(request, error)
             unfit = sum(len(failed.keys[0]) for failed in handed.unfit)
             self._rows -= unfit
             self.rows_failed += unfit
             if self._structured is not None:
-                self._on_unfit(handed.unfit, handed.fit_rows)
+                self.on_unfit(handed.unfit, handed.fit_rows)
 
     def _decode_and_sink(self, chunk: _Chunk) -> _Handed:
         """Decode a chunk and hand it over. Returns what came of it, such as answers that cannot be decoded."""
@@ -198,6 +196,10 @@ class HandOver:
             handed.fit_rows += len(keys[0])
         if len(keys[0]):
             self._sink.predictions(keys, outputs)
+
+
+def _nobody_is_told(*_: object) -> None:
+    """Stand for an engine that has not said who wants to know."""
 
 
 def _counts_tokens(spec: TensorSpec) -> bool:

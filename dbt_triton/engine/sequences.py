@@ -8,6 +8,7 @@ nobody waits for any more could still be run in between. Its predictions are han
 from __future__ import annotations
 
 import secrets
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -18,6 +19,7 @@ import pyarrow as pa
 
 from dbt_triton.engine.engine import Engine
 from dbt_triton.engine.outcomes import FailedRows, RunError
+from dbt_triton.engine.server import Server
 from dbt_triton.engine.source import Request, taken
 from dbt_triton.errors import AnswerError, InferenceError, Reason
 from dbt_triton.tensors import Answer
@@ -127,34 +129,60 @@ class SequenceEngine(Engine):
         """Send a sequence, if need be again from its start."""
         if not isinstance(request, Sequence):
             return await super()._deliver(request, alone=alone)
-        restarts = self._client.options.max_retries
+        restarts = self._options.max_retries
         error = request.refused
         while error is None:
-            await self._breaker.until_recovered(request)
+            server = await self._server_for(request)
+            if server is None:
+                return []
+            started = time.monotonic()
             answers: list[tuple[Answer, int]] = []
             number = self._sequence_ids.next()
             try:
-                await self._run_through(request, number, answers)
+                await self._run_through(server, request, number, answers)
             except InferenceError as failure:
+                self._note_failure(server, failure, started, request)
                 if failure.reason == Reason.STOPPED or self._failure is not None:
                     return []
-                if failure.reason == Reason.UNAVAILABLE and not await self._outlives(failure, request):
+                if failure.reason == Reason.UNAVAILABLE and not await self._outlives(server, failure, request):
                     return []
-                await self._abandon(failure, request, number)
+                await self._abandon(server, failure, request, number)
                 # A server that is away is not the sequence's fault, but one that goes away in its midst may be.
                 restarts -= failure.reason != Reason.UNAVAILABLE or bool(answers)
                 if restarts < 0 or not _may_start_again(failure):
                     error = _of_step(failure, len(answers), request)
             else:
                 self._breaker.success()
-                self._limit.answered(request.rows)
+                self._note_success(server, request, time.monotonic() - started)
                 for step, (answer, size) in zip(request.steps, answers, strict=True):
                     self._results.take(step, answer, size)
                 return []
         self._give_up(request, error)
         return []
 
-    async def _run_through(self, sequence: Sequence, number: int, answers: list[tuple[Answer, int]]) -> None:
+    async def _server_for(self, sequence: Sequence) -> Server | None:
+        """Return the server that has a sequence from its start to its end; None when the run ends."""
+        if self._servers.only is None:
+            return await self._servers.take(sequence.not_at)
+        await self._breaker.until_recovered(sequence)
+        return self._servers.only
+
+    def _note_failure(self, server: Server, failure: InferenceError, started: float, sequence: Sequence) -> None:
+        """Leave the sequence to another server, where there are several, and this one to its own fate."""
+        if self._servers.only is None:
+            self._servers.give_back(server)
+            self._any_server.note_failure(server, failure, started, sequence)
+
+    def _note_success(self, server: Server, sequence: Sequence, seconds: float) -> None:
+        if self._servers.only is None:
+            self._servers.give_back(server)
+            self._servers.answered(server, sequence.rows, seconds)
+        else:
+            server.limit.answered(sequence.rows)
+
+    async def _run_through(
+        self, server: Server, sequence: Sequence, number: int, answers: list[tuple[Answer, int]]
+    ) -> None:
         """Send every step, each when the one before it is answered."""
         for position, step in enumerate(sequence.steps):
             step.parameters = {
@@ -162,20 +190,24 @@ class SequenceEngine(Engine):
                 "sequence_start": position == 0,
                 "sequence_end": position == len(sequence.steps) - 1,
             }
-            answers.append(await self._send(step, alone=True))
+            # A first step may begin at another server as well; the others belong to this one.
+            answers.append(await self._sender.send(server, step, alone=True, retry=None if position == 0 else True))
 
-    async def _abandon(self, failure: InferenceError, sequence: Sequence, number: int) -> None:
+    async def _abandon(self, server: Server, failure: InferenceError, sequence: Sequence, number: int) -> None:
         """Have the server end what it may still have of a sequence: it has so many slots, and keeps idle ones long."""
-        if failure.reason == Reason.TIMEOUT or _LOST in failure.message:
+        is_gone = failure.not_sent and self._servers.only is None
+        if is_gone or failure.reason == Reason.TIMEOUT or _LOST in failure.message:
             return  # the end would wait behind the step that is not answered; or there is nothing to end
         last = replace(sequence.steps[0])
         last.parameters = {"sequence_id": number, "sequence_start": True, "sequence_end": True}
         with suppress(InferenceError):
-            await self._send(last, alone=False)  # an exception of the model is not worth another attempt
+            await self._sender.send(server, last, alone=False)  # an exception of the model is not worth another attempt
 
-    async def _outlives(self, failure: InferenceError, sequence: Sequence) -> bool:
+    async def _outlives(self, server: Server, failure: InferenceError, sequence: Sequence) -> bool:
         """Wait for a server that is away. Returns whether it came back; else the run is ended."""
-        fatal = await self._breaker.outlive(failure, sequence, not_before=self._client.resume_at)
+        if self._servers.only is None:
+            return True  # another one may have the sequence
+        fatal = await self._breaker.outlive(failure, sequence, not_before=server.client.resume_at)
         if fatal is not None:
             self._end(RunError(fatal, sequence.request_keys))
         return fatal is None

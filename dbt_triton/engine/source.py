@@ -32,6 +32,8 @@ class Request:
     parameters: dict[str, Any] | None = None
     #: How often it was sent again, since its only row had no answer, or several.
     recounts: int = 0
+    #: The server where it, or what it is a part of, has failed; another one is asked first.
+    not_at: object = None
 
     @property
     def rows(self) -> int:
@@ -136,6 +138,11 @@ class Source:
     def ready(self) -> Request | None:
         """Return the next request if one is made already."""
         return self._pending.popleft() if self._pending else None
+
+    @property
+    def rest(self) -> int | None:
+        """How many requests are still to be given; None as long as not everything is read."""
+        return len(self._pending) if self._next is None else None
 
     @property
     def exhausted(self) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from dbt_triton.client.served import ServedModel, ServedTensor
+from dbt_triton.endpoint_value import SEPARATOR
 from dbt_triton.errors import ConfigurationError
 from dbt_triton.foreign_text import NAME_LENGTH, shown
 from dbt_triton.inference_model.generate_route import route_problems, tensor_problems
@@ -58,6 +59,7 @@ class Binding:
         responses: whether a row has one answer, or several that are joined.
         structured: which columns are keys of the text of an answer.
         warnings: what a user is to know, a sentence each.
+        served: what every server of the model serves.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -78,6 +80,7 @@ class Binding:
     responses: Literal["one", "concat"] = "one"
     structured: Structured | None = None
     warnings: tuple[str, ...] = ()
+    served: ServedModel | None = None
 
 
 def bind(model: InferenceModel, served: ServedModel) -> Binding:
@@ -158,6 +161,7 @@ def bind(model: InferenceModel, served: ServedModel) -> Binding:
         responses=options.responses,
         structured=structured,
         warnings=generation.warnings,
+        served=served,
     )
 
 
@@ -279,7 +283,11 @@ def fingerprint(model: InferenceModel, version: str, sent: Mapping[str, object] 
     }
     if options.cache_scope == "endpoint":
         headers = {name.lower(): value for name, value in options.custom_headers.items()}
-        parts |= {"endpoint": options.endpoint, "headers": headers, "token": options.auth_token}
+        parts |= {
+            "endpoint": SEPARATOR.join(sorted(options.endpoints)),
+            "headers": headers,
+            "token": options.auth_token,
+        }
     if options.null_as is not None:
         parts["null_as"] = options.null_as
     if options.shapes:

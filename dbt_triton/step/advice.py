@@ -45,7 +45,7 @@ def advice_on_status(status: int, options: Options) -> str:
     if status == _NOT_FOUND:
         return (
             "Check model-name and model-version, and that the server has loaded the model; "
-            f"`curl -X POST {options.endpoint}/v2/repository/index` lists what it has"
+            f"`curl -X POST {options.endpoints[0]}/v2/repository/index` lists what it has"
         )
     if status in _REDIRECTS:
         return (
@@ -57,7 +57,7 @@ def advice_on_status(status: int, options: Options) -> str:
 
 def _proxy(options: Options) -> str:
     """Name the proxy that the environment puts before the server, which few remember."""
-    parts = urlsplit(options.endpoint)
+    parts = urlsplit(options.endpoints[0])
     proxy = urllib.request.getproxies().get(parts.scheme)
     if not proxy or urllib.request.proxy_bypass(parts.netloc):
         return ""

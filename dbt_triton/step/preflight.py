@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dbt_triton.client import TritonClient
+from dataclasses import replace
+
+from dbt_triton.client.fleet import ask_all
 from dbt_triton.errors import ConfigurationError, InferenceError
 from dbt_triton.inference_model import Binding, bind
 from dbt_triton.step.advice import with_advice
@@ -37,10 +39,10 @@ def preflight(plan: Plan, warehouse: Warehouse) -> dict[int, Binding]:
 
 async def _bind(planned: PlannedCall) -> Binding:
     model = planned.model
-    async with TritonClient(model.options, headers_of(planned)) as client:
-        served = await client.served_model()
+    fleet = await ask_all(model.options, headers_of(planned))
     try:
-        return bind(model, served)
+        binding = bind(model, fleet.served)
+        return replace(binding, warnings=(*binding.warnings, *fleet.notes))
     except ConfigurationError as error:
         if not model.from_server:
             raise

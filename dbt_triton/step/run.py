@@ -12,8 +12,7 @@ from pathlib import PurePath
 from typing import Any
 
 from dbt_triton import __version__
-from dbt_triton.client import TritonClient
-from dbt_triton.client.served import ServedModel
+from dbt_triton.client.fleet import Fleet, ask_all
 from dbt_triton.credentials import request_headers
 from dbt_triton.ddl import ModelDefinition, parse_create_model
 from dbt_triton.ddl.create_model import definition_from_yaml
@@ -57,7 +56,8 @@ def build_inference_model(arguments: str, session: Any) -> None:  # noqa: ANN401
         asked = model.options.preflight and not model.is_stub
         if not asked:
             require_schema(model)
-        served = warehouse.unless_interrupted(served_model(model)) if asked else None
+        fleet = warehouse.unless_interrupted(asked_all(model)) if asked else None
+        served = None if fleet is None else fleet.served
         if served is not None:
             model = with_served_schema(model, served)
         binding = None if served is None else bind(model, served)
@@ -67,7 +67,7 @@ def build_inference_model(arguments: str, session: Any) -> None:  # noqa: ANN401
             "build_sql": warehouse.dialect.metadata_query(metadata_row(model, served, binding), COLUMNS),
             "message": f"CREATE MODEL {model.name}, {said}{_notes_on_types(model, warehouse.dialect)}",
             "comment": description(model, served, binding),
-            "warnings": [] if binding is None else list(binding.warnings),
+            "warnings": [] if binding is None or fleet is None else [*binding.warnings, *fleet.notes],
             "misplaced": _misplaced(args),
             "not_needed": reasons_not_needed(_definition(args).options),
         }
@@ -261,16 +261,15 @@ def _schema(definition: ModelDefinition) -> list[tuple[str, str]]:
     return [(column.name, column.type) for column in (*definition.inputs, *definition.outputs)]
 
 
-async def served_model(model: InferenceModel) -> ServedModel:
-    """Ask the server of an inference model what it serves.
+async def asked_all(model: InferenceModel) -> Fleet:
+    """Ask the servers of an inference model what they serve.
 
     Raises:
-        DbtTritonError: it says nothing usable; with what to do.
+        DbtTritonError: they say nothing usable, or not the same; with what to do.
     """
     headers = request_headers(model.options, f'inference model "{model.name}"')
     try:
-        async with TritonClient(model.options, headers) as client:
-            return await client.served_model()
+        return await ask_all(model.options, headers)
     except InferenceError as error:
         raise DbtTritonError(with_advice(error, model.options)) from error
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dbt_triton.client import TritonClient
+from dbt_triton.client.open_files import allow_connections
+from dbt_triton.client.places import Place, may_have_several_addresses, places_of
 from dbt_triton.credentials import request_headers
-from dbt_triton.engine import ConcurrencyLimit
+from dbt_triton.engine import ConcurrencyLimit, Server, Servers
 from dbt_triton.engine.concurrency import MAX, MAX_SELF_BATCHING, START
 from dbt_triton.engine.source import exact_batches
 from dbt_triton.inference_model import Binding
@@ -49,14 +51,46 @@ def request_format(options: Options, binding: Binding) -> Format:
     )
 
 
-def open_client(options: Options, binding: Binding, headers: Mapping[str, str]) -> TritonClient:
-    """Return a client of the route that the binding says."""
+@asynccontextmanager
+async def open_servers(
+    options: Options, binding: Binding, headers: Mapping[str, str], *, tasks: int = 1, number: int = 0
+) -> AsyncGenerator[Servers]:
+    """Open clients of all servers of a model, by the route that the binding says, and close them afterwards.
+
+    Args:
+        options: of the model.
+        binding: the model as it is served.
+        headers: of the requests.
+        tasks: how many share the servers.
+        number: of the task, from 0.
+    """
+    route = binding.route
     expected = request_format(options, binding).answer_bytes(binding.batch_size)
-    return TritonClient(options.by_route(binding.route), headers, expected_bytes=expected, route=binding.route)
+    places = await places_of(options)
+
+    def server(place: Place) -> Server:
+        client = place.client(options.by_route(route), headers, expected_bytes=expected, route=route)
+        return Server(client, limit_of(options, binding, tasks=tasks, number=number))
+
+    async def newcomers(known: Collection[str]) -> list[Server]:
+        return [server(place) for place in await places_of(options) if place.name not in known]
+
+    several = len(places) > 1
+    if several and options.max_concurrent_operations is None:
+        allow_connections(len(places) * (MAX_SELF_BATCHING if route == "generate" else MAX))
+    opened = [server(place) for place in places]
+    servers = Servers(
+        opened,
+        total=opened[0].limit.current if several and options.max_concurrent_operations is not None else None,
+        expected=binding.served if several else None,
+        newcomers=newcomers if several and may_have_several_addresses(options) else None,
+    )
+    async with servers:
+        yield servers
 
 
 def limit_of(options: Options, binding: Binding, *, tasks: int = 1, number: int = 0) -> ConcurrencyLimit:
-    """Return the limit on the requests in flight.
+    """Return the limit on the requests in flight at a server; a number that is fixed is that of all servers.
 
     Args:
         options: of the model.

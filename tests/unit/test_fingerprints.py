@@ -39,6 +39,21 @@ def test_fingerprint_of_every_type_stays() -> None:
     assert found(arrays, values, "") == "ec9a269b0312"
 
 
+def test_fingerprint_of_several_servers() -> None:
+    """The order of servers is of no matter to a prediction; which they are is, unless cache-scope says otherwise."""
+
+    def of(endpoint: str, more: str = "") -> str:
+        server = f"'provider' = 'triton', 'endpoint' = '{endpoint}', 'model-name' = 'm'{more}"
+        statement = f"create model m input (t STRING) output (label STRING) with ({server})"
+        return fingerprint(InferenceModel.from_definition(parse_create_model(statement)), "3")
+
+    assert of("http://a, http://b") == of("http://b/v2,http://a")
+    assert len({of("http://a, http://b"), of("http://a"), of("http://a, http://c")}) == 3
+    assert of("http://localhost:8000") == "47d38f0aceee"
+    by_model = ", 'cache-scope' = 'model'"
+    assert of("http://a, http://b", by_model) == of("http://a", by_model)
+
+
 def found(inputs: str, outputs: str, options: str) -> str:
     """Return the fingerprint of a model."""
     statement = f"create model m input ({inputs}) output ({outputs}) with ({SERVER}{options})"

@@ -135,7 +135,7 @@ def test_a_text_that_is_not_as_declared_is_not_paid_for_again() -> None:
 
 def test_texts_none_of_which_is_as_declared_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that was not told to write JSON is not paid for every row."""
-    monkeypatch.setattr("dbt_triton.engine.engine.BREAKER_FAILURES", 10)
+    monkeypatch.setattr("dbt_triton.engine.failed_requests.BREAKER_FAILURES", 10)
     sink, error, _ = run(Model(), structured=_structured())
     assert error.reason == Reason.UNFIT_TEXT
     assert "rows in a row failed by their text" in error.message

@@ -457,3 +457,47 @@ def test_any_value(key: str, value: object) -> None:
         sentences = ["accepted"] * (parse_options(REQUIRED | {key: value}, "m") == options)
     assert sentences
     assert all(sentence.strip() and "\n" not in sentence for sentence in sentences)
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("http://a:8000, http://b:8000", "http://a:8000, http://b:8000"),
+        ("http://a:8000/v2/models,HTTPS://B/v2/ ,\nhttp://c", "http://a:8000, https://b, http://c"),
+        (["http://a:8000/v2", "http://b:8000"], "http://a:8000, http://b:8000"),
+        (["http://a:8000/v2"], "http://a:8000"),
+        ("http://a/x,y", "http://a/x,y"),
+    ],
+)
+def test_several_endpoints(written: object, kept: str) -> None:
+    """Several servers are a text with commas, or a list; each is read as one alone is."""
+    options = parse(endpoint=written)
+    assert options.endpoint == kept
+    assert options.endpoints == tuple(kept.split(", "))
+    assert parse(endpoint=kept).endpoint == kept
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("http://a:8000, http://a:8000/v2", "it names one server twice"),
+        ("http://a:8000, http://u:pw@b", "server 2: a user name or password does not belong here"),
+        ("http://a:8000, b:8000", "write each whole, such as http://a:8000, http://b:8000"),
+        ([], "write one server at least"),
+        ([True], "write a text"),
+        ([f"http://h{number}" for number in range(101)], "it names more than 100 servers"),
+    ],
+)
+def test_several_endpoints_that_are_refused(written: object, said: str) -> None:
+    """What is wrong is said of the server that it is about; nothing of it is repeated."""
+    (found,) = problems(REQUIRED | {"endpoint": written})
+    assert found.startswith("endpoint: ")
+    assert said in found
+    assert "pw" not in found
+
+
+def test_tls_files_need_https_at_every_server() -> None:
+    """A CA is of no use to a server that is asked by http."""
+    assert problems(REQUIRED | {"endpoint": "https://a, http://b", "tls-ca": "c"}) == [
+        "tls-ca, tls-cert and tls-key need an https endpoint"
+    ]

@@ -20,6 +20,7 @@ from dbt_triton.inference_model import InferenceModel
 from dbt_triton.tensors import TensorSpec, datatype_of_sql
 from dbt_triton.tensors.sql_types import SqlType
 from dbt_triton.tensors.trim import SeenAxis, Trimmer
+from dbt_triton.warehouses.requests import limit_of
 from dbt_triton.warehouses.spark.bridge import _SequenceNumbers, run_task
 from dbt_triton.warehouses.spark.figures import Figures, Findings
 from dbt_triton.warehouses.spark.neighbours import Neighbours
@@ -199,7 +200,7 @@ def test_requests_in_flight_are_shared(total: int | None, tasks: int) -> None:
     with FakeTriton().serving() as url:
         model = _model(url, **({} if total is None else {"max_concurrent_operations": str(total)}))
         task = _task(model, tasks=tasks)
-    limits = [task.limit(number).current for number in range(tasks)]
+    limits = [limit_of(task.options, task.binding, tasks=tasks, number=number).current for number in range(tasks)]
     assert all(limit >= 1 for limit in limits)
     assert sum(limits) == (total or max(16 // tasks, 1) * tasks)
     assert max(limits) - min(limits) <= 1

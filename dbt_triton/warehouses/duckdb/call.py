@@ -41,7 +41,7 @@ from dbt_triton.warehouses.duckdb.unchanged import BuiltOf, built_of, is_note
 from dbt_triton.warehouses.duckdb.wide import WideInput, copy_statements
 from dbt_triton.warehouses.planned_call import PlannedCall, unused_name
 from dbt_triton.warehouses.progress import reporter
-from dbt_triton.warehouses.requests import headers_of, limit_of, open_client, request_format
+from dbt_triton.warehouses.requests import headers_of, open_servers, request_format
 
 _OUT_OF_MEMORY = (
     "DuckDB has 2,048 rows of a list, a fixed array or a compressed BLOB in memory at once, however few are read. Keep "
@@ -258,10 +258,10 @@ class DuckDBCall:
             self._session.interrupts() as interrupts,
             closing(read) as batches,
         ):
-            async with open_client(options, binding, headers_of(self._planned)) as client:
+            async with open_servers(options, binding, headers_of(self._planned)) as servers:
                 kind = partial(SequenceEngine, correlation_id=binding.correlation_id) if options.sequence_by else Engine
                 engine = kind(
-                    client,
+                    servers,
                     request_format(options, binding),
                     batch_size=binding.batch_size,
                     key_columns=KEY_COLUMNS,
@@ -270,7 +270,6 @@ class DuckDBCall:
                     version=binding.version,
                     progress=progress,
                     check_interrupt=interrupts.check,
-                    limit=limit_of(options, binding),
                 )
                 return await engine.run(batches)
 

@@ -6,16 +6,18 @@ pipelined across them. Nothing here imports pyspark before a task runs.
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 
 import numpy as np
 import pyarrow as pa
 
 from dbt_triton.client import TritonClient
-from dbt_triton.engine import Engine, Progress, RunError, RunStats, SequenceEngine, event_loop
+from dbt_triton.engine import Engine, Progress, RunError, RunStats, SequenceEngine, Server, Servers, event_loop
 from dbt_triton.errors import DbtTritonError, InferenceError, Reason
 from dbt_triton.warehouses.spark.figures import Figures
 from dbt_triton.warehouses.spark.neighbours import Neighbours
@@ -72,7 +74,9 @@ class _TaskRun:
         self._outbox = outbox
         self._batches = batches
         self._engine: Engine | None = None
-        self._client: TritonClient | None = None
+        self._servers: Servers | None = None
+        #: What neighbours say of each server.
+        self._of_servers: dict[Server, Neighbours] = {}
         self._stopped = False
 
     async def run(self) -> Figures:
@@ -102,9 +106,9 @@ class _TaskRun:
             return
         task.check_time()
         task.check_files()
-        async with task.client() as client:
-            await self._check_version(client)
-            limit = task.limit(self._number)
+        async with task.servers(self._number) as servers:
+            if servers.only is not None:
+                await self._check_version(servers.only.client)
             make: Callable[..., Engine] = (
                 partial(SequenceEngine, correlation_id=task.binding.correlation_id)
                 if task.options.sequence_by
@@ -112,7 +116,7 @@ class _TaskRun:
             )
             with ProgressFile(task.folder, self._number) as told:
                 engine = make(
-                    client,
+                    servers,
                     task.request_format,
                     batch_size=task.binding.batch_size,
                     key_columns=_KEY_COLUMNS,
@@ -120,18 +124,25 @@ class _TaskRun:
                     shared_batches=task.binding.shared_batches,
                     version=task.binding.version,
                     progress=lambda progress: self._watch(progress, neighbours, told),
-                    limit=limit,
                 )
                 engine.trimmer.believe(task.seen)
-                self._engine, self._client = engine, client
+                self._engine, self._servers = engine, servers
+                with ExitStack() as stack:
+                    for server in servers.all:
+                        told_of = Neighbours(f"{task.run}{_suffix(server, servers)}", task.folder)
+                        self._tell(server, stack.enter_context(told_of))
+                    await engine.run(self._inputs(first, neighbours))
 
-                def overloaded() -> None:
-                    limit.overloaded()
-                    neighbours.overloaded()
+    def _tell(self, server: Server, neighbours: Neighbours) -> None:
+        """Let the neighbours hear of what one server sheds, and it of what they have met."""
 
-                client.on_overload = overloaded
-                client.resume_at = neighbours.resume_at(0.0)
-                await engine.run(self._inputs(first, neighbours))
+        def overloaded() -> None:
+            server.limit.overloaded()
+            neighbours.overloaded()
+
+        server.client.on_overload = overloaded
+        server.client.resume_at = neighbours.resume_at(0.0)
+        self._of_servers[server] = neighbours
 
     async def _check_version(self, client: TritonClient) -> None:
         """Ask which version is served, before a row is sent. Every answer is compared, too."""
@@ -152,12 +163,13 @@ class _TaskRun:
     def _watch(self, progress: Progress, neighbours: Neighbours, told: ProgressFile) -> None:
         """About twice a second: hear of the other tasks, and notice when the run is not wanted any more."""
         told.write(progress)
-        engine, client = self._engine, self._client
-        if engine is None or client is None:
+        engine = self._engine
+        if engine is None:
             return
-        client.resume_at = neighbours.resume_at(client.resume_at)
-        if neighbours.overloads_of_others():
-            engine.slow_down()
+        for server, of_server in self._of_servers.items():
+            server.client.resume_at = of_server.resume_at(server.client.resume_at)
+            if of_server.overloads_of_others():
+                server.limit.overloaded()
         if neighbours.stopped or self._outbox.closed:
             self._stopped = True
             engine.end(InferenceError("another task has ended the run", reason=Reason.STOPPED, attempts=0))
@@ -189,16 +201,21 @@ class _TaskRun:
         return pa.RecordBatch.from_arrays(arrays, names=[f"c{place}" for place in range(len(arrays))])
 
     def _figures(self, seconds: float, error: DbtTritonError | None) -> Figures:
-        engine, client = self._engine, self._client
+        engine, servers = self._engine, self._servers
         stats = RunStats(rows=self._outbox.rows, rows_failed=self._outbox.rows_failed, seconds=seconds)
-        if client is not None:
-            sent = client.stats
+        if servers is not None:
+            sent = servers.stats
             stats.requests, stats.retries = sent.requests, sent.retries
             stats.bytes_sent, stats.bytes_received = sent.bytes_sent, sent.bytes_received
         if engine is None:
             return Figures(self._number, stats, stopped=self._stopped, error=error)
         several, seen = engine.rows_of_several_answers, engine.trimmer.seen()
         return Figures(self._number, stats, several, seen, self._stopped, error)
+
+
+def _suffix(server: Server, servers: Servers) -> str:
+    """Return what the state of one of several servers is called by."""
+    return "" if servers.only is not None else f"_{hashlib.sha256(server.name.encode()).hexdigest()[:12]}"
 
 
 class _SequenceNumbers:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import socket
 import time
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dbt_triton.client import TritonClient
 from dbt_triton.credentials import MASK, mask_text, request_headers
-from dbt_triton.engine import ConcurrencyLimit, RunError
+from dbt_triton.engine import RunError, Servers
 from dbt_triton.errors import ConfigurationError, InferenceError, Reason
 from dbt_triton.inference_model import Binding
 from dbt_triton.options import Options
 from dbt_triton.tensors import Format
 from dbt_triton.tensors.sql_types import SqlType
 from dbt_triton.tensors.trim import SeenAxis
-from dbt_triton.warehouses.requests import limit_of, open_client, request_format
+from dbt_triton.warehouses.requests import open_servers, request_format
 
 _WHERE = (
     "Executors read secrets from their own environment, so that no closure, conf or event log holds them: set it where "
@@ -63,17 +63,15 @@ class Task:
         """How requests look."""
         return request_format(self.options, self.binding)
 
-    def client(self) -> TritonClient:
-        """Return the client of a task."""
-        return open_client(self.options, self.binding, self.headers())
+    def servers(self, number: int) -> AbstractAsyncContextManager[Servers]:
+        """Open the servers for a task, with its share of the requests in flight.
 
-    def limit(self, number: int) -> ConcurrencyLimit:
-        """Return a task's share of the requests in flight: those of all tasks are what the options say in total.
+        Those of all tasks are what the options say in total.
 
         Args:
             number: of the task, from 0.
         """
-        return limit_of(self.options, self.binding, tasks=self.tasks, number=number)
+        return open_servers(self.options, self.binding, self.headers(), tasks=self.tasks, number=number)
 
     def check_time(self) -> None:
         """Check that the run may go on.

@@ -1,0 +1,144 @@
+"""A request that any of several servers may answer: where it fails for the server's sake, it goes to another at once.
+
+It is sent so often as with one server: what may have been computed counts, wherever that was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Protocol
+
+from dbt_triton.engine.breaker import Breaker
+from dbt_triton.engine.server import Server, named
+from dbt_triton.engine.servers import Servers
+from dbt_triton.engine.source import Request
+from dbt_triton.errors import InferenceError, Reason
+from dbt_triton.options import Options
+from dbt_triton.tensors import Answer
+
+#: A request of several rows, or of a language model, that is not answered in time is sent once more as it is.
+_TIMEOUT_RETRIES = 1
+#: A request that broke its connection at so many servers goes to no other one: it may be what kills them.
+_MOST_BROKEN = 2
+
+
+class Send(Protocol):
+    """Sends a request to one server, once."""
+
+    def __call__(self, server: Server, request: Request, *, alone: bool) -> Awaitable[tuple[Answer, int]]:
+        """Return the checked answer, and its size in bytes."""
+        ...
+
+
+class AnyServer:
+    """Sends each request to the server that suits best, and to others where that one fails.
+
+    Args:
+        servers: of the run.
+        send: sends a request once.
+        breaker: of the run, for when no server is left.
+        end: ends the run.
+        options: of the model.
+        generates: whether it is a language model, whose requests are paid for.
+    """
+
+    def __init__(  # noqa: PLR0913 - the parts of one run
+        self,
+        servers: Servers,
+        send: Send,
+        breaker: Breaker,
+        end: Callable[[InferenceError, Request | None], None],
+        options: Options,
+        *,
+        generates: bool,
+    ) -> None:
+        self._servers = servers
+        self._send = send
+        self._breaker = breaker
+        self._end = end
+        self._options = options
+        self._generates = generates
+        servers.on_nobody = self.nobody_is_left
+
+    def nobody_is_left(self, error: InferenceError, request: Request | None = None) -> None:
+        """End the run if no server has succeeded for the breaker's time."""
+        fatal = self._breaker.gone(error, not_before=self._servers.resume_at)
+        if fatal is not None:
+            self._end(fatal, request)
+
+    async def answer(self, request: Request, *, alone: bool) -> tuple[Answer, int] | None:
+        """Return the checked answer to a request, and its size; None when the run ends.
+
+        Raises:
+            InferenceError: it failed for good as it is.
+        """
+        attempts = timeouts = 0
+        broken_at: list[Server] = []
+        while True:
+            only = broken_at if len(broken_at) >= _MOST_BROKEN else ()
+            server = await self._servers.take(request.not_at, only)
+            if server is None:
+                return None
+            started = time.monotonic()
+            try:
+                answer = await self._sent(server, request, alone=alone)
+            except InferenceError as error:
+                self.note_failure(server, error, started, request)
+                if self._is_of_the_server(error):
+                    broke = error.status is None and not error.not_sent
+                    broken_at += [server] * (broke and server not in broken_at)
+                    if len(broken_at) >= _MOST_BROKEN and self._servers.others_are_idle:
+                        self.nobody_is_left(error, request)
+                    continue
+                attempts += 1
+                timeouts += error.reason == Reason.TIMEOUT
+                if not self._may_mend(error, request, timeouts, alone=alone) or attempts > self._options.max_retries:
+                    raise
+                await self._back_off(attempts)
+            else:
+                self._servers.answered(server, request.rows, time.monotonic() - started)
+                return answer
+
+    async def _sent(self, server: Server, request: Request, *, alone: bool) -> tuple[Answer, int]:
+        try:
+            return await self._send(server, request, alone=alone)
+        finally:
+            self._servers.give_back(server)
+
+    def note_failure(self, server: Server, error: InferenceError, started: float, request: Request) -> None:
+        """Leave a server out if need be, and end the run where none is left for too long."""
+        if error.reason == Reason.STOPPED:
+            return
+        named(error, server)
+        request.not_at = server
+        if error.reason == Reason.REFUSED:
+            self._servers.alive(server)
+            return
+        self._servers.failed(server, error, started)
+        if error.reason == Reason.UNAVAILABLE and self._servers.nobody_is_there:
+            self.nobody_is_left(error, request)
+
+    def _is_of_the_server(self, error: InferenceError) -> bool:
+        """Tell whether a request that failed at one server goes to another whatever its retries are."""
+        is_rejected = error.reason == Reason.REJECTED and not self._servers.nobody_is_there
+        return error.reason == Reason.UNAVAILABLE or is_rejected
+
+    def _may_mend(self, error: InferenceError, request: Request, timeouts: int, *, alone: bool) -> bool:
+        """Tell whether another attempt may mend an error."""
+        if error.reason == Reason.MODEL_ERROR:
+            return error.may_pass and request.rows == 1 and alone
+        is_costly = request.rows > 1 or self._generates
+        return error.reason == Reason.TIMEOUT and error.may_pass and (not is_costly or timeouts <= _TIMEOUT_RETRIES)
+
+    async def _back_off(self, attempts: int) -> None:
+        """Wait as one server's client does, but for the first time, when another server is asked at once."""
+        if attempts > 1 or len(self._servers.all) == 1:
+            options = self._options
+            longest = options.retry_max_backoff / 1000
+            wait = options.retry_initial_backoff / 1000 * (2 ** (attempts - 1) + random.random())  # noqa: S311 - jitter
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._servers.stopped.wait(), min(wait, longest))
