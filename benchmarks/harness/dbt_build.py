@@ -19,7 +19,7 @@ _REPOSITORY = Path(__file__).resolve().parent.parent.parent
 _FILES = {
     "dbt_project.yml": "name: bench\nversion: 1.0.0\nprofile: bench\n",
     "profiles.yml": "bench: {target: dev, outputs: {dev: {type: duckdb, path: bench.duckdb, settings: "
-    "{memory_limit: \"{{ env_var('MEMORY_LIMIT', '16GB') }}\"}}}}\n",
+    "{memory_limit: \"{{ env_var('MEMORY_LIMIT', '80%') }}\"}}}}\n",
     "packages.yml": f"packages: [{{local: {json.dumps(str(_REPOSITORY))}}}]\n",
     "models/labeller.sql": f"""{{{{ config(materialized='inference_model') }}}}
 CREATE MODEL labeller INPUT (`input` STRING) OUTPUT (`output` STRING)

@@ -11,6 +11,7 @@ import os
 import re
 import ssl
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -25,6 +26,8 @@ _CLOSE_SECONDS = 1.0
 _UNKNOWN_CA = frozenset({18, 19, 20, 21})
 #: How often overdue answers are looked for; more often where the timeout itself is short.
 _SWEEP_SECONDS = 0.1
+#: So many heads are kept: requests of texts have many lengths.
+_MOST_HEADS = 256
 
 
 class Http11Transport(httpx.AsyncBaseTransport):
@@ -71,6 +74,7 @@ class Http11Transport(httpx.AsyncBaseTransport):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self._keeps = True
+        self._heads: dict[tuple[Any, ...], bytes] = {}
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """Send one POST and return its whole answer.
@@ -115,9 +119,7 @@ class Http11Transport(httpx.AsyncBaseTransport):
                 await asyncio.wait([connection.closed for connection in connections], timeout=_CLOSE_SECONDS)
 
     async def _send(self, method: str, target: str, headers: Mapping[str, str], body: bytes, max_bytes: int) -> Reply:
-        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-        length = f"Content-Length: {len(body)}\r\n" if body or method == "POST" else ""
-        head = f"{method} {target} HTTP/1.1\r\nHost: {self._authority}\r\n{lines}{length}\r\n"
+        head = self._head(method, target, headers, len(body))
         self._loop = self._loop or asyncio.get_running_loop()
         deadline = self._loop.time() + self._timeout
         may_repeat = self._may_repeat or method != "POST"
@@ -125,7 +127,7 @@ class Http11Transport(httpx.AsyncBaseTransport):
             await asyncio.sleep(0)  # a connection that was closed right after its last answer is seen to be
         connection = self._kept() or await self._connect(deadline)
         try:
-            reply = await connection.request(head.encode(), body, deadline, max_bytes)
+            reply = await connection.request(head, body, deadline, max_bytes)
         except StaleConnectionError:
             if self._closed or not may_repeat:
                 # With a server that closes after each answer, no request but the first would ever be answered.
@@ -134,12 +136,24 @@ class Http11Transport(httpx.AsyncBaseTransport):
                 raise
             # As RFC 9112, 9.3.1 allows; a new connection cannot be stale, so this happens once.
             connection = await self._connect(deadline)
-            reply = await connection.request(head.encode(), body, deadline, max_bytes)
+            reply = await connection.request(head, body, deadline, max_bytes)
         if connection.usable and self._keeps:
             self._idle.append(connection)
         else:
             connection.close()
         return reply
+
+    def _head(self, method: str, target: str, headers: Mapping[str, str], length: int) -> bytes:
+        """Return the request line and the headers; requests of one length share them."""
+        key = (method, target, length, *headers.values(), *headers)
+        head = self._heads.get(key)
+        if head is None:
+            lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+            of_body = f"Content-Length: {length}\r\n" if length or method == "POST" else ""
+            head = f"{method} {target} HTTP/1.1\r\nHost: {self._authority}\r\n{lines}{of_body}\r\n".encode()
+            if len(self._heads) < _MOST_HEADS:
+                self._heads[key] = head
+        return head
 
     def _kept(self) -> Connection | None:
         """Return an idle connection, if there is one."""
@@ -197,6 +211,7 @@ def _innermost(error: Exception) -> str:
     if isinstance(error, ssl.SSLError):
         return str(error)
     found = re.search(r"\[Errno (\d+)\]", str(error))
-    if isinstance(error, OSError) and (error.errno or found) and "Connect call failed" in str(error):
+    of_connect = "Connect call failed" in str(error) or isinstance(error, ConnectionError)  # asyncio's, and uvloop's
+    if isinstance(error, OSError) and (error.errno or found) and of_connect:
         return os.strerror(error.errno or int(found[1] if found else 0)).lower()
     return str(error) or "it was closed at once"

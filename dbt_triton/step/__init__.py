@@ -4,6 +4,6 @@ Nothing is raised into dbt: a result, or an error, is left in the warehouse as J
 message.
 """
 
-from dbt_triton.step.run import build_inference_model, dry_run, note, plan, predict, tune
+from dbt_triton.step.run import build_inference_model, dry_run, note, plan, predict, tune, use_memory
 
-__all__ = ["build_inference_model", "dry_run", "note", "plan", "predict", "tune"]
+__all__ = ["build_inference_model", "dry_run", "note", "plan", "predict", "tune", "use_memory"]

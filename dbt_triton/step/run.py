@@ -97,18 +97,51 @@ def plan(arguments: str, session: Any) -> None:  # noqa: ANN401 - of dbt's adapt
 
 
 def predict(arguments: str, session: Any) -> None:  # noqa: ANN401 - of dbt's adapter
-    """Predict, and leave the SELECT of the table as ``build_sql``, the stores to drop, figures and warnings."""
+    """Predict, and leave the SELECT of the table as ``build_sql``, the stores to drop, figures and warnings.
+
+    ``spared`` says that `use_memory` must follow once the table is made.
+    """
 
     def work(args: Arguments, warehouse: Warehouse) -> dict[str, Any]:
-        return run_plan(
-            make_plan(args, warehouse),
-            warehouse,
-            name=str(args["name"]),
-            full_refresh=bool(args.get("full_refresh")),
-            target=args.get("target"),
-        )
+        spared = _wants_memory_spared(args) and warehouse.spare_memory()
+        try:
+            result = run_plan(
+                make_plan(args, warehouse),
+                warehouse,
+                name=str(args["name"]),
+                full_refresh=bool(args.get("full_refresh")),
+                target=args.get("target"),
+            )
+        except BaseException:
+            if spared:
+                warehouse.use_memory()
+            raise
+        return result | {"spared": spared}
 
     _run(arguments, session, work)
+
+
+def use_memory(arguments: str, session: Any) -> None:  # noqa: ANN401 - of dbt's adapter
+    """Give the warehouse its memory again, which `predict` has spared."""
+
+    def work(args: Arguments, warehouse: Warehouse) -> dict[str, Any]:  # noqa: ARG001 - as every step is called
+        warehouse.use_memory()
+        return {}
+
+    _run(arguments, session, work)
+
+
+def _wants_memory_spared(args: Arguments) -> bool:
+    """Read the variable ``dbt_triton_memory``.
+
+    Raises:
+        ConfigurationError: it has another value.
+    """
+    wanted = str(args.get("memory") or "half").strip().lower()
+    if wanted not in {"half", "duckdb"}:
+        problem = f"it is {shown(wanted)}; write half (half of DuckDB's default while rows are predicted), or duckdb"
+        raise ConfigurationError([problem], "the variable dbt_triton_memory")
+    return wanted == "half"
 
 
 def note(arguments: str, session: Any) -> None:  # noqa: ANN401 - of dbt's adapter

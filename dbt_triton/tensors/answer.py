@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,8 +36,7 @@ _MAX_VALUES = 2**20
 _COUNTED_BYTES = 2**20
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """The checked answer to one request.
 
     Args:

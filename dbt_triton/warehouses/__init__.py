@@ -346,6 +346,16 @@ class Warehouse(Protocol):
         """
         ...
 
+    def spare_memory(self) -> bool:
+        """Leave the machine half of its memory from now on, if the user has said nothing of it.
+
+        Returns:
+            Whether anything was changed; then `use_memory` must follow.
+        """
+
+    def use_memory(self) -> None:
+        """Undo `spare_memory`."""
+
     def take_note(self, note: str, relation: str) -> None:
         """Keep what a table was built of, as `Predicted.remember` says; else the next run builds."""
         ...

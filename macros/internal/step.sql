@@ -18,6 +18,7 @@
     'sql': sql,
     'endpoint': var('dbt_triton_endpoint', none),
     'variables': dbt_triton.option_variables(),
+    'memory': var('dbt_triton_memory', none),
     'config': model.config.keys() | list,
     'debug': flags.LOG_LEVEL == 'debug' or flags.DEBUG | default(false),
   }) -%}

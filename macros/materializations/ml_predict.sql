@@ -73,6 +73,14 @@
   {%- elif result.remember -%}
     {{- dbt_triton.run_statements(result.remember) -}}
   {%- endif -%}
+  {%- if result.spared -%}
+    {%- set used = {} -%}
+    {%- for name in ['package_version', 'adapter', 'unique_id', 'name', 'debug'] -%}{%- do used.update({name: args[name]}) -%}{%- endfor -%}
+    {%- call statement('dbt_triton_use_memory', language='python') -%}
+      {{- dbt_triton.python_step('use_memory', used) -}}
+    {%- endcall -%}
+    {%- do dbt_triton.step_result() -%}
+  {%- endif -%}
   {%- set figures = result.figures -%}
   {%- set message = dbt_triton.predicted_message(figures, built.rows, result.unchanged) -%}
   {{ store_raw_result('main', message=message, code=tojson(figures), rows_affected=built.rows) }}

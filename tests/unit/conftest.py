@@ -1,3 +1,5 @@
+import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,3 +26,16 @@ settings.load_profile("unit")
 def no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget the secrets of other tests: made-up ones may be words of any text."""
     monkeypatch.setattr(foreign_text, "_SECRETS", foreign_text._Secrets())
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def each_event_loop(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Run a test on asyncio's own loop, and, where it is installed, on uvloop's."""
+    if request.param == "asyncio":
+        yield
+        return
+    uvloop = pytest.importorskip("uvloop")
+    before = asyncio.get_event_loop_policy()
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    yield
+    asyncio.set_event_loop_policy(before)

@@ -10,6 +10,8 @@ from unit.raw_server import HEAD, PATIENCE_SECONDS, Peer, RawServer, answer, ser
 from dbt_triton.client.http11 import Http11Transport
 from dbt_triton.client.reply import Reply
 
+pytestmark = pytest.mark.usefixtures("each_event_loop")
+
 Use = Callable[[Http11Transport, RawServer], Awaitable[Any]]
 
 

@@ -14,6 +14,8 @@ from dbt_triton.client.http11 import Http11Transport, StaleConnectionError
 from dbt_triton.errors import InferenceError
 from dbt_triton.options import parse_options
 
+pytestmark = pytest.mark.usefixtures("each_event_loop")
+
 
 async def hang(peer: Peer) -> None:
     """Take requests and never answer."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Coroutine, Generator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import replace
@@ -11,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from dbt_triton.engine import Engine, FailedRows, RunError, RunStats, SequenceEngine
+from dbt_triton.engine import Engine, FailedRows, RunError, RunStats, SequenceEngine, event_loop
 from dbt_triton.inference_model import Binding
 from dbt_triton.warehouses import (
     FailedRow,
@@ -110,7 +109,7 @@ class DuckDBCall:
             if wide:
                 batches = wide.batches(store.known_halves if known else None, store.salt, binding)
             else:
-                cut = parts(rows, size.bytes)
+                cut = parts(rows, size.bytes, self._session.memory_limit())
                 batches = self._session.read(*inputs_queries(planned, source, store, cut, anything_known=known > 0))
             sent = self._sent(self._send(binding, _StoreSink(store, writer), batches, at_most), writer)
         reused = 0
@@ -236,7 +235,7 @@ class DuckDBCall:
         has_wide_output = any(column.type.is_wide for column in self._planned.model.outputs)
         try:
             with self._session.fewer_checkpoints() if has_wide_output else nullcontext():
-                sent = asyncio.run(sending)
+                sent = event_loop.run(sending)
             self._source.keep_keys()
         except RunError as error:
             self._source.keep_keys()

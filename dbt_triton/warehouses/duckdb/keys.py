@@ -19,6 +19,8 @@ from dbt_triton.warehouses.planned_call import PlannedCall, all_of
 #: What DuckDB keeps of an input besides its value while it looks for distinct ones, about.
 _BYTES_A_ROW = 64
 _PART_BYTES = 128 * 2**20
+#: Or as many as this share of its memory, where that is more.
+_PART_SHARE = 16
 _MAX_PARTS = 32
 
 
@@ -130,14 +132,16 @@ class Part:
 WHOLE = Part(0, 1)
 
 
-def parts(rows: int, size: int) -> list[Part]:
-    """Cut inputs into parts whose distinct values take about 128 MB each.
+def parts(rows: int, size: int, memory: int = 0) -> list[Part]:
+    """Cut inputs into parts whose distinct values take about 128 MB each, or a sixteenth of the memory.
 
     Each part is one more scan of the input, so there are not many of them, whatever its size.
 
     Args:
         rows: how many there are.
         size: of their values, in bytes.
+        memory: that DuckDB may use, in bytes.
     """
-    count = min(max(-(-(size + rows * _BYTES_A_ROW) // _PART_BYTES), 1), _MAX_PARTS)
+    of_part = max(_PART_BYTES, memory // _PART_SHARE)
+    count = min(max(-(-(size + rows * _BYTES_A_ROW) // of_part), 1), _MAX_PARTS)
     return [Part(number, count) for number in range(count)]

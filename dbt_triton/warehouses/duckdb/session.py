@@ -22,6 +22,7 @@ from dbt_triton.warehouses import WarehouseError
 from dbt_triton.warehouses.duckdb.arrow_types import has_boolean_arrays, plain
 from dbt_triton.warehouses.duckdb.dbt_connection import note_no_transaction
 from dbt_triton.warehouses.duckdb.dialect import literal, quote, text_literal
+from dbt_triton.warehouses.duckdb.memory import lower, restore, size_in_bytes
 
 #: The variable by which figures, SQL and errors reach Jinja.
 RESULT_VARIABLE = "dbt_triton_result"
@@ -48,10 +49,6 @@ class _Checkpoints:
 
 
 _CHECKPOINTS = _Checkpoints()
-
-
-#: Of DuckDB's sizes, each 1,024 times the one before.
-_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
 class DuckDBSession:
@@ -226,8 +223,15 @@ class DuckDBSession:
 
     def memory_limit(self) -> int:
         """Return how many bytes DuckDB may use, about."""
-        number, unit = str(self._fetch("select current_setting('memory_limit')")[0][0]).split()
-        return int(float(number) * 1024 ** _UNITS.index(unit))
+        return size_in_bytes(str(self._fetch("select current_setting('memory_limit')")[0][0]))
+
+    def spare_memory(self) -> bool:
+        """Lower the memory limit, if the user has set none; tell whether that was done."""
+        return lower(self)
+
+    def use_memory(self) -> None:
+        """Restore the memory limit, unless another model needs the lower one."""
+        restore(self)
 
     @contextmanager
     def fewer_checkpoints(self) -> Generator[None]:

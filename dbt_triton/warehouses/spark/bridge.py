@@ -6,7 +6,6 @@ pipelined across them. Nothing here imports pyspark before a task runs.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import threading
 import time
@@ -18,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from dbt_triton.client import TritonClient
-from dbt_triton.engine import Engine, Progress, RunError, RunStats, SequenceEngine, Server, Servers
+from dbt_triton.engine import Engine, Progress, RunError, RunStats, SequenceEngine, Server, Servers, event_loop
 from dbt_triton.errors import DbtTritonError, InferenceError, Reason
 from dbt_triton.warehouses.spark.figures import Figures
 from dbt_triton.warehouses.spark.neighbours import Neighbours
@@ -54,7 +53,7 @@ def run_task(task: Task, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Recor
 def _fill(outbox: Outbox, task: Task, number: int, batches: Iterator[pa.RecordBatch]) -> None:
     """Run the engine, and put everything that comes of it into the outbox: also what it raises."""
     try:
-        figures = asyncio.run(_TaskRun(task, number, outbox, batches).run())
+        figures = event_loop.run(_TaskRun(task, number, outbox, batches).run())
         for _ in batches:  # what was not read: Spark takes a worker for broken that leaves something
             pass
         outbox.figures(figures)

@@ -170,6 +170,13 @@ class SparkWarehouse:
         lacking = [name for name in _OF_A_STORE if name not in names]
         return _refused(relation, f"it has no {', '.join(lacking)}") if lacking else None
 
+    def spare_memory(self) -> bool:
+        """Leave memory to Spark, which its own settings bound."""
+        return False
+
+    def use_memory(self) -> None:
+        """Undo nothing."""
+
     def unless_interrupted(self, asking: Coroutine[None, None, T]) -> T:
         """Await something on an event loop of its own, and notice Ctrl-C meanwhile.
 
