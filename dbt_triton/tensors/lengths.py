@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from dbt_triton.tensors.arrays import Integers, Unnested
 from dbt_triton.tensors.encode import as_large_binary
@@ -134,12 +133,12 @@ def _is_padded_little(sizes: Integers, request_rows: int) -> bool:
 
 def _bytes_of(texts: pa.Array) -> Integers:
     """Return the bytes of each row's texts."""
-    return _summed(texts, lambda column: _numbers(pc.binary_length(column)))
+    return _summed(texts, lambda column: np.diff(_laid(column)[0]))
 
 
 def _tokens_of(texts: pa.Array) -> Integers:
     """Return about how many tokens each row's texts have, each rounded up."""
-    return _summed(texts, lambda column: -(-_numbers(pc.binary_length(column)) // TOKEN_BYTES))
+    return _summed(texts, lambda column: -(-np.diff(_laid(column)[0]) // TOKEN_BYTES))
 
 
 def _pieces_of(texts: pa.Array) -> Integers:
@@ -148,9 +147,8 @@ def _pieces_of(texts: pa.Array) -> Integers:
 
 
 def _pieces(column: pa.Array) -> Integers:
-    texts = as_large_binary(column)
-    offsets = np.frombuffer(texts.buffers()[1], dtype=np.int64)[texts.offset : texts.offset + len(texts) + 1]
-    data = np.frombuffer(texts.buffers()[2] or b"", dtype=np.uint8)[offsets[0] : offsets[-1]]
+    offsets, data = _laid(column)
+    data = data[offsets[0] : offsets[-1]]
     sizes = np.diff(offsets)
     pieces = sizes // _BYTES_OF_PIECES
     # Neither a small letter nor a further byte of a character.
@@ -158,6 +156,20 @@ def _pieces(column: pa.Array) -> Integers:
     filled = sizes > 0
     pieces[filled] += np.add.reduceat(signs, offsets[:-1][filled] - offsets[0], dtype=np.int64) if len(data) else 0
     return pieces
+
+
+def _laid(column: pa.Array) -> tuple[Integers, np.ndarray[Any, np.dtype[np.uint8]]]:
+    """Return where each text begins, with the end behind the last, and the bytes of all texts.
+
+    It asks the buffers: within a run, a call of Arrow's functions takes the thread some milliseconds (measured).
+    """
+    kind = column.type
+    small = pa.types.is_string(kind) or pa.types.is_binary(kind)
+    column = column if small else as_large_binary(column)
+    _, offsets, data = column.buffers()
+    first = column.offset
+    found = np.frombuffer(offsets, np.int32 if small else np.int64, count=first + len(column) + 1)[first:]
+    return found.astype(np.int64, copy=False), np.frombuffer(data or b"", np.uint8)
 
 
 def _summed(column: pa.Array, measure: Any) -> Integers:  # noqa: ANN401 - a function of a flat column
@@ -175,8 +187,3 @@ def _summed(column: pa.Array, measure: Any) -> Integers:  # noqa: ANN401 - a fun
         return np.diff(ends)
     found: Integers = measure(column)
     return found
-
-
-def _numbers(column: pa.Array) -> Integers:
-    numbers: Integers = column.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
-    return numbers
