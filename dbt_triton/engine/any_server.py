@@ -76,7 +76,7 @@ class AnyServer:
         Raises:
             InferenceError: it failed for good as it is.
         """
-        attempts = timeouts = 0
+        attempts = timeouts = sent = 0
         broken_at: list[Server] = []
         while True:
             only = broken_at if len(broken_at) >= _MOST_BROKEN else ()
@@ -84,9 +84,12 @@ class AnyServer:
             if server is None:
                 return None
             started = time.monotonic()
+            server.client.stats.retries += sent > 0
+            sent += 1
             try:
                 answer = await self._sent(server, request, alone=alone)
             except InferenceError as error:
+                error.attempts = sent
                 self.note_failure(server, error, started, request)
                 if self._is_of_the_server(error):
                     broke = error.status is None and not error.not_sent

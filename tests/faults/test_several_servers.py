@@ -62,6 +62,8 @@ def test_one_of_three_that_is_killed_and_comes_back_costs_what_was_in_flight(
 
 def test_one_of_three_whose_model_died_is_left_out(servers: list[MortalServer], tmp_path: Path) -> None:
     """Its server says for ever that it is ready, and answers 500: the others do the work, and no row is marked."""
+    for server in servers:
+        (server.folder / "slow").write_text("0.05")
     reviews = Pipeline(tmp_path, ", ".join(server.url for server in servers), ROWS, {"max-retries": "1"})
 
     def die() -> None:

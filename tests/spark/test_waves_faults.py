@@ -38,6 +38,20 @@ def test_what_is_refused_ends_the_run_at_once(spark: Any) -> None:
     assert len(fake.requests) <= 2
 
 
+def test_several_servers_share_the_rows(spark: Any) -> None:
+    """Every task has all servers; one that sheds load is left to itself, and no row is computed twice."""
+    busy = FakeTriton(lambda _rows, _n: refused(503, "busy"))
+    one, two = FakeTriton(), FakeTriton()
+    with one.serving() as first, two.serving() as second, busy.serving() as third:
+        call = _call(spark, f"{first}, {second}, {third}", texts(spark, 2000))
+        stats = call.run(tasks=2)
+    assert (stats.rows, stats.rows_failed) == (2000, 0)
+    assert call.stored() == {"ok": 2000}
+    assert len(one.answered) + len(two.answered) == 2000
+    assert min(len(one.answered), len(two.answered)) > 200
+    assert len(busy.requests) < 100
+
+
 def test_bad_rows_are_isolated(spark: Any) -> None:
     """A row that is refused fails alone, is not sent again by the next run, unless that is wanted."""
     bad = {"text 7", "text 700"}

@@ -11,7 +11,7 @@ from typing import Any
 
 from unit.http_server import Answer, Received, RecordingServer
 
-from dbt_triton.client import TritonClient
+from dbt_triton.client.fleet import ask_all
 from dbt_triton.ddl import parse_create_model
 from dbt_triton.engine import RunStats
 from dbt_triton.inference_model import Binding, InferenceModel, bind
@@ -45,13 +45,8 @@ def define(schema: str, options: Mapping[str, str]) -> InferenceModel:
 
 
 def served(model: InferenceModel) -> Binding:
-    """Ask the server, as the preflight does."""
-
-    async def ask() -> Binding:
-        async with TritonClient(model.options) as client:
-            return bind(model, await client.served_model())
-
-    return asyncio.run(ask())
+    """Ask the servers, as the preflight does."""
+    return bind(model, asyncio.run(ask_all(model.options, {})).served)
 
 
 class Call:

@@ -36,6 +36,7 @@ class Model:
         version: that it says it serves.
         max_batch_size: that it says it takes.
         sequences: whether it keeps sequences.
+        generates: whether it is decoupled, and asked by ``generate_stream``.
     """
 
     seconds: float = 0.0
@@ -45,6 +46,7 @@ class Model:
     version: str = "1"
     max_batch_size: int = 32
     sequences: bool = False
+    generates: bool = False
     judge: Callable[[list[str]], int | str | None] = field(default=lambda _: None)
 
 
@@ -118,7 +120,7 @@ class SmallServer:
         if received.method == "GET":
             return Answer(body=orjson.dumps(self._metadata(received.path)))
         said = orjson.loads(received.body)
-        texts = said["inputs"][0]["data"]
+        texts = [said["text_input"]] if model.generates else said["inputs"][0]["data"]
         self.requests += 1
         self.began.append(time.monotonic())
         self.sent.update(texts)
@@ -139,6 +141,9 @@ class SmallServer:
         finally:
             self.in_flight -= 1
         self.answered.update(texts)
+        if model.generates:
+            event = {"model_name": "m", "model_version": model.version, "text_output": texts[0].upper()}
+            return Answer(body=b"data: " + orjson.dumps(event) + b"\n\n", headers={"Content-Type": "text/event-stream"})
         output = {"name": "OUTPUT_TEXT", "datatype": "BYTES", "shape": [len(texts), 1]}
         body = {"id": said["id"], "model_name": "m", "model_version": model.version}
         body |= {"outputs": [output | {"data": [text.upper() for text in texts]}]}
@@ -146,12 +151,23 @@ class SmallServer:
 
     def _metadata(self, path: str) -> dict[str, Any]:
         text = {"datatype": "BYTES", "shape": [-1, 1]}
+        if self.model.generates:
+            return self._of_language_model(path)
         if path.endswith("/config"):
             config = {"name": "m", "max_batch_size": self.model.max_batch_size}
             return config | ({"sequence_batching": {}} if self.model.sequences else {})
         if path.endswith("/v2"):
             return {"name": "triton", "version": "2.51.0", "extensions": []}
         inputs, outputs = [{"name": "INPUT_TEXT"} | text], [{"name": "OUTPUT_TEXT"} | text]
+        return {"name": "m", "versions": [self.model.version], "inputs": inputs, "outputs": outputs}
+
+    def _of_language_model(self, path: str) -> dict[str, Any]:
+        if path.endswith("/config"):
+            return {"name": "m", "max_batch_size": 0, "model_transaction_policy": {"decoupled": True}}
+        if path.endswith("/v2"):
+            return {"name": "triton", "version": "2.51.0", "extensions": []}
+        text = {"datatype": "BYTES", "shape": [1]}
+        inputs, outputs = [{"name": "text_input"} | text], [{"name": "text_output"} | text]
         return {"name": "m", "versions": [self.model.version], "inputs": inputs, "outputs": outputs}
 
 

@@ -46,7 +46,7 @@ def check(ran: Ran, servers: list[SmallServer], texts: list[str] = TEXTS) -> Cou
 
 
 @pytest.mark.parametrize("options", [{}, {"max_concurrent_operations": "12"}, {"max_concurrent_operations": "2"}])
-def test_all_servers_work(options: dict[str, str]) -> None:
+def test_all_servers_work(options: dict[str, Any]) -> None:
     """Servers that are alike get about as many requests each, and no row is sent twice."""
     ran, servers = run(*[Model(0.005)] * 3, **options)
     assert set(check(ran, servers).values()) == {1}
@@ -284,3 +284,21 @@ def test_each_sequence_stays_on_one_server() -> None:
             steps.setdefault(said["sequence_id"], []).append(said["sequence_start"])
         assert all(starts[0] and not any(starts[1:]) for starts in steps.values() if len(starts) > 1)
         assert len(steps) > 2
+
+
+def test_language_models_on_several_servers() -> None:
+    """Prompts are shared out, and go on to others where a server is killed or busy."""
+
+    async def outage(servers: list[SmallServer], _: Engine) -> None:
+        while servers[1].requests < 30:  # noqa: ASYNC110 - the server counts
+            await asyncio.sleep(0.005)
+        await servers[1].kill()
+
+    few = TEXTS[:600]
+    models = [Model(0.02, generates=True), Model(0.02, generates=True), Model(fault=503, generates=True)]
+    ran, servers = run(*models, texts=few, meanwhile=outage, batch_size="")
+    sent = check(ran, servers, few)
+    computed = servers[0].sent + servers[1].sent
+    assert max(computed.values()) <= 2
+    assert servers[2].requests < 60
+    assert sum(sent.values()) - len(few) < 150

@@ -79,6 +79,31 @@ def test_every_row_comes_back_in_the_shape_of_the_store() -> None:
     assert figures.stats.requests == len(fake.requests)
 
 
+def test_several_servers_share_the_rows_of_a_task() -> None:
+    """A task has all servers: each gets rows, one that sheds load is left to itself, and figures are those of all."""
+    busy = FakeTriton(lambda _rows, _n: refused(503, "busy"))
+    one, two = FakeTriton(), FakeTriton()
+    with one.serving() as first, two.serving() as second, busy.serving() as third:
+        task = _task(_model(f"{first}, {second}, {third}"))
+        rows, figures = _rows(run_task(task, _batches(TEXTS)))
+        assert {row["key"].decode(): row["upper"] for row in rows} == {text: text.upper() for text in TEXTS}
+    assert len(one.answered) + len(two.answered) == len(TEXTS)
+    assert min(len(one.answered), len(two.answered)) > len(TEXTS) / 5
+    sent = sum(len(server.requests) for server in (one, two, busy))
+    assert (figures.stats.requests, figures.stats.retries) == (sent, len(busy.requests))
+
+
+def test_server_of_another_version_gets_no_row_of_a_task() -> None:
+    """One that has come to serve another version since the run began is asked, and left out."""
+    one, changed = FakeTriton(), FakeTriton()
+    with one.serving() as first, changed.serving() as second:
+        task = _task(_model(f"{first}, {second}"))
+        changed.version = "2"
+        rows, figures = _rows(run_task(task, _batches(TEXTS)))
+    assert len(rows) == len(TEXTS)
+    assert (figures.error, changed.requests) == (None, [])
+
+
 def test_nothing_to_send_asks_no_server() -> None:
     """A task without rows sends nothing, and says so."""
     fake = FakeTriton()
