@@ -25,6 +25,8 @@ _CLOSE = 0.85
 #: More requests in flight must bring so much more; fewer, or ``auto``, may cost so much.
 _WORTH_MORE = 1.05
 _AS_GOOD = 0.97
+#: A part of a short trial passes while ``auto`` finds its number; a run is longer.
+_AUTO_AS_GOOD = 0.93
 _STEP = 4
 
 
@@ -214,10 +216,13 @@ class Search:
         best = max(among, key=self.found.rate, default=None)
         if best is None or not self.found.rate(best):
             return None
-        enough = _AS_GOOD * self.found.rate(best)
-        as_good = [one for one in among if self.found.rate(one) >= enough]
-        if self._space.current in as_good:
-            return self._space.current
+        rate = self.found.rate(best)
+        as_good = [
+            one for one in among if self.found.rate(one) >= (_AS_GOOD if one.in_flight else _AUTO_AS_GOOD) * rate
+        ]
+        current = self._space.current
+        if self.found.rate(current) >= _AS_GOOD * rate:
+            return current
         return min(as_good, key=lambda one: (one.in_flight, -self.found.rate(one)))
 
 

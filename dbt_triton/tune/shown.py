@@ -18,9 +18,11 @@ from dbt_triton.tune.tuner import TunedCall, Tuner
 from dbt_triton.tune.verdict import rate_of, said, where_time_goes
 from dbt_triton.tune.written import Written, changed
 
-_BAR, _TIME_BAR = 24, 48
+_BAR, _TIME_BAR = 20, 48
 #: Of a pipe or a file, which has no width of its own.
-_WIDTH = 150
+_WIDTH = 160
+#: A narrower terminal gets fewer columns.
+_WIDE = 130
 _OVERLOAD = {"429", "502", "503", "504"}
 _WITHOUT_THE_WAREHOUSE = (
     "The engine is that of a run, and predictions are decoded and thrown away: a run gets this, less what reading and "
@@ -35,14 +37,14 @@ def print_tuned(tuner: Tuner, calls: Sequence[tuple[TunedCall, Sequence[Written]
         console = Console(file=out, highlight=False, soft_wrap=True, width=_WIDTH)
     bar = "█" if "utf" in (getattr(out, "encoding", None) or "utf-8").lower() else "#"
     for call, to_write in calls:
-        console.print(_table(call, bar))
+        console.print(_table(call, bar, is_wide=console.width >= _WIDE))
         for line in _lines(call, to_write, bar):
             console.print(Text(line))
     for left_out in tuner.left_out:
         console.print(Text(f"Left out: {left_out}."))
 
 
-def _table(call: TunedCall, bar: str) -> Table:
+def _table(call: TunedCall, bar: str, *, is_wide: bool) -> Table:
     """Return the trials, one line for all repeats of one."""
     planned, found = call.planned, call.found
     title = f"{planned.model.name}: {call.sample_rows:,} rows of its input, {call.requests:,} requests"
@@ -51,11 +53,12 @@ def _table(call: TunedCall, bar: str) -> Table:
     table.add_column("rows a request", justify="right")
     table.add_column("in flight", justify="right")
     columns = ["batch-by"] * call.space.has_lengths + ["batch-tokens"] * has_tokens
-    columns += ["rows/s", "requests/s", "p50 ms", "p95", "p99", "queue", "compute", "failed"]
+    latencies = ["p50", "p95", "p99"] if is_wide else ["p50", "p99"]
+    columns += ["rows/s", *["requests/s"] * is_wide, *latencies, "queue", "compute ms", "failed"]
     for column in columns:
         table.add_column(column, justify="right")
-    table.add_column("")
-    table.add_column("")
+    table.add_column("", no_wrap=True, min_width=_BAR, overflow="crop")
+    table.add_column("", no_wrap=True, overflow="crop")
     most = max(rate_of(found, one).median for one in found.trials) or 1.0
     for settings, trials in sorted(found.trials.items()):
         rate, figures = rate_of(found, settings), _Medians(trials)
@@ -64,9 +67,13 @@ def _table(call: TunedCall, bar: str) -> Table:
         in_flight = settings.shown_in_flight + ("" if settings.in_flight else f" ({trials[-1].limit})")
         cells = [f"{settings.batch_size:,}", in_flight, *lengths]
         cells += [("~" if any(one.is_rough for one in trials) else "") + f"{rate.median:,.0f}"]
-        cells += [f"{figures.of('request_rate'):,.0f}", *(f"{figures.of(name):,.1f}" for name in ("p50", "p95", "p99"))]
+        cells += [f"{figures.of('request_rate'):,.0f}"] * is_wide
+        cells += [f"{figures.of(name):,.1f}" for name in latencies]
         cells += [figures.of_server("queue"), figures.of_server("compute"), _failures(trials)]
-        marks = ["today"] * (settings == call.space.current) + ["best"] * (settings == call.verdict.best)
+        marks = ["today"] * (settings == call.space.current)
+        marks += ["best" if call.verdict.is_better else "within noise"] * (
+            settings == call.verdict.best and settings != call.space.current
+        )
         cells += [bar * round(_BAR * rate.median / most), " ".join(marks)]
         table.add_row(*map(Text, cells), style="bold" if marks else None)
     return table
@@ -102,7 +109,7 @@ def _lines(call: TunedCall, to_write: Sequence[Written], bar: str) -> Iterator[s
     generates = call.binding.route == "generate"
     shown: dict[str, Settings] = {"Today": result.current}
     if result.best is not None and result.best != result.current:
-        shown["Best"] = result.best
+        shown["Best" if result.is_better else "Within noise of it"] = result.best
     for name, settings in shown.items():
         trial = found.trials[settings][-1]
         yield f"{name}: {' '.join(where_time_goes(trial, generates=generates))}"

@@ -133,8 +133,8 @@ def where_time_goes(trial: Trial, *, generates: bool = False) -> list[str]:
 
 _MEANING = {
     "queue": (
-        "Waiting: the model's instances are busy, and more requests in flight only wait longer. More instances "
-        "(instance_group), dynamic batching or a faster model would help; no option of the client does."
+        "Waiting: the model's instances are busy, and more requests in flight only wait longer. Larger batches help "
+        "where the model gains by them, else more instances (instance_group) or a faster model."
     ),
     "compute": "Working: the model itself is what takes the time.",
     "around": (
