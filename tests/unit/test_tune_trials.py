@@ -10,8 +10,8 @@ from unittest.mock import Mock
 
 import pyarrow as pa
 import pytest
-from http_server import Answer, Received, RecordingServer
-from test_served_schema import model, served, tensor
+from unit.http_server import Answer, Received, RecordingServer
+from unit.test_served_schema import model, served, tensor
 
 from dbt_triton.inference_model import bind
 from dbt_triton.tune.measured import Budget
