@@ -79,7 +79,7 @@ def declared(requirements: list[str]) -> set[str]:
 
 def test_imports_are_declared() -> None:
     """Every distribution that the package imports is one of its dependencies, not of a dependency's by luck."""
-    names = declared(PROJECT["dependencies"]) | {"pyspark", "matplotlib", "uvloop"}  # the next tests say where
+    names = declared(PROJECT["dependencies"]) | {"pyspark", "matplotlib"}  # the next tests say where
     assert {name: file for name, file in imported_distributions().items() if name not in names} == {}
 
 
@@ -102,12 +102,6 @@ def test_pictures_are_an_extra() -> None:
     assert "matplotlib" not in subprocess.check_output(
         [sys.executable, "-c", "import dbt_triton.tune.command, sys; print(*sys.modules)"], text=True
     )
-
-
-def test_faster_loop_is_an_extra() -> None:
-    """Only what runs the requests imports uvloop, where it is installed."""
-    assert declared(PROJECT["optional-dependencies"]["fast"]) == {"uvloop"}
-    assert imported_distributions()["uvloop"] == "dbt_triton/engine/event_loop.py"
 
 
 def _modules(node: ast.Import | ast.ImportFrom) -> list[str]:
