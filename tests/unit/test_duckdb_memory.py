@@ -98,3 +98,14 @@ def test_a_model_whose_table_failed_does_not_keep_the_limit_low(connection: Any)
     assert session.spare_memory()
     session.use_memory()
     assert limit(connection) == before
+
+
+def test_a_locked_configuration_is_left_alone(connection: Any) -> None:
+    """Whoever has locked DuckDB's settings can build all the same, with the settings that there are."""
+    before, session = limit(connection), DuckDBSession(connection.cursor())
+    connection.execute("set lock_configuration = true")
+    assert not session.spare_memory()
+    with session.fewer_checkpoints():
+        assert limit(connection) == before
+    session.use_memory()
+    assert limit(connection) == before

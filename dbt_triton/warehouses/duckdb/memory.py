@@ -10,11 +10,14 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
+
+from dbt_triton.warehouses import WarehouseError
 
 if TYPE_CHECKING:
     from dbt_triton.warehouses.duckdb.session import DuckDBSession
@@ -54,7 +57,10 @@ def lower(session: DuckDBSession) -> bool:
         current = _setting(session, "memory_limit")
         default = _default()
         if current == default and _can_spill(session, size_in_bytes(default) // 2):
-            session.execute(f"set global memory_limit = '{size_in_bytes(default) // 2}B'")
+            try:
+                session.execute(f"set global memory_limit = '{size_in_bytes(default) // 2}B'")
+            except WarehouseError:
+                return False  # lock_configuration, say: then it is not for us to change
             _LOWERED.limit = _setting(session, "memory_limit")
             _LOWERED.holders.clear()  # somebody has restored it, or this is another database
         elif current != _LOWERED.limit:
@@ -68,7 +74,8 @@ def restore(session: DuckDBSession) -> None:
     with _LOWERED.lock:
         _LOWERED.holders.discard(threading.get_ident())
         if _LOWERED.limit and not _LOWERED.holders and _setting(session, "memory_limit") == _LOWERED.limit:
-            session.execute("reset global memory_limit")
+            with suppress(WarehouseError):  # of a configuration that was locked meanwhile
+                session.execute("reset global memory_limit")
             _LOWERED.limit = ""
 
 

@@ -10,7 +10,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -243,7 +243,8 @@ class DuckDBSession:
         with _CHECKPOINTS.lock:
             if not _CHECKPOINTS.blocks:
                 _CHECKPOINTS.threshold = str(self._fetch("select current_setting('checkpoint_threshold')")[0][0])
-                self.execute(f"set global checkpoint_threshold = '{_LARGE_LOG}'")
+                with suppress(WarehouseError):  # lock_configuration, say: then chunks cost more
+                    self.execute(f"set global checkpoint_threshold = '{_LARGE_LOG}'")
             _CHECKPOINTS.blocks += 1
         try:
             yield
@@ -251,7 +252,8 @@ class DuckDBSession:
             with _CHECKPOINTS.lock:
                 _CHECKPOINTS.blocks -= 1
                 if not _CHECKPOINTS.blocks:
-                    self.execute(f"set global checkpoint_threshold = {text_literal(_CHECKPOINTS.threshold)}")
+                    with suppress(WarehouseError):
+                        self.execute(f"set global checkpoint_threshold = {text_literal(_CHECKPOINTS.threshold)}")
 
     def unless_interrupted(self, asking: Coroutine[None, None, T]) -> T:
         """Await something, which may take a while, on an event loop of its own, and notice Ctrl-C meanwhile.
