@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,6 +21,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--warehouse", choices=["duckdb", "spark"], default="duckdb", help="what tests of behaviour run on"
     )
+
+
+def pytest_configure() -> None:
+    """Let what tests start hear Ctrl-C: a shell has its background commands ignore it, and they hand that on."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
