@@ -110,6 +110,8 @@ def predicting_model(name: str, dbt_arguments: Sequence[str]) -> PredictingModel
 def run_alone(model: PredictingModel, variable: str, dbt_arguments: Sequence[str]) -> str | None:
     """Let dbt run one model with a variable set to true, without the project's own hooks.
 
+    An incremental model reads the whole of its input, as if for the first time; its new rows may be none.
+
     Returns:
         What went wrong, in our words or dbt's; None where nothing did.
     """
@@ -124,7 +126,8 @@ def run_alone(model: PredictingModel, variable: str, dbt_arguments: Sequence[str
     told = ["--vars", yaml.safe_dump({**variables, variable: True}, default_flow_style=True, width=10**6)]
     select = ["--select", "fqn:" + ".".join(model.node.fqn)]
     result, said = _invoke(
-        ["run", *select, "--no-write-json", *quiet_dbt(dbt_arguments), *told, *arguments], manifest=manifest
+        ["run", "--full-refresh", *select, "--no-write-json", *quiet_dbt(dbt_arguments), *told, *arguments],
+        manifest=manifest,
     )
     results = getattr(result, "results", None) or []
     failed = [one for one in results if str(one.status) not in {"success", "pass"}]
