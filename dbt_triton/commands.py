@@ -32,11 +32,12 @@ _HEADINGS = ("model", "endpoint", "model-name", "version", "status")
 
 @dataclass(frozen=True)
 class Checked:
-    """One inference model compared with its server: the cells of its row, what is wrong, and what is served."""
+    """One inference model compared with its servers: the cells of its row, what is wrong, served, and away."""
 
     cells: tuple[str, str, str, str, str]
     problems: tuple[str, ...] = ()
     description: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def check(arguments: Namespace, say: Callable[[str], None]) -> int:
@@ -50,6 +51,8 @@ def check(arguments: Namespace, say: Callable[[str], None]) -> int:
     for one in checked:
         for problem in one.problems:
             say(f"\n{one.cells[0]}: {problem}")
+        for note in one.notes:
+            say(f"\n{one.cells[0]}: {note}")
     failed = sum(bool(one.problems) for one in checked)
     say(f"\n{len(checked)} inference model{'' if len(checked) == 1 else 's'}, {failed} with problems")
     return 1 if failed else 0
@@ -128,7 +131,8 @@ def _checked(project_model: ProjectModel) -> Checked:
         said = description(model, served)
         return Checked((*asked[:3], served.shown_version, "does not fit"), _problems(error), said)
     lines = [description(model, served, binding), *_bound(model, binding), *binding.warnings, *fleet.notes]
-    return Checked((*asked[:3], served.shown_version, "ok"), description="\n".join(lines))
+    cells = (*asked[:3], served.shown_version, "ok")
+    return Checked(cells, description="\n".join(lines), notes=tuple(map(harmless, fleet.notes)))
 
 
 def _bound(model: InferenceModel, binding: Binding) -> Iterator[str]:

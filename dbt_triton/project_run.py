@@ -43,6 +43,11 @@ class PredictingModel:
         found = (self.node.config.meta or {}).get("ml_predict")
         return found if isinstance(found, Mapping) else {}
 
+    @property
+    def has_own_meta(self) -> bool:
+        """Whether these stand in its own file, and not in the YAML of its properties or of its folder."""
+        return "ml_predict" in ((self.node.config_call_dict or {}).get("meta") or {})
+
     def inference_model(self, name: str) -> Any | None:  # noqa: ANN401 - a node of dbt's
         """Return the node of an inference model that it refers to, by the name of the CREATE MODEL."""
         nodes = [self.manifest.nodes.get(key) for key in self.node.depends_on.nodes]
@@ -84,9 +89,15 @@ def predicting_model(name: str, dbt_arguments: Sequence[str]) -> PredictingModel
             f"{node.name} is an inference model; how it is asked depends on the rows of who asks, so {what}"
         )
     if node.config.materialized != "ml_predict":
+        in_python = (
+            ". The call of a Python model is tuned as an 'ml_predict' model with the same input, and its options are "
+            "then written in config"
+            if node.language == "python"
+            else ""
+        )
         raise DbtTritonError(
             f"{node.name} has materialized='{node.config.materialized}', and only models with 'ml_predict' can be "
-            f"tuned: {', '.join(predicting) or 'this project has none'}"
+            f"tuned: {', '.join(predicting) or 'this project has none'}{in_python}"
         )
     if manifest.metadata.adapter_type == "spark":
         raise DbtTritonError(
@@ -98,6 +109,8 @@ def predicting_model(name: str, dbt_arguments: Sequence[str]) -> PredictingModel
 
 def run_alone(model: PredictingModel, variable: str, dbt_arguments: Sequence[str]) -> str | None:
     """Let dbt run one model with a variable set to true, without the project's own hooks.
+
+    An incremental model reads the whole of its input, as if for the first time; its new rows may be none.
 
     Returns:
         What went wrong, in our words or dbt's; None where nothing did.
@@ -113,7 +126,8 @@ def run_alone(model: PredictingModel, variable: str, dbt_arguments: Sequence[str
     told = ["--vars", yaml.safe_dump({**variables, variable: True}, default_flow_style=True, width=10**6)]
     select = ["--select", "fqn:" + ".".join(model.node.fqn)]
     result, said = _invoke(
-        ["run", *select, "--no-write-json", *quiet_dbt(dbt_arguments), *told, *arguments], manifest=manifest
+        ["run", "--full-refresh", *select, "--no-write-json", *quiet_dbt(dbt_arguments), *told, *arguments],
+        manifest=manifest,
     )
     results = getattr(result, "results", None) or []
     failed = [one for one in results if str(one.status) not in {"success", "pass"}]

@@ -70,6 +70,7 @@ def _to_write(call: TunedCall, model: PredictingModel) -> list[Written]:
         model=call.planned.model.name,
         model_file=file,
         is_yaml=in_yaml,
+        own_meta=model.has_own_meta,
     )
     return written(changed(best, call.space), places)
 

@@ -92,7 +92,8 @@ def _times(axes: Axes, call: TunedCall) -> None:
 def _marked(call: TunedCall) -> list[tuple[Settings, str, str]]:
     found = [(call.verdict.current, _GREY, "today")]
     if call.verdict.best is not None and call.verdict.best != call.verdict.current:
-        found.append((call.verdict.best, "#2da44e", "best"))
+        label = "best" if call.verdict.is_better else "within noise"
+        found.append((call.verdict.best, "#2da44e", label))
     return found
 
 

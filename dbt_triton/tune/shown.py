@@ -20,9 +20,10 @@ from dbt_triton.tune.written import Written, changed
 
 _BAR, _TIME_BAR = 20, 48
 #: Of a pipe or a file, which has no width of its own.
-_WIDTH = 160
-#: A narrower terminal gets fewer columns.
+_WIDTH = 200
+#: A narrower terminal gets fewer columns; each column of the lengths of rows takes so many more.
 _WIDE = 130
+_COLUMN = 15
 _OVERLOAD = {"429", "502", "503", "504"}
 _WITHOUT_THE_WAREHOUSE = (
     "The engine is that of a run, and predictions are decoded and thrown away: a run gets this, less what reading and "
@@ -37,14 +38,14 @@ def print_tuned(tuner: Tuner, calls: Sequence[tuple[TunedCall, Sequence[Written]
         console = Console(file=out, highlight=False, soft_wrap=True, width=_WIDTH)
     bar = "█" if "utf" in (getattr(out, "encoding", None) or "utf-8").lower() else "#"
     for call, to_write in calls:
-        console.print(_table(call, bar, is_wide=console.width >= _WIDE))
+        console.print(_table(call, bar, console.width))
         for line in _lines(call, to_write, bar):
             console.print(Text(line))
     for left_out in tuner.left_out:
         console.print(Text(f"Left out: {left_out}."))
 
 
-def _table(call: TunedCall, bar: str, *, is_wide: bool) -> Table:
+def _table(call: TunedCall, bar: str, width: int) -> Table:
     """Return the trials, one line for all repeats of one."""
     planned, found = call.planned, call.found
     title = f"{planned.model.name}: {call.sample_rows:,} rows of its input, {call.requests:,} requests"
@@ -53,10 +54,12 @@ def _table(call: TunedCall, bar: str, *, is_wide: bool) -> Table:
     table.add_column("rows a request", justify="right")
     table.add_column("in flight", justify="right")
     columns = ["batch-by"] * call.space.has_lengths + ["batch-tokens"] * has_tokens
+    is_wide = width >= _WIDE + _COLUMN * len(columns)
     latencies = ["p50", "p95", "p99"] if is_wide else ["p50", "p99"]
     columns += ["rows/s", *["requests/s"] * is_wide, *latencies, "queue", "compute ms", "failed"]
     for column in columns:
-        table.add_column(column, justify="right")
+        # One word cannot be wrapped, and would be cut; where there is no room, headings of several words wrap.
+        table.add_column(column, justify="right", no_wrap=" " not in column)
     table.add_column("", no_wrap=True, min_width=_BAR, overflow="crop")
     table.add_column("", no_wrap=True, overflow="crop")
     most = max(rate_of(found, one).median for one in found.trials) or 1.0

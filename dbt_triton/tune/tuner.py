@@ -212,11 +212,12 @@ def _space(planned: PlannedCall, binding: Binding, most_rows: int, sample: Seque
     )
     most = 1 if generates else max(most_rows, current.batch_size)
     has_texts = most > 1 and any(is_text(spec) for spec in binding.inputs)
+    is_padded = most > 1 and any(spec.pad is not None and -1 in spec.row_shape for spec in binding.inputs)
     servers = len(options.endpoints)
     return Space(
         current,
         most,
-        has_lengths=has_texts,
+        has_lengths=has_texts or is_padded,
         most_in_flight=MAX * servers,
         bounds=_bounds(sample, most) if has_texts else (),
         servers=servers,

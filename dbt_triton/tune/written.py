@@ -16,7 +16,8 @@ class Places:
 
     Args:
         call: the keys of its MAP.
-        meta: the keys of the predicting model's meta.ml_predict.
+        meta: the keys of the predicting model's meta.ml_predict, wherever that stands.
+        own_meta: whether it stands in the model's own file.
         file: of the predicting model.
         model: the inference model's name.
         model_file: of the inference model: SQL, or YAML where it is defined there.
@@ -29,6 +30,7 @@ class Places:
     model: str
     model_file: str
     is_yaml: bool
+    own_meta: bool = True
 
 
 @dataclass(frozen=True)
@@ -72,13 +74,20 @@ def written(options: Mapping[str, str], places: Places) -> list[Written]:
         if key in places.call:
             place = (f"{places.file}, in MAP[…] of the call", "map")
         elif key in places.meta:
-            place = (f"{places.file}, in meta.ml_predict", "meta")
+            place = _meta(places)
         elif places.is_yaml:
             place = (f"{places.model_file}, in meta.inference_model of {places.model}", "yaml")
         else:
             place = (f"{places.model_file}, in WITH (…)", "with")
         by_place.setdefault(place, {})[key] = value
     return [Written(where, found, style) for (where, style), found in by_place.items()]
+
+
+def _meta(places: Places) -> tuple[str, str]:
+    """Name the place of meta.ml_predict; one in a model's own file would take the place of all that a folder's says."""
+    if places.own_meta:
+        return f"{places.file}, in meta.ml_predict", "meta"
+    return "the YAML in which meta.ml_predict of this model stands (its properties, or its folder's)", "yaml"
 
 
 def keys_of(options: Mapping[str, Any] | None) -> frozenset[str]:

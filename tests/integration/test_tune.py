@@ -151,3 +151,27 @@ def test_what_cannot_be_tuned(project: DbtProject) -> None:
     assert done.stdout == "[1, 1, 1, 1]\n"
     assert [words for words in named.values() if f"dbt-triton: {words}\n" not in done.stderr] == [], done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_an_incremental_model_is_tuned_on_its_whole_input(
+    triton: Triton, serve: Callable[[str], str], project: DbtProject
+) -> None:
+    """A model that is up to date has no new row, and its options can be found even so; its table and store stay."""
+    shop(project, triton.url, serve("steady"))
+    project.model(
+        "classified",
+        "{{ config(materialized='ml_predict', unique_key='id', incremental_strategy='delete+insert', "
+        "meta={'ml_predict': {'cache': 'persistent', 'batch-size': 64}}) }}\n"
+        "select * from ML_PREDICT(TABLE (select * from {{ ref('reviews') }} {% if dbt_triton.is_incremental() %}"
+        "where id > (select max(id) from {{ this }}){% endif %}), MODEL {{ ref('classifier') }}, DESCRIPTOR(review))",
+    )
+    result = project.dbt("run", "-s", "classified")
+    assert result.code == 0, result.printed
+    before = project.relations(), project.query("from classified order by id")
+    done = project.dbt_triton("tune", "classified", "--seconds", "0.1", "--max-requests", "40", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["calls"][0]["sample_rows"] == 2667
+    assert (project.relations(), project.query("from classified order by id")) == before
+    again = project.dbt("run", "-s", "classified")
+    assert "0 rows, 0 requests" in again.printed

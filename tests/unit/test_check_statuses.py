@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from argparse import Namespace
 from collections.abc import Generator
@@ -88,6 +89,18 @@ def test_no_answer_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     assert code == 1
     assert [line.rsplit("  ", 1)[-1].strip() for line in lines[1:4]] == ["no answer", "timeout", "invalid"]
     assert lines[-1] == "\n3 inference models, 3 with problems"
+
+
+def test_one_of_several_servers_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model is well as long as one of its servers answers, and who is away is said even so."""
+    inputs, outputs = ([{"name": name, "datatype": "BYTES", "shape": [1]}] for name in "AB")
+    body = json.dumps({"name": "m", "versions": ["1"], "inputs": inputs, "outputs": outputs, "max_batch_size": 0})
+    away = f"http://127.0.0.1:{free_port()}"
+    with _answering(200, body) as endpoint:
+        code, lines = _check(monkeypatch, _model(f"{endpoint}, {away}"))
+    assert code == 0, lines
+    assert lines[1].endswith("  ok"), lines
+    assert [line for line in lines if line.startswith("\nm: ") and away in line and "until it answers" in line], lines
 
 
 def test_words_for_models() -> None:

@@ -177,3 +177,12 @@ def test_options_are_written_where_they_stand(
     places = Places(frozenset(call), frozenset(meta), "p.sql", "m", "m.sql", is_yaml)
     lines = written({"batch-size": "64", "batch-by": "none"}, places)
     assert [(one.where, one.lines) for one in lines] == expected
+
+
+def test_a_folders_options_are_not_written_in_a_model() -> None:
+    """meta.ml_predict of a model replaces its folder's as a whole, so a key of the folder's stays in that YAML."""
+    places = Places(frozenset(), frozenset({"batch-size"}), "p.sql", "m", "m.sql", is_yaml=False, own_meta=False)
+    (place,) = written({"batch-size": "64"}, places)
+    assert "p.sql" not in place.where
+    assert "its folder's" in place.where
+    assert place.lines == ["batch-size: 64"]

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -21,7 +22,7 @@ from dbt_triton.tune.shown import as_json, print_tuned
 from dbt_triton.tune.statistics import between, counts_of
 from dbt_triton.tune.trial import Subject, run_trial
 from dbt_triton.tune.trial_figures import ServerSide, Settings, Trial
-from dbt_triton.tune.tuner import Bounds, TunedCall, Tuner
+from dbt_triton.tune.tuner import Bounds, TunedCall, Tuner, _space
 from dbt_triton.tune.verdict import verdict
 
 SECRET = "sesame-of-the-gateway"  # noqa: S105 - a test's own
@@ -219,3 +220,39 @@ def test_the_table_and_the_picture(tmp_path: Path) -> None:
     picture = tmp_path / "tune.png"
     draw([call], "classified", picture)
     assert picture.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+@pytest.mark.parametrize("width", [150, None])
+def test_the_table_of_long_tailed_texts_is_readable(monkeypatch: pytest.MonkeyPatch, width: int | None) -> None:
+    """With the columns of the lengths of rows, headings and cells are whole; a narrow terminal wraps headings."""
+    server = ServerSide(requests=180, rows=800, executions=100, queue=3.0, compute_infer=8.1, total=11.1)
+    many = [
+        Trial(
+            Settings(64, place, by, tokens), 1.0, 123_456 + place, 100, 100, 999.9, 1_012, 1_113, 1_214, server=server
+        )
+        for place, by, tokens in ((0, "length", 0), (8, "none", 0), (8, "length", 2_048))
+    ]
+    tuner, call = tuned(many, many[0].settings)
+    call.space = replace(call.space, has_lengths=True)
+    out = io.StringIO()
+    if width:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        monkeypatch.setenv("COLUMNS", str(width))
+        monkeypatch.setattr(out, "isatty", lambda: True)
+    print_tuned(tuner, [(call, [])], out)
+    text = out.getvalue()
+    assert "…" not in text.partition("Today:")[0], text
+    several = () if width else ("rows a request", "in flight", "compute ms")
+    for heading in (*several, "batch-by", "batch-tokens", "rows/s", "failed"):
+        assert heading in text, (heading, text)
+
+
+def test_padded_arrays_are_tried_by_length() -> None:
+    """Rows of unequal length that are padded may gain by sharing requests with their like, as texts do."""
+    tensors = [tensor("X", "FP32", (-1,))], [tensor("Y", "FP32")]
+    rows = pa.record_batch({"x": pa.array([[1.0], [1.0, 2.0]], pa.list_(pa.float32()))})
+    for options, expected in (({"pad": "0"}, True), ({}, False)):
+        definition = model("INPUT (x FLOAT[]) OUTPUT (y FLOAT)", **options)
+        binding = bind(definition, served(*tensors))
+        planned = Mock(model=Mock(options=definition.options))
+        assert _space(planned, binding, 64, [rows]).has_lengths is expected, options
