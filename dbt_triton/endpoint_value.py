@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv6Address
+from urllib.parse import urlsplit
 
 from dbt_triton.option_values import plain_text
 
@@ -17,7 +18,9 @@ _ADDRESS = re.compile(r"\[(?P<address>[0-9A-Fa-f:.]+)(?P<zone>%25[A-Za-z0-9._~-]
 SEPARATOR = ", "
 #: A path may hold commas.
 _BETWEEN = re.compile(r"[ \t\r\n]*,[ \t\r\n]*(?=https?:)", re.IGNORECASE)
+_SCHEME = re.compile("https?:", re.IGNORECASE)
 _MOST_SERVERS = 100
+_PORTS = {"http": 80, "https": 443}
 _MAX_PORT, _PORT_DIGITS = 65_535, 5
 #: What no part of an endpoint may hold, and what to do about it. RFC 3986 leaves no other characters.
 _NOT_IN_ENDPOINTS = (
@@ -42,6 +45,8 @@ def endpoint_text(value: object) -> object:
         written = _BETWEEN.split(text) if _BETWEEN.search(text) else [text]
     if not written:
         raise ValueError("write one server at least")
+    if any(re.search(r"^\s*,|,\s*$", one) for one in written):
+        raise ValueError("a comma has no server before or after it; leave it out")
     if len(written) > _MOST_SERVERS:
         raise ValueError(f"it names more than {_MOST_SERVERS} servers")
     several = len(written) > 1
@@ -50,11 +55,18 @@ def endpoint_text(value: object) -> object:
         try:
             found.append(str(base_url(one)))
         except ValueError as error:
-            hint = "; of several servers write each whole, such as http://a:8000, http://b:8000" if "," in one else ""
+            is_list = "," in one or len(_SCHEME.findall(one)) > 1
+            hint = "; of several servers write each whole, such as http://a:8000, http://b:8000" if is_list else ""
             raise ValueError((f"server {place}: " if several else "") + f"{error}{hint}") from None
-    if len({*found}) < len(found):
+    if len({_with_port(one) for one in found}) < len(found):
         raise ValueError("it names one server twice")
     return SEPARATOR.join(found)
+
+
+def _with_port(endpoint: str) -> str:
+    """Return an endpoint with the port that is meant where none is written."""
+    parts = urlsplit(endpoint)
+    return endpoint if parts.port else parts._replace(netloc=f"{parts.netloc}:{_PORTS[parts.scheme]}").geturl()
 
 
 def base_url(value: object) -> object:

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, cast
 
 import httpx
 
-from dbt_triton.client.connection import BrokenAnswerError
+from dbt_triton.client.connection import BrokenAnswerError, LostServerError
 from dbt_triton.client.judgement import failure_in
 from dbt_triton.client.metadata import Metadata, connection_words
 from dbt_triton.client.reply import (
@@ -316,7 +316,8 @@ class TritonClient:
         reason = Reason.TIMEOUT if is_late else Reason.UNAVAILABLE
         if is_retryable_error(error, executed_is_final=self._executed_is_final):
             failure = RetryableError(text, reason)
-            failure.not_sent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+            is_unconnected = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+            failure.not_sent = is_unconnected and not isinstance(error, LostServerError)
             return failure
         return InferenceError(text, reason=reason, attempts=number)
 

@@ -40,6 +40,10 @@ class StaleConnectionError(httpx.ReadError):
     """A kept connection ended before a byte of an answer: the server most likely had closed it while it was idle."""
 
 
+class LostServerError(httpx.ConnectError):
+    """No connection to a server that may have got the request before, on one that went stale: perhaps it died of it."""
+
+
 class BrokenAnswerError(httpx.ReadError):
     """A connection ended in the middle of an answer."""
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from dbt_triton.client.connection import Connection, StaleConnectionError
+from dbt_triton.client.connection import Connection, LostServerError, StaleConnectionError
 from dbt_triton.client.reply import METADATA_BYTES, Reply
 
 __all__ = ["Http11Transport", "StaleConnectionError"]
@@ -135,7 +135,10 @@ class Http11Transport(httpx.AsyncBaseTransport):
                 self.close_idle()
                 raise
             # As RFC 9112, 9.3.1 allows; a new connection cannot be stale, so this happens once.
-            connection = await self._connect(deadline)
+            try:
+                connection = await self._connect(deadline)
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                raise LostServerError(str(error)) from error
             reply = await connection.request(head, body, deadline, max_bytes)
         if connection.usable and self._keeps:
             self._idle.append(connection)

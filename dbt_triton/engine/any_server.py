@@ -24,6 +24,8 @@ from dbt_triton.tensors import Answer
 _TIMEOUT_RETRIES = 1
 #: A request that broke its connection at so many servers goes to no other one: it may be what kills them.
 _MOST_BROKEN = 2
+#: Whoever waits for servers that may never come back looks after so many seconds whether the run is to end.
+_LOOK_SECONDS = 0.5
 
 
 class Send(Protocol):
@@ -70,17 +72,19 @@ class AnyServer:
         if fatal is not None:
             self._end(fatal, request)
 
+    def may_kill(self, request: Request) -> bool:
+        """Tell whether a request may be what its servers died of: it goes to no other one."""
+        return len(request.broken_at) >= _MOST_BROKEN
+
     async def answer(self, request: Request, *, alone: bool) -> tuple[Answer, int] | None:
         """Return the checked answer to a request, and its size; None when the run ends.
 
         Raises:
-            InferenceError: it failed for good as it is.
+            InferenceError: it failed for good as it is, or it is one that `may_kill`, which has to wait for all others.
         """
         attempts = timeouts = sent = 0
-        broken_at: list[Server] = []
         while True:
-            only = broken_at if len(broken_at) >= _MOST_BROKEN else ()
-            server = await self._servers.take(request.not_at, only)
+            server = await self._free_server(request)
             if server is None:
                 return None
             started = time.monotonic()
@@ -92,10 +96,10 @@ class AnyServer:
                 error.attempts = sent
                 self.note_failure(server, error, started, request)
                 if self._is_of_the_server(error):
-                    broke = error.status is None and not error.not_sent
-                    broken_at += [server] * (broke and server not in broken_at)
-                    if len(broken_at) >= _MOST_BROKEN and self._servers.others_are_idle:
-                        self.nobody_is_left(error, request)
+                    if error.status is None and not error.not_sent and server not in request.broken_at:
+                        request.broken_at += (server,)
+                    if self.may_kill(request):
+                        raise
                     continue
                 attempts += 1
                 timeouts += error.reason == Reason.TIMEOUT
@@ -104,7 +108,21 @@ class AnyServer:
                 await self._back_off(attempts)
             else:
                 self._servers.answered(server, request.rows, time.monotonic() - started)
+                request.not_at = server  # if what it has answered cannot be decoded, another one is asked
                 return answer
+
+    async def _free_server(self, request: Request) -> Server | None:
+        """Wait for a server for a request; None when the run ends."""
+        if not self.may_kill(request):
+            return await self._servers.take(request.not_at)
+        only = [server for server in self._servers.all if server in request.broken_at]
+        while (server := await self._servers.take(request.not_at, only, seconds=_LOOK_SECONDS)) is None:
+            if self._servers.stopped.is_set():
+                return None
+            why = next((one.why for one in only if one.why is not None), None)
+            if why is not None and self._servers.others_are_idle:
+                self.nobody_is_left(why, request)
+        return server
 
     async def _sent(self, server: Server, request: Request, *, alone: bool) -> tuple[Answer, int]:
         try:
@@ -118,9 +136,6 @@ class AnyServer:
             return
         named(error, server)
         request.not_at = server
-        if error.reason == Reason.REFUSED:
-            self._servers.alive(server)
-            return
         self._servers.failed(server, error, started)
         if error.reason == Reason.UNAVAILABLE and self._servers.nobody_is_there:
             self.nobody_is_left(error, request)

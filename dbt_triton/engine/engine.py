@@ -28,7 +28,7 @@ from dbt_triton.engine.failed_requests import FailedRequests
 from dbt_triton.engine.handover import HandOver
 from dbt_triton.engine.outcomes import FailedRows, RunError, Sink
 from dbt_triton.engine.sender import Sender
-from dbt_triton.engine.servers import Servers
+from dbt_triton.engine.servers import Servers, nobody_is_told
 from dbt_triton.engine.source import Request, SequenceMarker, Source, exact_batches, taken
 from dbt_triton.engine.stats import Progress, RunStats
 from dbt_triton.errors import DbtTritonError, InferenceError, Reason
@@ -183,8 +183,10 @@ class Engine:
 
     async def _round(self, source: Source, writer: ThreadPoolExecutor) -> bool:
         """Send until there are no more rows or too many suspects, then isolate. Returns whether all is done."""
+        self._servers.on_room = lambda: self._start_another(source, writer)
         self._start_worker(self._work(source, writer))
         await self._until_workers_are_done()
+        self._servers.on_room = nobody_is_told
         await self._results.drain(writer)
         self._start_worker(self._isolate_suspects(writer))
         await self._until_workers_are_done()
@@ -209,15 +211,18 @@ class Engine:
         worker.add_done_callback(self._ended.put_nowait)
         self._workers.add(worker)
 
+    def _start_another(self, source: Source, writer: ThreadPoolExecutor) -> None:
+        """Start a worker where there is room: it starts another one in turn, as long as there are requests."""
+        if len(self._workers) < self._servers.current and self._sender.bytes_in_flight < _BYTES_IN_FLIGHT:
+            self._start_worker(self._work(source, writer))
+
     @property
     def _may_go_on(self) -> bool:
         return self._failure is None and len(self._failures.suspects) < MANY_SUSPECTS
 
     async def _work(self, source: Source, writer: ThreadPoolExecutor) -> None:
         while self._may_go_on and (request := source.ready() or await source.next()) is not None:
-            if len(self._workers) < self._servers.current and self._sender.bytes_in_flight < _BYTES_IN_FLIGHT:
-                # It takes the next request and starts another one in turn: there are as many as there are requests.
-                self._start_worker(self._work(source, writer))
+            self._start_another(source, writer)
             source.put_back(await self._deliver(request))
             del request  # a worker that waits for the next one must not keep its rows in memory
             if self._results.is_due():
@@ -270,6 +275,12 @@ class Engine:
         try:
             answered = await self._any_server.answer(request, alone=alone or not self._shared_batches)
         except InferenceError as error:
+            if error.reason == Reason.UNAVAILABLE and self._any_server.may_kill(request):
+                # All others are done first, and then those that are set aside in turn: most of them are innocent.
+                self._failures.suspects.append(request)
+                if alone:
+                    self._any_server.nobody_is_left(error, request)
+                return []
             return self._failures.judge(request, error, alone=alone)
         if answered is not None:
             self._breaker.success()

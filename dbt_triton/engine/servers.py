@@ -65,7 +65,9 @@ class Servers:
         self._stopped = asyncio.Event()
         self._counter = 0
         #: Is told, once no server is left, why the last one is away.
-        self.on_nobody: Callable[[InferenceError], None] = _nobody_is_told
+        self.on_nobody: Callable[[InferenceError], None] = nobody_is_told
+        #: Is told of a server that gets its share from now on.
+        self.on_room: Callable[[], None] = nobody_is_told
         #: How many requests are still to be sent, once that is known.
         self.rest: Callable[[], int | None] = _not_known
 
@@ -141,13 +143,19 @@ class Servers:
             task.cancel()
         self._wake()
 
-    async def take(self, not_at: object = None, only: Collection[Server] = ()) -> Server | None:
-        """Return the server for a request, when there is room; None when the run ends. It counts as in flight there.
+    async def take(
+        self, not_at: object = None, only: Collection[Server] = (), *, seconds: float = float("inf")
+    ) -> Server | None:
+        """Return the server for a request, when there is room. It counts as in flight there.
+
+        None when the run ends, or there was no room for so many seconds.
 
         Args:
             not_at: the server where it has failed, which gets it again only where there is no other.
             only: the servers that it may go to; any where there are none.
+            seconds: how long to wait.
         """
+        until = time.monotonic() + seconds
         while not self._stopped.is_set():
             server = self._best(not_at, only)
             if server is not None:
@@ -155,6 +163,8 @@ class Servers:
                 self._counter += 1
                 server.used = self._counter
                 return server
+            if time.monotonic() >= until:
+                return None
             waiting = asyncio.get_running_loop().create_future()
             self._waiting.append(waiting)
             await asyncio.wait([waiting], timeout=_LOOK_SECONDS)
@@ -183,6 +193,7 @@ class Servers:
             logger.info("%s answers again", server.name)
             server.state, server.why, server.delay = State.PRESENT, None, PROBE_INITIAL_SECONDS
             self._wake()
+            self.on_room()
 
     def failed(self, server: Server, error: InferenceError, started: float) -> None:
         """Judge a server by a request that failed there, perhaps for its sake.
@@ -194,10 +205,12 @@ class Servers:
         """
         if error.reason == Reason.TIMEOUT:
             server.latency = max(server.latency or 0.0, time.monotonic() - started)
-        if error.reason in {Reason.MODEL_ERROR, Reason.WRONG_ANSWER}:
+        if error.reason in {Reason.MODEL_ERROR, Reason.WRONG_ANSWER, Reason.REFUSED}:
             server.failures += 1
             others_are_well = any(other.succeeded_at > server.succeeded_at for other in self.all if other is not server)
-            is_own = others_are_well and (server.failures >= _OWN_FAILURES or server.state == State.TRIAL)
+            # A refusal says that the server looked at the rows, unless it refuses everything.
+            fails_its_trial = server.state == State.TRIAL and error.reason != Reason.REFUSED
+            is_own = others_are_well and (server.failures >= _OWN_FAILURES or fails_its_trial)
         else:
             is_own = error.reason == Reason.REJECTED or server.succeeded_at < started
         if is_own and server.state != State.AWAY:
@@ -232,10 +245,12 @@ class Servers:
         rest, there = self.rest(), [server for server in self.all if server.state != State.AWAY]
         if only:
             return [server for server in there if server in only]
+        others = [server for server in there if server is not not_at]
+        if any(server.state == State.PRESENT for server in others):
+            there = others
         if rest is not None and len(there) > 1:
             there = [server for server in there if not self._is_too_slow(server, there, rest)]
-        others = [server for server in there if server is not not_at]
-        return others if any(server.state == State.PRESENT for server in others) else there
+        return there
 
     @staticmethod
     def _is_too_slow(server: Server, there: Sequence[Server], rest: int) -> bool:
@@ -279,6 +294,7 @@ class Servers:
             if error is None:
                 server.state = State.TRIAL if has_failed else State.PRESENT
                 self._wake()
+                self.on_room()
                 return
             server.why = error
             if error.reason == Reason.REJECTED and not told:
@@ -317,7 +333,7 @@ class Servers:
             self._bring_back(server, 0.0)
 
 
-def _nobody_is_told(_: InferenceError) -> None:
+def nobody_is_told(*_: object) -> None:
     """Stand for an engine that has not said what is to be done."""
 
 

@@ -36,6 +36,8 @@ class Request:
     recounts: int = 0
     #: The server where it, or what it is a part of, has failed; another one is asked first.
     not_at: object = None
+    #: The servers where it broke its connection after it was sent.
+    broken_at: tuple[object, ...] = ()
 
     @property
     def rows(self) -> int:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +30,9 @@ WARM_UP = 0.25
 #: answered once in the warm-up and once after it.
 MOST_TIMES_LONGER = 5
 _WATCH_SECONDS = 0.05
+#: Whoever ends it all by Ctrl-C does not wait longer for a server that hangs.
+_STOP_SECONDS = 1.0
+_T = TypeVar("_T")
 _NOTE = 200
 
 
@@ -85,7 +89,7 @@ async def run_trial(
     sink, answers, over = _Discard(), Answers(), asyncio.Event()
     async with open_servers(options, binding, subject.headers) as servers:
         clients = [server.client for server in servers.all]
-        before = await counted(clients, subject.headers, binding.version)
+        before = await _unless_stopped(counted(clients, subject.headers, binding.version), stopped)
         engine = _TrialEngine(
             servers,
             request_format(options, binding),
@@ -115,7 +119,7 @@ async def run_trial(
 
         clock, note = asyncio.create_task(watch()), ""
         try:
-            await engine.run(_again_and_again(subject.sample, over.is_set))
+            await _unless_stopped(engine.run(_again_and_again(subject.sample, over.is_set)), stopped)
         except DbtTritonError as error:
             note = "" if isinstance(error, RunError) and error.reason == Reason.STOPPED else _note(error)
         if over.is_set():
@@ -123,13 +127,27 @@ async def run_trial(
         else:
             clock.cancel()
             ended = time.monotonic()
-        after, limit = await counted(clients, subject.headers, binding.version), servers.current
+        after = await _unless_stopped(counted(clients, subject.headers, binding.version), stopped)
+        limit = servers.current
     return replace(
         figures(settings, answers, started, ended, rows_failed=sink.failed),
         limit=limit,
         server=None if binding.route == "generate" else between(before, after),
         note=note,
     )
+
+
+async def _unless_stopped(work: Coroutine[Any, Any, _T], stopped: Callable[[], bool]) -> _T | None:
+    """Return what comes of it; None where the user wants no more, and a server lets us wait."""
+    task = asyncio.create_task(work)
+    try:
+        while not (task.done() or stopped()):
+            await asyncio.wait([task], timeout=_WATCH_SECONDS)
+        await asyncio.wait([task], timeout=_STOP_SECONDS)
+        return task.result() if task.done() else None
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 class _TrialEngine(Engine):

@@ -31,7 +31,8 @@ class Model:
     Args:
         seconds: for a request, of which it answers ``slots`` at a time.
         slots: how many it works on at once.
-        fault: ``hang``, ``reset`` (after the request was read), or a status to answer in place of predictions.
+        fault: ``hang``, ``reset`` (after the request was read), ``die`` (the whole server, for a moment), ``nonsense``
+            (an answer that cannot be decoded), or a status to answer in place of predictions.
         retry_after: goes with the status.
         version: that it says it serves.
         max_batch_size: that it says it takes.
@@ -66,6 +67,8 @@ class SmallServer:
         self._slots = asyncio.Semaphore(self.model.slots)
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._dying: asyncio.Task[None] | None = None
+        self._closed = False
 
     @property
     def url(self) -> str:
@@ -88,12 +91,20 @@ class SmallServer:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def _die(self) -> None:
+        """Come back a little later, as a process that is supervised."""
+        await self.kill()
+        await asyncio.sleep(0.3)
+        if not self._closed:
+            await self.start()
+
     async def __aenter__(self) -> Self:
         return await self.start()
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._closed = True
         await self.kill()
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -128,6 +139,9 @@ class SmallServer:
         fault = model.judge(texts) or model.fault
         if fault == "hang":
             await asyncio.sleep(3600)
+        if fault == "die":
+            self._dying = asyncio.create_task(self._die())
+            await asyncio.sleep(3600)
         if fault == "reset":
             return Answer(reset=True)
         if isinstance(fault, int):
@@ -146,7 +160,8 @@ class SmallServer:
             return Answer(body=b"data: " + orjson.dumps(event) + b"\n\n", headers={"Content-Type": "text/event-stream"})
         output = {"name": "OUTPUT_TEXT", "datatype": "BYTES", "shape": [len(texts), 1]}
         body = {"id": said["id"], "model_name": "m", "model_version": model.version}
-        body |= {"outputs": [output | {"data": [text.upper() for text in texts]}]}
+        made = [0] * len(texts) if fault == "nonsense" else [text.upper() for text in texts]
+        body |= {"outputs": [output | {"data": made}]}
         return Answer(body=orjson.dumps(body))
 
     def _metadata(self, path: str) -> dict[str, Any]:

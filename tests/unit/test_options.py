@@ -492,6 +492,11 @@ def test_several_endpoints(written: object, kept: str) -> None:
     ("written", "said"),
     [
         ("http://a:8000, http://a:8000/v2", "it names one server twice"),
+        ("http://a, http://a:80", "it names one server twice"),
+        ("http://a:8000,", "a comma has no server before or after it"),
+        ("http://a:8000/v2/models,", "a comma has no server before or after it"),
+        ("http://a:8000/v2,, http://b:8000", "a comma has no server before or after it"),
+        ("http://a:8000 http://b:8000", "control character; of several servers write each whole"),
         ("http://a:8000, http://u:pw@b", "server 2: a user name or password does not belong here"),
         ("http://a:8000, b:8000", "write each whole, such as http://a:8000, http://b:8000"),
         ([], "write one server at least"),

@@ -55,6 +55,14 @@ def test_all_servers_work(options: dict[str, Any]) -> None:
     assert sum(server.most_in_flight for server in servers) <= total + 2
 
 
+def test_nothing_waits_for_the_first_answer() -> None:
+    """All servers have requests from the beginning, though each is looked at before it gets any."""
+    _, servers = run(*[Model(1.0)] * 3, texts=TEXTS[:48])
+    began = [moment for server in servers for moment in server.began]
+    assert sum(moment < min(began) + 0.5 for moment in began) >= 6
+    assert all(server.began[0] < min(began) + 0.5 for server in servers)
+
+
 def test_server_that_is_ten_times_as_slow() -> None:
     """It gets about its share, and the end of the run does not wait for a pile of requests on it."""
     fast, slow = Model(0.01), Model(0.1)

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -145,6 +146,22 @@ def test_a_server_that_is_away_is_a_result() -> None:
     done = asyncio.run(run())
     assert done.failures["no answer"] > 0
     assert done.rate == 0
+
+
+@pytest.mark.parametrize("hangs", ["GET", "POST"])
+def test_a_server_that_hangs_does_not_hold_up_who_ends_it(hangs: str) -> None:
+    """Ctrl-C ends a trial within seconds, whatever the timeout of a request is."""
+    answer = answering()
+
+    async def run() -> float:
+        async with RecordingServer(lambda one: Answer(hang=True) if one.method == hangs else answer(one)) as server:
+            started = time.monotonic()
+            stopped = lambda: time.monotonic() > started + 0.3  # noqa: E731
+            subject = subject_of(server.url, timeout="60s")
+            await run_trial(subject, Settings(8, 2), seconds=60, budget=Budget(100, until=100), stopped=stopped)
+            return time.monotonic() - started
+
+    assert asyncio.run(run()) < 5
 
 
 def stats(count: int, *, cached: int = 0) -> dict[str, Any]:
