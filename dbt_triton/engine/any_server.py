@@ -24,6 +24,8 @@ from dbt_triton.tensors import Answer
 _TIMEOUT_RETRIES = 1
 #: A request that broke its connection at so many servers goes to no other one: it may be what kills them.
 _MOST_BROKEN = 2
+#: HTTP's Content Too Large, which is often the word of a gateway before one of the servers.
+_TOO_LARGE = 413
 
 
 class Send(Protocol):
@@ -78,6 +80,7 @@ class AnyServer:
         """
         attempts = timeouts = sent = 0
         broken_at: list[Server] = []
+        was_refused = False
         while True:
             only = broken_at if len(broken_at) >= _MOST_BROKEN else ()
             server = await self._servers.take(request.not_at, only)
@@ -96,6 +99,9 @@ class AnyServer:
                     broken_at += [server] * (broke and server not in broken_at)
                     if len(broken_at) >= _MOST_BROKEN and self._servers.others_are_idle:
                         self.nobody_is_left(error, request)
+                    continue
+                if not was_refused and self._may_suit_another(error, request, server):
+                    was_refused = True
                     continue
                 attempts += 1
                 timeouts += error.reason == Reason.TIMEOUT
@@ -129,6 +135,11 @@ class AnyServer:
         """Tell whether a request that failed at one server goes to another whatever its retries are."""
         is_rejected = error.reason == Reason.REJECTED and not self._servers.nobody_is_there
         return error.reason == Reason.UNAVAILABLE or is_rejected
+
+    def _may_suit_another(self, error: InferenceError, request: Request, server: Server) -> bool:
+        """Tell whether what one server refuses goes to another before it is given up: it may be to blame."""
+        is_final = request.rows == 1 or error.status == _TOO_LARGE
+        return error.reason == Reason.REFUSED and is_final and self._servers.has_another(server)
 
     def _may_mend(self, error: InferenceError, request: Request, timeouts: int, *, alone: bool) -> bool:
         """Tell whether another attempt may mend an error."""
