@@ -26,6 +26,8 @@ _TIMEOUT_RETRIES = 1
 _MOST_BROKEN = 2
 #: Whoever waits for servers that may never come back looks after so many seconds whether the run is to end.
 _LOOK_SECONDS = 0.5
+#: HTTP's Content Too Large, which is often the word of a gateway before one of the servers.
+_TOO_LARGE = 413
 
 
 class Send(Protocol):
@@ -83,6 +85,7 @@ class AnyServer:
             InferenceError: it failed for good as it is, or it is one that `may_kill`, which has to wait for all others.
         """
         attempts = timeouts = sent = 0
+        was_refused = False
         while True:
             server = await self._free_server(request)
             if server is None:
@@ -100,6 +103,9 @@ class AnyServer:
                         request.broken_at += (server,)
                     if self.may_kill(request):
                         raise
+                    continue
+                if not was_refused and self._may_suit_another(error, request, server):
+                    was_refused = True
                     continue
                 attempts += 1
                 timeouts += error.reason == Reason.TIMEOUT
@@ -144,6 +150,11 @@ class AnyServer:
         """Tell whether a request that failed at one server goes to another whatever its retries are."""
         is_rejected = error.reason == Reason.REJECTED and not self._servers.nobody_is_there
         return error.reason == Reason.UNAVAILABLE or is_rejected
+
+    def _may_suit_another(self, error: InferenceError, request: Request, server: Server) -> bool:
+        """Tell whether what one server refuses goes to another before it is given up: it may be to blame."""
+        is_final = request.rows == 1 or error.status == _TOO_LARGE
+        return error.reason == Reason.REFUSED and is_final and self._servers.has_another(server)
 
     def _may_mend(self, error: InferenceError, request: Request, timeouts: int, *, alone: bool) -> bool:
         """Tell whether another attempt may mend an error."""

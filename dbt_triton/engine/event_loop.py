@@ -11,10 +11,13 @@ T = TypeVar("T")
 
 
 def new_event_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return what makes a loop; None for asyncio's own. uvloop has no wheels for Windows."""
+    """Return what makes a loop; None for asyncio's own. uvloop has no wheels for Windows.
+
+    One that is older than Python fails in various ways when it is imported.
+    """
     try:
         uvloop = importlib.import_module("uvloop")  # it need not be installed
-    except ImportError:
+    except Exception:  # noqa: BLE001 - nobody needs it
         return None
     return cast("Callable[[], asyncio.AbstractEventLoop]", uvloop.new_event_loop)
 

@@ -124,6 +124,10 @@ class Servers:
         """Whether every server is away, or has yet to show that it is not."""
         return all(server.state != State.PRESENT for server in self.all)
 
+    def has_another(self, server: Server) -> bool:
+        """Tell whether there is a server besides this one."""
+        return any(other.state == State.PRESENT for other in self.all if other is not server)
+
     @property
     def others_are_idle(self) -> bool:
         """Whether no server that is there has anything to do."""

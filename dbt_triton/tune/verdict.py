@@ -127,11 +127,16 @@ def where_time_goes(trial: Trial, *, generates: bool = False) -> list[str]:
     if server.executions:
         lines.append(f"The server ran {server.rows_an_execution:,.1f} rows at once on average.")
     shares = {"queue": server.queue / latency, "compute": server.compute / latency, "around": around / latency}
+    shares["other"] = other / latency
     lines += [text for part, text in _MEANING.items() if shares[part] >= _MOST]
     return lines
 
 
 _MEANING = {
+    "other": (
+        "Of most of it the server does not say whether it waited or worked, as for an ensemble: the queues of the "
+        "models that it is made of are in the server's own metrics."
+    ),
     "queue": (
         "Waiting: the model's instances are busy, and more requests in flight only wait longer. Larger batches help "
         "where the model gains by them, else more instances (instance_group) or a faster model."

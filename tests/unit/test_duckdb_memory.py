@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from dbt_triton.warehouses.duckdb import memory
 from dbt_triton.warehouses.duckdb.memory import size_in_bytes
 from dbt_triton.warehouses.duckdb.session import DuckDBSession
 
@@ -57,9 +58,18 @@ def test_a_limit_that_is_set_meanwhile_stays(connection: Any) -> None:
     assert limit(connection) == set_by_user
 
 
-@pytest.mark.parametrize("setting", ["temp_directory = ''", "max_temp_directory_size = '1MB'"])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "temp_directory = ''",
+        "temp_directory = 'not/there/yet'",  # DuckDB makes the last folder only
+        "temp_directory = 'a file'",
+        "max_temp_directory_size = '1MB'",
+    ],
+)
 def test_without_room_to_spill_the_default_stays(connection: Any, setting: str) -> None:
     """Where DuckDB cannot put anything on disk, less memory would only make it fail."""
+    Path("a file").touch()
     connection.execute(f"set global {setting}")
     before, session = limit(connection), DuckDBSession(connection.cursor())
     assert not session.spare_memory()
@@ -101,11 +111,61 @@ def test_a_model_whose_table_failed_does_not_keep_the_limit_low(connection: Any)
 
 
 def test_a_locked_configuration_is_left_alone(connection: Any) -> None:
-    """Whoever has locked DuckDB's settings can build all the same, with the settings that there are."""
-    before, session = limit(connection), DuckDBSession(connection.cursor())
-    connection.execute("set lock_configuration = true")
+    """Who locks DuckDB's settings predicts all the same, and what the transaction has done is not lost."""
+    cursor = connection.cursor()
+    before, session = limit(connection), DuckDBSession(cursor)
+    connection.execute("set global lock_configuration = true")
+    cursor.execute("begin")
+    cursor.execute("create table made as select 1 as one")
     assert not session.spare_memory()
     with session.fewer_checkpoints():
         assert limit(connection) == before
     session.use_memory()
-    assert limit(connection) == before
+    cursor.execute("commit")
+    assert connection.execute("from made").fetchall() == [(1,)]
+
+
+def test_a_configuration_that_is_locked_meanwhile_does_not_fail_the_build(connection: Any) -> None:
+    """A hook may lock the settings while the limit is low: it stays low then."""
+    cursor = connection.cursor()
+    session = DuckDBSession(cursor)
+    assert session.spare_memory()
+    connection.execute("set global lock_configuration = true")
+    cursor.execute("begin")
+    cursor.execute("create table made as select 1 as one")
+    session.use_memory()
+    cursor.execute("commit")
+    assert connection.execute("from made").fetchall() == [(1,)]
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Open a database in memory whose default is 100 MB, and which cannot spill, although it says that it can."""
+    with duckdb.connect(config={"threads": 1, "memory_limit": "100MB"}) as connection:
+        default = connection.execute("select current_setting('memory_limit')").fetchone()[0]
+        monkeypatch.setattr(memory, "_default", lambda: default)
+        monkeypatch.setattr(memory, "_can_spill", lambda *_: True)
+        connection.execute("set temp_directory = ''")
+        yield connection
+
+
+#: Takes more than the half of 100 MB, and less than all of it.
+_LARGE = "create table large as select range as i, hash(range)::varchar as s from range(1_800_000)"
+
+
+def test_memory_that_cannot_be_freed_is_kept(small: Any) -> None:
+    """Where more than the half is in use and cannot be written to disk, DuckDB refuses, and the build goes on."""
+    before = limit(small)
+    small.execute(_LARGE)
+    assert not DuckDBSession(small.cursor()).spare_memory()
+    assert limit(small) >= before
+
+
+def test_the_restored_limit_is_more_than_words(small: Any) -> None:
+    """DuckDB 1.4 and 1.5 say another limit after RESET than the one that they keep to."""
+    session = DuckDBSession(small.cursor())
+    assert session.spare_memory()
+    with pytest.raises(duckdb.OutOfMemoryException):
+        small.execute(_LARGE)
+    session.use_memory()
+    small.execute(_LARGE)

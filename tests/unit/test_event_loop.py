@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -33,3 +34,11 @@ def test_uvloop_is_used_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "uvloop", SimpleNamespace(new_event_loop=new_event_loop))
     assert event_loop.run(running_loop()) is made[0]
     assert made[0].is_closed()
+
+
+def test_uvloop_that_does_not_fit_python_is_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One that is older than Python asks asyncio for what is no longer there."""
+    (tmp_path / "uvloop.py").write_text("import asyncio\n\nasyncio.NoSuchWatcher\n")
+    monkeypatch.delitem(sys.modules, "uvloop", raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert isinstance(event_loop.run(running_loop()), asyncio.BaseEventLoop)

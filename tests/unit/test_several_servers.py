@@ -84,6 +84,18 @@ def test_server_that_answers_errors_only(status: int) -> None:
     assert sum(sent.values()) - len(TEXTS) <= BATCH * servers[2].requests
 
 
+@pytest.mark.parametrize("options", [{}, {"batch_size": "1"}])
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_server_that_refuses_everything(status: int, options: dict[str, str]) -> None:
+    """A gateway before one server may refuse what the others take: no row has failed, nor do requests get smaller."""
+    ran, servers = run(Model(0.002), Model(0.002), Model(fault=status), texts=TEXTS[:600], **options)
+    check(ran, servers, TEXTS[:600])
+    if status == 413:
+        assert servers[0].requests + servers[1].requests == len(servers[0].answered + servers[1].answered) / int(
+            options.get("batch_size", BATCH)
+        )
+
+
 def test_server_that_hangs() -> None:
     """Its rows are sent to others when their time is over; no row is sent there more often than its retries say."""
     ran, servers = run(Model(0.005), Model(0.005), Model(fault="hang"), timeout="500ms")

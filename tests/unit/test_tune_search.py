@@ -151,6 +151,8 @@ def test_waiting_is_told_from_working() -> None:
     assert where_time_goes(replace(trial, server=waiting))[-1].startswith("Waiting")
     idle = replace(server, queue=0.1, compute_infer=0.2, total=0.3)
     assert where_time_goes(replace(trial, server=idle))[-1].startswith("Neither")
+    ensemble = replace(server, queue=0.0, compute_infer=0.2, total=11.1)
+    assert where_time_goes(replace(trial, server=ensemble))[-1].startswith("Of most of it the server does not say")
     assert "does not say" in where_time_goes(trial)[0]
 
 

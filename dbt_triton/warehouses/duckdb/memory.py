@@ -10,14 +10,11 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
-
-from dbt_triton.warehouses import WarehouseError
 
 if TYPE_CHECKING:
     from dbt_triton.warehouses.duckdb.session import DuckDBSession
@@ -57,10 +54,9 @@ def lower(session: DuckDBSession) -> bool:
         current = _setting(session, "memory_limit")
         default = _default()
         if current == default and _can_spill(session, size_in_bytes(default) // 2):
-            try:
-                session.execute(f"set global memory_limit = '{size_in_bytes(default) // 2}B'")
-            except WarehouseError:
-                return False  # lock_configuration, say: then it is not for us to change
+            if not session.change_setting(f"set global memory_limit = '{size_in_bytes(default) // 2}B'"):
+                _reset(session)  # what was refused may be shown all the same
+                return False
             _LOWERED.limit = _setting(session, "memory_limit")
             _LOWERED.holders.clear()  # somebody has restored it, or this is another database
         elif current != _LOWERED.limit:
@@ -74,9 +70,14 @@ def restore(session: DuckDBSession) -> None:
     with _LOWERED.lock:
         _LOWERED.holders.discard(threading.get_ident())
         if _LOWERED.limit and not _LOWERED.holders and _setting(session, "memory_limit") == _LOWERED.limit:
-            with suppress(WarehouseError):  # of a configuration that was locked meanwhile
-                session.execute("reset global memory_limit")
+            _reset(session)
             _LOWERED.limit = ""
+
+
+def _reset(session: DuckDBSession) -> None:
+    # RESET alone changes what DuckDB 1.4 and 1.5 say of the limit, and not the limit.
+    session.change_setting(f"set global memory_limit = '{size_in_bytes(_default())}B'")
+    session.change_setting("reset global memory_limit")
 
 
 def _default() -> str:
@@ -91,14 +92,18 @@ def _setting(session: DuckDBSession, name: str) -> str:
 
 
 def _can_spill(session: DuckDBSession, size: int) -> bool:
-    """Tell whether there is a temporary directory with room for what is no longer kept in memory."""
+    """Tell whether there is a temporary directory with room for what is no longer kept in memory.
+
+    DuckDB makes it when it needs it, but none of its parents.
+    """
     name = _setting(session, "temp_directory")
     if not name or "://" in name:
         return False
-    folder = Path(name).absolute()
-    existing = next((parent for parent in (folder, *folder.parents) if parent.exists()), None)
+    folder = Path(name).expanduser().absolute()
+    existing = folder if folder.exists() else folder.parent
     try:
-        if existing is None or not os.access(existing, os.W_OK) or shutil.disk_usage(existing).free < size:
+        may_write = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
+        if not may_write or shutil.disk_usage(existing).free < size:
             return False
         most = _setting(session, "max_temp_directory_size")
         return most.startswith("90%") or size_in_bytes(most) >= size

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import threading
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -23,6 +24,8 @@ from dbt_triton.warehouses.duckdb.arrow_types import has_boolean_arrays, plain
 from dbt_triton.warehouses.duckdb.dbt_connection import note_no_transaction
 from dbt_triton.warehouses.duckdb.dialect import literal, quote, text_literal
 from dbt_triton.warehouses.duckdb.memory import lower, restore, size_in_bytes
+
+logger = logging.getLogger("dbt_triton.warehouses")
 
 #: The variable by which figures, SQL and errors reach Jinja.
 RESULT_VARIABLE = "dbt_triton_result"
@@ -233,6 +236,19 @@ class DuckDBSession:
         """Restore the memory limit, unless another model needs the lower one."""
         restore(self)
 
+    def change_setting(self, statement: str) -> bool:
+        """SET or RESET a setting of the whole database, and tell whether DuckDB lets us: all may be locked.
+
+        On a cursor of its own, since a refusal aborts the transaction that it is made in.
+        """
+        try:
+            with self._session.cursor() as cursor:
+                cursor.execute(statement)
+        except duckdb.Error as error:
+            logger.debug("%s: %s", statement, error)
+            return False
+        return True
+
     @contextmanager
     def fewer_checkpoints(self) -> Generator[None]:
         """Let DuckDB's log grow while large chunks are committed.
@@ -243,8 +259,7 @@ class DuckDBSession:
         with _CHECKPOINTS.lock:
             if not _CHECKPOINTS.blocks:
                 _CHECKPOINTS.threshold = str(self._fetch("select current_setting('checkpoint_threshold')")[0][0])
-                with suppress(WarehouseError):  # lock_configuration, say: then chunks cost more
-                    self.execute(f"set global checkpoint_threshold = '{_LARGE_LOG}'")
+                self.change_setting(f"set global checkpoint_threshold = '{_LARGE_LOG}'")
             _CHECKPOINTS.blocks += 1
         try:
             yield
@@ -252,8 +267,7 @@ class DuckDBSession:
             with _CHECKPOINTS.lock:
                 _CHECKPOINTS.blocks -= 1
                 if not _CHECKPOINTS.blocks:
-                    with suppress(WarehouseError):
-                        self.execute(f"set global checkpoint_threshold = {text_literal(_CHECKPOINTS.threshold)}")
+                    self.change_setting(f"set global checkpoint_threshold = {text_literal(_CHECKPOINTS.threshold)}")
 
     def unless_interrupted(self, asking: Coroutine[None, None, T]) -> T:
         """Await something, which may take a while, on an event loop of its own, and notice Ctrl-C meanwhile.
