@@ -142,7 +142,7 @@ def test_a_configuration_that_is_locked_meanwhile_does_not_fail_the_build(connec
 def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Open a database in memory whose default is 100 MB, and which cannot spill, although it says that it can."""
     with duckdb.connect(config={"threads": 1, "memory_limit": "100MB"}) as connection:
-        default = connection.execute("select current_setting('memory_limit')").fetchone()[0]
+        default = connection.execute("select current_setting('memory_limit')").fetchall()[0][0]
         monkeypatch.setattr(memory, "_default", lambda: default)
         monkeypatch.setattr(memory, "_can_spill", lambda *_: True)
         connection.execute("set temp_directory = ''")
