@@ -104,7 +104,9 @@ def test_pod_that_is_replaced(resolve: Resolve) -> None:
                 resolve(["127.0.0.1", "127.0.0.3"])
                 await servers[1].kill()
 
-            return await predict(texts, f"http://{HOST}:{servers[0].port}", meanwhile=replace), other
+            # So few are in flight that the run goes on for seconds after the other one is found.
+            options = {"max_concurrent_operations": "8"}
+            return await predict(texts, f"http://{HOST}:{servers[0].port}", meanwhile=replace, **options), other
 
     ran, other = asyncio.run(use())
     assert len(ran.kept.predictions_by_key) == len(texts)
