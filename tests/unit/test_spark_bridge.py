@@ -82,7 +82,11 @@ def test_every_row_comes_back_in_the_shape_of_the_store() -> None:
 def test_several_servers_share_the_rows_of_a_task() -> None:
     """A task has all servers: each gets rows, one that sheds load is left to itself, and figures are those of all."""
     busy = FakeTriton(lambda _rows, _n: refused(503, "busy"))
-    one, two = FakeTriton(), FakeTriton()
+
+    def slowly(_texts: list[str], _number: int) -> None:
+        time.sleep(0.2)  # so that neither has done everything before the other was looked at
+
+    one, two = FakeTriton(slowly), FakeTriton(slowly)
     with one.serving() as first, two.serving() as second, busy.serving() as third:
         task = _task(_model(f"{first}, {second}, {third}"))
         rows, figures = _rows(run_task(task, _batches(TEXTS)))
