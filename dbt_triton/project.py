@@ -97,8 +97,6 @@ def _ask_dbt(template: str, dbt_arguments: Sequence[str]) -> tuple[str | None, s
     The line holds literal tokens, so it is taken from dbt's events: no log, of whatever level or format, is written,
     and what dbt leaves besides goes into a folder that is deleted.
     """
-    from dbt.cli.main import dbtRunner  # noqa: PLC0415 - seconds of imports that other commands do without
-
     printed: list[str] = []
 
     def listen(event: Any) -> None:  # noqa: ANN401 - dbt's own, made by protobuf
@@ -107,13 +105,29 @@ def _ask_dbt(template: str, dbt_arguments: Sequence[str]) -> tuple[str | None, s
 
     # Not run-operation, which opens the warehouse: another process may use it. `dbt retry` reads run_results.json.
     ask = ["compile", "--inline", template, "--no-populate-cache", "--no-introspect"]
+    arguments = [*_QUIET, "--no-write-json", *ask]
+    _, said = invoke_dbt(arguments, [*_partial_parse(dbt_arguments), *dbt_arguments], callbacks=[listen])
+    return next((text.removeprefix(_MARK) for text in printed if text.startswith(_MARK)), None), said
+
+
+def invoke_dbt(arguments: Sequence[str], more: Sequence[str] = (), **of_runner: Any) -> tuple[Any, str]:  # noqa: ANN401 - dbt's own
+    """Call dbt in this process, which prints nothing and leaves no file.
+
+    Args:
+        arguments: of dbt's command line.
+        more: of them, which win over where we let dbt write.
+        of_runner: what dbt's runner is made with.
+
+    Returns:
+        The result, and what dbt says besides.
+    """
+    from dbt.cli.main import dbtRunner  # noqa: PLC0415 - seconds of imports that other commands do without
+
     with tempfile.TemporaryDirectory(prefix="dbt-triton-") as folder:
         nowhere = ["--log-level-file", "none", "--log-path", folder, "--target-path", folder]
-        nowhere += _partial_parse(dbt_arguments)
         with contextlib.redirect_stdout(io.StringIO()) as console:
-            invoked = dbtRunner(callbacks=[listen]).invoke([*_QUIET, "--no-write-json", *ask, *nowhere, *dbt_arguments])
-    found = next((text.removeprefix(_MARK) for text in printed if text.startswith(_MARK)), None)
-    return found, str(invoked.exception or "") or words_of_dbt(console.getvalue())
+            invoked = dbtRunner(**of_runner).invoke([*arguments, *nowhere, *more])
+    return invoked.result, str(invoked.exception or "") or words_of_dbt(console.getvalue())
 
 
 def quiet_dbt(dbt_arguments: Sequence[str]) -> list[str]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +10,7 @@ from typing import Any
 import yaml
 
 from dbt_triton.errors import DbtTritonError
-from dbt_triton.project import quiet_dbt, words_of_dbt
+from dbt_triton.project import invoke_dbt, quiet_dbt
 
 #: dbt's and the macros' own words before ours: "Compilation Error in model m (models/m.sql)", "dbt-triton, m: ".
 _PREFIX = re.compile(r"^\s*(?:\w+ )?\w+ Error in model [^\n]*\n\s*(?:dbt-triton, [^:\n]*: )?")
@@ -62,7 +59,7 @@ def predicting_model(name: str, dbt_arguments: Sequence[str]) -> PredictingModel
     Raises:
         DbtTritonError: dbt cannot parse it, or the name is that of something else; with what to name.
     """
-    manifest, said = _invoke(["parse", "--no-write-json", *quiet_dbt(dbt_arguments), *dbt_arguments])
+    manifest, said = invoke_dbt(["parse", "--no-write-json", *quiet_dbt(dbt_arguments), *dbt_arguments])
     if not hasattr(manifest, "nodes"):
         raise DbtTritonError(
             f"dbt cannot read this project: {said}\n"
@@ -125,7 +122,7 @@ def run_alone(model: PredictingModel, variable: str, dbt_arguments: Sequence[str
         del arguments[place : place + 2]
     told = ["--vars", yaml.safe_dump({**variables, variable: True}, default_flow_style=True, width=10**6)]
     select = ["--select", "fqn:" + ".".join(model.node.fqn)]
-    result, said = _invoke(
+    result, said = invoke_dbt(
         ["run", "--full-refresh", *select, "--no-write-json", *quiet_dbt(dbt_arguments), *told, *arguments],
         manifest=manifest,
     )
@@ -134,17 +131,6 @@ def run_alone(model: PredictingModel, variable: str, dbt_arguments: Sequence[str
     if failed:
         return _SUFFIX.sub("", _PREFIX.sub("", str(failed[0].message))).strip()
     return None if results else said
-
-
-def _invoke(arguments: Sequence[str], manifest: Any = None) -> tuple[Any, str]:  # noqa: ANN401 - dbt's own
-    """Call dbt in this process, which prints nothing and leaves no file. Returns its result and words."""
-    from dbt.cli.main import dbtRunner  # noqa: PLC0415 - seconds of imports that other commands do without
-
-    with tempfile.TemporaryDirectory(prefix="dbt-triton-") as folder:
-        nowhere = ["--log-level-file", "none", "--log-path", folder, "--target-path", folder]
-        with contextlib.redirect_stdout(io.StringIO()) as console:
-            invoked = dbtRunner(manifest=manifest).invoke([*arguments, *nowhere])
-    return invoked.result, str(invoked.exception or "") or words_of_dbt(console.getvalue())
 
 
 def _is_latest(node: Any) -> bool:  # noqa: ANN401 - a node of dbt's

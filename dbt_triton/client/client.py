@@ -26,6 +26,7 @@ from dbt_triton.client.retries import (
     Retries,
     RetryableError,
     is_retryable_error,
+    is_worth_retrying,
     retry_after_failure,
 )
 from dbt_triton.client.served import ServedModel
@@ -48,9 +49,6 @@ _ID = re.compile(rb'\{"id":"(\d+)"')
 #: Ids are counted; a longer one is nonsense, and not the answer to another request.
 _ID_DIGITS = 19
 _PAUSE_STEP_SECONDS = 0.5
-#: A request of several rows, or of a language model, that is not answered is sent once more as it is: the server may
-#: have been busy, and computes on either way.
-_TIMEOUT_RETRIES = 1
 _COMPUTES_ON = (
     "; a server goes on with a request that nobody waits for, so that it is sent once more at most. 'timeout' sets how "
     "long to wait, and max_tokens how much is written"
@@ -148,6 +146,10 @@ class TritonClient:
         """Ask the server which version it serves; see `Metadata.served_version`."""
         return await self._metadata.served_version()
 
+    async def statistics(self) -> dict[str, Any]:
+        """Ask the server what it has counted of the model; see `Metadata.statistics`."""
+        return await self._metadata.statistics()
+
     def stop(self) -> None:
         """Send nothing more: what is on its way may end, what waits for another attempt is cancelled."""
         if self.stopping:
@@ -208,10 +210,7 @@ class TritonClient:
         """Tell whether another attempt may mend an error, of a request that was not answered in time so often."""
         if self.stopping:
             return False
-        if error.reason == Reason.MODEL_ERROR:
-            return rows == 1 and alone
-        is_costly = rows > 1 or self.generates
-        return error.reason != Reason.TIMEOUT or not is_costly or timeouts <= _TIMEOUT_RETRIES
+        return is_worth_retrying(error.reason, timeouts, rows=rows, alone=alone, generates=self.generates)
 
     async def _retry(  # noqa: PLR0913 - what `infer` was told
         self,

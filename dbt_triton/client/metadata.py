@@ -67,6 +67,14 @@ class Metadata:
         metadata = await self._get(self._model_path, self._retries)
         return latest_version(metadata, f"{self.options.endpoint}{self._model_path}")
 
+    async def statistics(self) -> dict[str, Any]:
+        """Return what the server has counted of the model, by Triton's statistics extension; it is asked once.
+
+        Raises:
+            InferenceError: the server cannot be reached, or does not say.
+        """
+        return await self._get(f"{self._model_path}/stats", Retries(0))
+
     async def _get(self, path: str, retries: Retries) -> dict[str, Any]:
         url = f"{self.options.endpoint}{path}"
 

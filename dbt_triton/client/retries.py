@@ -21,6 +21,10 @@ from dbt_triton.client.reply import Reply, shown_words
 from dbt_triton.errors import InferenceError, Reason
 from dbt_triton.options import Options
 
+#: A request of several rows, or of a language model, that is not answered is sent once more as it is: the server may
+#: have been busy, and computes on either way.
+_TIMEOUT_RETRIES = 1
+
 
 def _is_not_ours(record: logging.LogRecord) -> bool:
     """Keep back stamina's own warning for each of our retries: ours says more, and only when asked."""
@@ -78,6 +82,22 @@ class RetryableError(Exception):
         error = InferenceError(self.text, reason=self.reason, status=self.status, attempts=self.attempts)
         error.not_sent, error.may_pass = self.not_sent, True
         return error
+
+
+def is_worth_retrying(reason: Reason, timeouts: int, *, rows: int, alone: bool, generates: bool) -> bool:
+    """Tell whether another attempt may mend what failed for a reason that may pass.
+
+    Args:
+        reason: why the last attempt failed.
+        timeouts: how many attempts were not answered in time, this one included.
+        rows: of the request.
+        alone: whether no other request can be to blame for an exception of the model.
+        generates: whether it is one of a language model, which is paid for.
+    """
+    if reason == Reason.MODEL_ERROR:
+        return rows == 1 and alone
+    is_costly = rows > 1 or generates
+    return reason != Reason.TIMEOUT or not is_costly or timeouts <= _TIMEOUT_RETRIES
 
 
 def retry_after_seconds(value: str | None) -> float | None:

@@ -12,7 +12,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Protocol
 
+from dbt_triton.client.retries import is_worth_retrying
 from dbt_triton.engine.breaker import Breaker
+from dbt_triton.engine.outcomes import TOO_LARGE
 from dbt_triton.engine.server import Server, named
 from dbt_triton.engine.servers import Servers
 from dbt_triton.engine.source import Request
@@ -20,14 +22,10 @@ from dbt_triton.errors import InferenceError, Reason
 from dbt_triton.options import Options
 from dbt_triton.tensors import Answer
 
-#: A request of several rows, or of a language model, that is not answered in time is sent once more as it is.
-_TIMEOUT_RETRIES = 1
 #: A request that broke its connection at so many servers goes to no other one: it may be what kills them.
 _MOST_BROKEN = 2
 #: Whoever waits for servers that may never come back looks after so many seconds whether the run is to end.
 _LOOK_SECONDS = 0.5
-#: HTTP's Content Too Large, which is often the word of a gateway before one of the servers.
-_TOO_LARGE = 413
 
 
 class Send(Protocol):
@@ -153,15 +151,14 @@ class AnyServer:
 
     def _may_suit_another(self, error: InferenceError, request: Request, server: Server) -> bool:
         """Tell whether what one server refuses goes to another before it is given up: it may be to blame."""
-        is_final = request.rows == 1 or error.status == _TOO_LARGE
+        is_final = request.rows == 1 or error.status == TOO_LARGE  # often the word of a gateway before it
         return error.reason == Reason.REFUSED and is_final and self._servers.has_another(server)
 
     def _may_mend(self, error: InferenceError, request: Request, timeouts: int, *, alone: bool) -> bool:
         """Tell whether another attempt may mend an error."""
-        if error.reason == Reason.MODEL_ERROR:
-            return error.may_pass and request.rows == 1 and alone
-        is_costly = request.rows > 1 or self._generates
-        return error.reason == Reason.TIMEOUT and error.may_pass and (not is_costly or timeouts <= _TIMEOUT_RETRIES)
+        if not error.may_pass or error.reason not in {Reason.MODEL_ERROR, Reason.TIMEOUT}:
+            return False
+        return is_worth_retrying(error.reason, timeouts, rows=request.rows, alone=alone, generates=self._generates)
 
     async def _back_off(self, attempts: int) -> None:
         """Wait as one server's client does, but for the first time, when another server is asked at once."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from dbt_triton.engine.breaker import BREAKER_FAILURES, Breaker
 from dbt_triton.engine.handover import HandOver
-from dbt_triton.engine.outcomes import FailedRows, RunError, is_about_rows, not_the_batch
+from dbt_triton.engine.outcomes import TOO_LARGE, FailedRows, RunError, is_about_rows, not_the_batch
 from dbt_triton.engine.source import Request
 from dbt_triton.errors import AnswerError, AnswerTooLongError, InferenceError, PaddedAxisError, Reason, RowCountError
 from dbt_triton.options import Options
@@ -20,8 +20,6 @@ logger = logging.getLogger("dbt_triton.engine")
 _RECOUNTS = 3
 #: One row with several answers may be a row that the model cannot bear.
 _PROVEN_BY_ROWS = 2
-#: HTTP's Content Too Large.
-_TOO_LARGE = 413
 _TOO_LARGE_IN_A_ROW = 3
 
 
@@ -90,7 +88,7 @@ class FailedRequests:
             self.suspects.append(request)
             return []
         if request.rows > 1:
-            if isinstance(error, AnswerTooLongError) or error.status == _TOO_LARGE:
+            if isinstance(error, AnswerTooLongError) or error.status == TOO_LARGE:
                 self._note_too_large(request.rows, error)
             # Half of the rows may have the right number of answers by chance; one row has its own.
             return request.pieces(1) if isinstance(error, RowCountError) else request.halves()

@@ -10,6 +10,9 @@ import pyarrow as pa
 
 from dbt_triton.errors import PERMANENT_REASONS, ROW_REASONS, InferenceError
 
+#: HTTP's Content Too Large.
+TOO_LARGE = 413
+
 
 @dataclass(frozen=True)
 class FailedRows:

@@ -13,7 +13,7 @@ import httpx
 
 from dbt_triton.client import TritonClient
 from dbt_triton.client.http11 import Http11Transport
-from dbt_triton.client.reply import Reply, ResponseTooLargeError, json_object
+from dbt_triton.client.reply import Reply
 from dbt_triton.client.transport import Transport
 from dbt_triton.engine.servers import Servers
 from dbt_triton.errors import InferenceError, Reason
@@ -102,20 +102,15 @@ def _measure(client: TritonClient, answers: Answers, budget: Budget, on_spent: C
     setattr(client, "infer", measured)  # noqa: B010 - mypy lets no method be assigned
 
 
-async def counted(clients: Sequence[TritonClient], headers: Mapping[str, str], version: str) -> Counts | None:
+async def counted(clients: Sequence[TritonClient], version: str) -> Counts | None:
     """Ask servers what they have counted of their model, all together; None where one does not say."""
-    return total(await asyncio.gather(*(_counted(client, headers, version) for client in clients)))
+    return total(await asyncio.gather(*(_counted(client, version) for client in clients)))
 
 
-async def _counted(client: TritonClient, headers: Mapping[str, str], version: str) -> Counts | None:
-    options = client.options
-    path = "" if options.model_version == "latest" else f"/versions/{options.model_version}"
-    url = f"{options.endpoint}/v2/models/{options.model_name}{path}/stats"
-    asked = {**headers, "Accept-Encoding": "identity", "User-Agent": "dbt-triton"}
+async def _counted(client: TritonClient, version: str) -> Counts | None:
     try:
-        reply = await client._transport.get(url, asked)  # noqa: SLF001 - as what a server serves is asked
-        return counts_of(json_object(bytes(reply.content), url), version) if reply.status == _OK else None
-    except (httpx.HTTPError, ResponseTooLargeError, InferenceError):
+        return counts_of(await client.statistics(), version)
+    except InferenceError:
         return None
 
 

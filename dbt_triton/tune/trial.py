@@ -89,7 +89,7 @@ async def run_trial(
     sink, answers, over = _Discard(), Answers(), asyncio.Event()
     async with open_servers(options, binding, subject.headers) as servers:
         clients = [server.client for server in servers.all]
-        before = await _unless_stopped(counted(clients, subject.headers, binding.version), stopped)
+        before = await _unless_stopped(counted(clients, binding.version), stopped)
         engine = _TrialEngine(
             servers,
             request_format(options, binding),
@@ -127,7 +127,7 @@ async def run_trial(
         else:
             clock.cancel()
             ended = time.monotonic()
-        after = await _unless_stopped(counted(clients, subject.headers, binding.version), stopped)
+        after = await _unless_stopped(counted(clients, binding.version), stopped)
         limit = servers.current
     return replace(
         figures(settings, answers, started, ended, rows_failed=sink.failed),

@@ -11,6 +11,7 @@ import os
 import shutil
 import threading
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,6 +81,7 @@ def _reset(session: DuckDBSession) -> None:
     session.change_setting("reset global memory_limit")
 
 
+@cache
 def _default() -> str:
     """Return the limit of a DuckDB that nobody has set any: it knows of control groups, and we need not."""
     with duckdb.connect() as fresh:
