@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/.installed
 export DBT_SEND_ANONYMOUS_USAGE_STATS = false
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-spark test lint docs test-unit test-integration test-faults test-spark test-spark-types test-spark-clusters test-installation test-orchestrators bench clean
+.PHONY: help install demo demo-spark test lint docs test-unit test-integration test-faults test-spark test-spark-types test-spark-clusters test-installation test-orchestrators bench picture clean
 
 help: ## List the recipes, one line each.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "%-18s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ test-orchestrators: $(INSTALLED) ## Run the examples in a real Airflow, Dagster 
 
 test-spark-clusters: $(INSTALLED) ## Run a Spark standalone cluster, a Spark Connect server, and Iceberg tables in an environment of its own; they need Java.
 	$(BIN)/python -m pytest tests/spark_clusters -n 0 -m 'not spark_slow' -q
+
+picture: $(INSTALLED) ## Make the README's picture anew, from a real run.
+	$(BIN)/python docs/pictures/terminal.py
 
 bench: $(INSTALLED) ## Measure, side by side in one run, and write benchmarks/results.md, and spark.md where Spark is installed (wrk is used where it is).
 	$(BIN)/python benchmarks/bench.py
