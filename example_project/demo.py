@@ -28,6 +28,7 @@ from train_kinds import MissingPackageError, prepare
 
 from dbt_triton.errors import ServeError
 from dbt_triton.server import TritonServer
+from dbt_triton.standard_streams import make_usable
 
 PROJECT = Path(__file__).resolve().parent
 WAREHOUSES: dict[str, ModuleType] = {"duckdb": demo_duckdb, "spark": demo_spark}
@@ -39,6 +40,10 @@ EXIT_INTERRUPTED = 130
 
 def main(warehouse: ModuleType) -> int:
     """Run the demo on a warehouse and return dbt's exit code."""
+    make_usable()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A script's background commands inherit that, and dbt would, too: it could not be told to end.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if missing := warehouse.what_is_missing():
         print(missing, file=sys.stderr)
         return 1
@@ -104,7 +109,12 @@ def choose_port() -> int:
 
 def build(endpoint: str, warehouse: ModuleType) -> int:
     """Run ``dbt deps`` and ``dbt build`` against the server and return the exit code."""
-    environment = os.environ | {
+    # What configures the user's own dbt is not for this project, and a proxy does not lead to this machine.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("DBT_") or "TRITON" in name}
+    not_by_proxy = f"{os.environ.get('no_proxy') or os.environ.get('NO_PROXY', '')},localhost,127.0.0.1".lstrip(",")
+    environment = inherited | {
+        "no_proxy": not_by_proxy,
+        "NO_PROXY": not_by_proxy,
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         "DBT_TRITON_DEMO_IMAGES": str(PROJECT / "images"),
         "DBT_TRITON_DEMO_SOUNDS": str(PROJECT / "sounds"),

@@ -135,7 +135,7 @@ def _follow(lines: IO[str], name: str, environment: Mapping[str, str]) -> _Run:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
     with (
-        path.open("w" if name == "deps" else "a", encoding="utf-8") as log,
+        path.open("w" if name == "deps" else "a", encoding="utf-8", errors="backslashreplace") as log,
         Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress,
     ):
         bar = progress.add_task(f"dbt {name}", total=None)
