@@ -24,8 +24,11 @@ _SPECIAL = re.compile(r"[\s\\'\"`$&|;<>()*?#~!{}\[\]]")
 
 
 def has_plain_path(path: Path) -> bool:
-    """Tell whether Triton's Python backend can start a model whose folder has this path."""
-    return not _SPECIAL.search(str(path))
+    """Tell whether a path can be that of a model.
+
+    Python within Triton takes ASCII for the encoding of file names, whatever the environment says.
+    """
+    return str(path).isascii() and not _SPECIAL.search(str(path))
 
 
 def with_special_name(repository: Path) -> dict[str, str]:

@@ -44,8 +44,11 @@ _DOCKER = (
 MAX_PORT = 65_535
 _READY_POLL_SECONDS = 0.1
 _LOG_LINES_IN_ERROR = 30
+_MODELS = "models"
 #: Python's errors within a model, and Triton's table of models.
-_TROUBLE = re.compile(r"\w(Error|Exception): |UNAVAILABLE: |failed to load")
+_TROUBLE = re.compile(r"\w(Error|Exception): |UNAVAILABLE: |failed to load|^  what\(\): ")
+#: A process of its Python backend has ended before its model was loaded, for which Triton waits for ever.
+_DEAD = "\nterminate called after throwing an instance of "
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -221,7 +224,7 @@ class TritonServer:
         return self._own_words(text)
 
     def _own_words(self, text: str) -> str:
-        return text.replace(str(self._link), str(self.model_repository))
+        return text.replace(str(self._scratch / _MODELS), str(self.model_repository))
 
     def __enter__(self) -> Self:
         return self.start()
@@ -243,6 +246,11 @@ class TritonServer:
                         f"tritonserver stopped while loading {self.model_repository}:\n{self.trouble()}\n"
                         "A model's own packages must be in this environment, and its files in its folder"
                     )
+                if _DEAD in self._log():
+                    raise ServeError(
+                        f"a process of Triton's Python backend ended while loading {self.model_repository}:\n"
+                        f"{self.trouble()}\nIts Python is that of {Path(sys.executable).parent}"
+                    )
                 try:
                     if client.get(f"{self.url}/v2/health/ready").is_success:
                         return
@@ -251,16 +259,13 @@ class TritonServer:
                 time.sleep(_READY_POLL_SECONDS)
         raise ServeError(f"tritonserver was not ready after {timeout:.0f} s; its log ends with:\n{self.log_tail()}")
 
-    @property
-    def _link(self) -> Path:
-        return self._scratch / "models"
-
     def _plain_repository(self) -> Path:
-        """Return a path of the repository that Triton can hand to a shell as it is."""
+        """Return a path of the repository that Triton's Python backend can bear: its own, or that of a link."""
         if has_plain_path(self.model_repository):
             return self.model_repository
-        self._link.symlink_to(self.model_repository, target_is_directory=True)
-        return self._link
+        link = self._scratch / _MODELS
+        link.symlink_to(self.model_repository, target_is_directory=True)
+        return link
 
     def _prepare_binary(self) -> Path:
         binary = self._wheel / "bin" / "tritonserver"

@@ -17,6 +17,9 @@ from support.warehouses import new_steps, projects, spark_schema
 
 from dbt_triton.standard_streams import make_usable
 
+#: Variables that are told to the tests themselves.
+_FOR_TESTS = {"DBT_TRITON_ORCHESTRATORS", "DBT_TRITON_WHEEL"}
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let a run choose its warehouse."""
@@ -36,7 +39,7 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     not_by_proxy = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
     os.environ["no_proxy"] = os.environ["NO_PROXY"] = f"{not_by_proxy},localhost,127.0.0.1,::1".lstrip(",")
-    for name in [name for name in os.environ if name.startswith("DBT_") and name != "DBT_TRITON_ORCHESTRATORS"]:
+    for name in [name for name in os.environ if name.startswith("DBT_") and name not in _FOR_TESTS]:
         del os.environ[name]
 
 
