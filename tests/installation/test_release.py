@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from release import Distributions, ReleaseError, build, check, list_components
 from release_contents import problems, versions
 from support.dbt import REPOSITORY, DbtProject
 from support.environments import versions as installed_versions
+from support.inherited import copy_of_repository
 from support.small_project import duckdb_of
 from support.triton import Triton
 
@@ -30,33 +30,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Distributions:
     return build(REPOSITORY, tmp_path_factory.mktemp("dist"))
 
 
-def copy_of_sources(folder: Path) -> Path:
-    """Copy what is in the repository, as somebody else has it: elsewhere, with other times and rights."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, check=True, text=True)
-    before = os.umask(0o077)
-    try:
-        for name in [*listed.stdout.split("\0")[:-1], ".git"]:
-            source, target = REPOSITORY / name, folder / name
-            if name == ".git":
-                target.write_text(f"gitdir: {_git_folder()}", "utf-8")
-            elif source.is_file():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(source.read_bytes())
-    finally:
-        os.umask(before)
-    return folder
-
-
-def _git_folder() -> str:
-    found = subprocess.run(
-        ["git", "rev-parse", "--absolute-git-dir"], cwd=REPOSITORY, capture_output=True, check=True, text=True
-    )
-    return found.stdout.strip()
-
-
 def test_release_is_reproducible(made: Distributions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever builds a commit, whenever and wherever, gets the same bytes."""
-    sources = copy_of_sources(tmp_path / "somewhere else é")
+    sources = copy_of_repository(tmp_path / "somewhere else é")
     monkeypatch.setenv("TZ", "Pacific/Kiritimati")
     monkeypatch.setenv("PYTHONHASHSEED", "7")
     before = os.umask(0o077)
@@ -106,7 +82,7 @@ def test_what_is_missing_is_found(made: Distributions, tmp_path: Path, lost: str
 
 def test_versions_that_differ_are_found(made: Distributions, tmp_path: Path) -> None:
     """A version that was not raised everywhere, the CHANGELOG included, is not released."""
-    sources = copy_of_sources(tmp_path / "sources")
+    sources = copy_of_repository(tmp_path / "sources")
     file = sources / "CHANGELOG.md"
     file.write_text(file.read_text("utf-8").replace("## [0.", "## [9.", 1), "utf-8")
     assert any("the version is not the same everywhere" in found for found in problems(sources, *_paths(made)))

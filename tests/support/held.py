@@ -21,12 +21,12 @@ _MARK = "==== held: "
 _KILOBYTES_A_PAGE = os.sysconf("SC_PAGE_SIZE") // 1024
 
 
-def held_after_builds(project: DbtProject, builds: int, *arguments: str) -> subprocess.Popen[str]:
+def start_builds(project: DbtProject, builds: int, *arguments: str) -> subprocess.Popen[str]:
     """Start a process that builds a project again and again; `counted` waits for it."""
     _, environment = project.command()
     code = f"import sys; sys.path.append({str(_TESTS)!r}); from support.held import main; main()"
     return subprocess.Popen(
-        [sys.executable, "-c", code, str(builds), *arguments],
+        [sys.executable, "-c", code, str(builds), "--quiet", *arguments],
         cwd=project.root,
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -38,7 +38,7 @@ def held_after_builds(project: DbtProject, builds: int, *arguments: str) -> subp
 
 def counted(process: subprocess.Popen[str]) -> list[dict[str, int]]:
     """Return what the process held after each build."""
-    printed, _ = process.communicate(timeout=240)
+    printed, _ = process.communicate(timeout=540)
     found = [json.loads(line.removeprefix(_MARK)) for line in printed.splitlines() if line.startswith(_MARK)]
     assert process.returncode == 0, printed[-5000:]
     return found
