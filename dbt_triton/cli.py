@@ -15,11 +15,13 @@ from dbt_triton import __version__, commands
 from dbt_triton.errors import DbtTritonError
 from dbt_triton.model_repository import model_folders
 from dbt_triton.server import MAX_PORT, TritonServer
+from dbt_triton.standard_streams import make_usable, tell
 from dbt_triton.tune.arguments import add_arguments
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command, and return its exit code."""
+    make_usable()
     try:
         return _run(argv)
     finally:
@@ -47,7 +49,7 @@ def _run(argv: Sequence[str] | None) -> int:
         else:
             _say(str(package_path()))
     except (DbtTritonError, OSError, UnicodeDecodeError) as error:
-        print(f"dbt-triton: {_words(error)}", file=sys.stderr)
+        tell(f"dbt-triton: {_words(error)}")
         return 1
     return code
 
@@ -133,10 +135,7 @@ def _serve(path: Path, host: str, port: int) -> int:
         return 0
     finally:
         server.stop()
-    print(
-        f"dbt-triton: tritonserver ended by itself with code {code}; its log ends with:\n{tail}",
-        file=sys.stderr,
-    )
+    tell(f"dbt-triton: tritonserver ended by itself with code {code}; its log ends with:\n{tail}")
     return 1
 
 

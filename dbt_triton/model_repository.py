@@ -19,6 +19,26 @@ _FAILED = re.compile(
 )
 _UNREADABLE = re.compile(r"Error parsing text-format inference\.ModelConfig: ([^\n]*)")
 
+#: Triton's Python backend writes paths into the text of a shell's command, without quotes.
+_SPECIAL = re.compile(r"[\s\\'\"`$&|;<>()*?#~!{}\[\]]")
+
+
+def has_plain_path(path: Path) -> bool:
+    """Tell whether a path can be that of a model.
+
+    Python within Triton takes ASCII for the encoding of file names, whatever the environment says.
+    """
+    return str(path).isascii() and not _SPECIAL.search(str(path))
+
+
+def with_special_name(repository: Path) -> dict[str, str]:
+    """Return the Python models whose names Triton's Python backend cannot bear, with what to do."""
+    return {
+        folder.name: "Triton's Python backend cannot start a model with a space, a quote or the like in its name"
+        for folder in model_folders(repository)
+        if _SPECIAL.search(folder.name) and _PYTHON.search(_config(folder))
+    }
+
 
 def model_folders(repository: Path) -> list[Path]:
     """Return the folders of a repository that could be models."""

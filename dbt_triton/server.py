@@ -28,7 +28,14 @@ import httpx
 
 from dbt_triton.errors import ServeError
 from dbt_triton.foreign_text import harmless, shown
-from dbt_triton.model_repository import model_folders, reasons_of_log, without_file, without_version
+from dbt_triton.model_repository import (
+    has_plain_path,
+    model_folders,
+    reasons_of_log,
+    with_special_name,
+    without_file,
+    without_version,
+)
 
 _DOCKER = (
     "docker run --rm -p 8000:8000 -v {repository}:/models nvcr.io/nvidia/tritonserver:24.10-py3 "
@@ -37,8 +44,11 @@ _DOCKER = (
 MAX_PORT = 65_535
 _READY_POLL_SECONDS = 0.1
 _LOG_LINES_IN_ERROR = 30
+_MODELS = "models"
 #: Python's errors within a model, and Triton's table of models.
-_TROUBLE = re.compile(r"\w(Error|Exception): |UNAVAILABLE: |failed to load")
+_TROUBLE = re.compile(r"\w(Error|Exception): |UNAVAILABLE: |failed to load|^  what\(\): ")
+#: A process of its Python backend has ended before its model was loaded, for which Triton waits for ever.
+_DEAD = "\nterminate called after throwing an instance of "
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -85,7 +95,7 @@ class TritonServer:
         self._wheel = _find_wheel(self.model_repository)
         self._extra_args = list(extra_args)
         self._environment = environment or {}
-        self._scratch = Path(tempfile.mkdtemp(prefix="dbt-triton-"))
+        self._scratch = _scratch_folder()
         self.log_file = log_file or self._scratch / "triton.log"
         self._process: subprocess.Popen[bytes] | None = None
         #: Models that are left out, and why.
@@ -117,10 +127,11 @@ class TritonServer:
         else:
             self.http_port = free_port(self.host)
         self.metrics_port = free_port(self.host)
+        repository = self._plain_repository()
         backends = self._prepare_backends()
         command = [
             str(self._prepare_binary()),
-            f"--model-repository={self.model_repository}",
+            f"--model-repository={repository}",
             f"--backend-directory={backends}",
             f"--http-address={self.host}",
             f"--http-port={self.http_port}",
@@ -173,9 +184,10 @@ class TritonServer:
             models = client.post(f"{self.url}/v2/repository/index").json()
         served = {str(model["name"]) for model in models if model.get("state") == "READY"}
         said = {
-            str(model["name"]): str(model.get("reason", "")).split("\n\nAt:", maxsplit=1)[0].strip() for model in models
+            str(model["name"]): self._own_words(str(model.get("reason", "")).split("\n\nAt:", maxsplit=1)[0].strip())
+            for model in models
         }
-        logged = reasons_of_log(self.log_file.read_text(errors="replace") if self.log_file.exists() else "")
+        logged = reasons_of_log(self._log())
         # The index lacks folders without a version, and the reasons of those that could not be read.
         known = {**logged, **{name: why for name, why in said.items() if why}}
         known |= without_version(self.model_repository) | self._left_out
@@ -190,7 +202,7 @@ class TritonServer:
         """Return the arguments that leave out models for which Triton would wait for ever."""
         if any(argument.startswith(("--model-control-mode", "--load-model")) for argument in self._extra_args):
             return []
-        self._left_out = without_file(self.model_repository)
+        self._left_out = without_file(self.model_repository) | with_special_name(self.model_repository)
         if not self._left_out:
             return []
         names = [path.name for path in model_folders(self.model_repository) if path.name not in self._left_out]
@@ -198,14 +210,21 @@ class TritonServer:
 
     def trouble(self) -> str:
         """Return what the server's log says about models that were not loaded, else its last lines."""
-        text = self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+        text = self._log()
         found = [line for line in text.splitlines() if _TROUBLE.search(line)]
         return harmless("\n".join(dict.fromkeys(found))) or self.log_tail()
 
     def log_tail(self, lines: int = _LOG_LINES_IN_ERROR) -> str:
         """Return the last lines of the server's log."""
-        text = self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
-        return harmless("\n".join(text.splitlines()[-lines:]))
+        return harmless("\n".join(self._log().splitlines()[-lines:]))
+
+    def _log(self) -> str:
+        """Return the server's log, in which the repository has the user's own name."""
+        text = self.log_file.read_text("utf-8", errors="replace") if self.log_file.exists() else ""
+        return self._own_words(text)
+
+    def _own_words(self, text: str) -> str:
+        return text.replace(str(self._scratch / _MODELS), str(self.model_repository))
 
     def __enter__(self) -> Self:
         return self.start()
@@ -227,6 +246,11 @@ class TritonServer:
                         f"tritonserver stopped while loading {self.model_repository}:\n{self.trouble()}\n"
                         "A model's own packages must be in this environment, and its files in its folder"
                     )
+                if _DEAD in self._log():
+                    raise ServeError(
+                        f"a process of Triton's Python backend ended while loading {self.model_repository}:\n"
+                        f"{self.trouble()}\nIts Python is that of {Path(sys.executable).parent}"
+                    )
                 try:
                     if client.get(f"{self.url}/v2/health/ready").is_success:
                         return
@@ -234,6 +258,14 @@ class TritonServer:
                     pass
                 time.sleep(_READY_POLL_SECONDS)
         raise ServeError(f"tritonserver was not ready after {timeout:.0f} s; its log ends with:\n{self.log_tail()}")
+
+    def _plain_repository(self) -> Path:
+        """Return a path of the repository that Triton's Python backend can bear: its own, or that of a link."""
+        if has_plain_path(self.model_repository):
+            return self.model_repository
+        link = self._scratch / _MODELS
+        link.symlink_to(self.model_repository, target_is_directory=True)
+        return link
 
     def _prepare_binary(self) -> Path:
         binary = self._wheel / "bin" / "tritonserver"
@@ -259,6 +291,7 @@ class TritonServer:
             ignore=shutil.ignore_patterns("__pycache__"),
         )
         target = backends / "python" / stub.name
+        target.parent.chmod(0o700)  # as it was installed, nobody may write there perhaps
         shutil.copyfile(stub, target)
         target.chmod(0o755)
         return backends
@@ -272,6 +305,16 @@ class TritonServer:
         # The stub takes the first Python of PATH to find its packages.
         environment["PATH"] = f"{Path(sys.executable).parent}:{environment.get('PATH', '')}"
         return environment
+
+
+def _scratch_folder() -> Path:
+    """Make a folder for what the server needs, where the path is one that Triton can hand to a shell as it is."""
+    for parent in map(Path, (tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm")):  # noqa: S108 - a folder within
+        if has_plain_path(parent) and os.access(parent, os.W_OK | os.X_OK):
+            return Path(tempfile.mkdtemp(prefix="dbt-triton-", dir=parent))
+    raise ServeError(
+        "there is no folder for temporary files that Triton can use: let TMPDIR name one without spaces and quotes"
+    )
 
 
 def _find_wheel(repository: Path) -> Path:

@@ -1,6 +1,7 @@
 """Build the example with a real Triton server, and show the result: ``make demo``, on Spark ``make demo-spark``.
 
-Set ``TRITON_URL`` to use a server of yours; else one is started here, and stopped at the end.
+Set ``TRITON_URL`` to use a server of yours; else one is started here, and stopped at the end. ``VERBOSE=1`` shows
+dbt's own lines.
 """
 
 # ruff: noqa: T201 - a command that prints what it did
@@ -10,9 +11,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import signal
 import socket
-import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,24 +21,29 @@ from types import ModuleType
 
 import demo_duckdb
 import demo_spark
+from demo_build import run_dbt, shown_path
 from demo_tables import show
 from train import train
 from train_kinds import MissingPackageError, prepare
 
 from dbt_triton.errors import ServeError
 from dbt_triton.server import TritonServer
+from dbt_triton.standard_streams import make_usable
 
 PROJECT = Path(__file__).resolve().parent
 WAREHOUSES: dict[str, ModuleType] = {"duckdb": demo_duckdb, "spark": demo_spark}
 # The server that the Flink page's own statement names.
 PAGE_PORT = 8000
 PAGE_ENDPOINT = f"http://localhost:{PAGE_PORT}"
-DBT_GRACE_SECONDS = 30
 EXIT_INTERRUPTED = 130
 
 
 def main(warehouse: ModuleType) -> int:
     """Run the demo on a warehouse and return dbt's exit code."""
+    make_usable()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A script's background commands inherit that, and dbt would, too: it could not be told to end.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if missing := warehouse.what_is_missing():
         print(missing, file=sys.stderr)
         return 1
@@ -55,7 +61,24 @@ def main(warehouse: ModuleType) -> int:
     if exit_code == 0:
         with warehouse.reader() as read:
             show(read)
+        print(how_to_go_on(warehouse.TARGET))
     return exit_code
+
+
+def how_to_go_on(target: str) -> str:
+    """Return what to type next, as it works from here."""
+    folder = Path(os.path.relpath(Path(sys.executable).parent, PROJECT))
+    dbt, dbt_triton = (shlex.quote(str(folder / name)) for name in ("dbt", "dbt-triton"))
+    option = "" if target == "dev" else f" --target {target}"
+    return f"""
+Go on, in {shown_path(PROJECT)}, where models/ has the SQL of these tables:
+
+  {dbt} show{option} --limit 5 --inline "select * from {{{{ ref('classified_snippets') }}}}"
+  {dbt_triton} serve model_repository    # the server, until Ctrl-C; then, in another terminal:
+  {dbt_triton} predict review_classifier 'A slow start, and a moving end.'
+  {dbt} build{option}
+
+A project of your own: {shown_path(PROJECT.parent / "docs" / "getting-started.md")}"""
 
 
 def find_or_start_triton(stack: ExitStack) -> str:
@@ -86,7 +109,12 @@ def choose_port() -> int:
 
 def build(endpoint: str, warehouse: ModuleType) -> int:
     """Run ``dbt deps`` and ``dbt build`` against the server and return the exit code."""
-    environment = os.environ | {
+    # What configures the user's own dbt is not for this project, and a proxy does not lead to this machine.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("DBT_") or "TRITON" in name}
+    not_by_proxy = f"{os.environ.get('no_proxy') or os.environ.get('NO_PROXY', '')},localhost,127.0.0.1".lstrip(",")
+    environment = inherited | {
+        "no_proxy": not_by_proxy,
+        "NO_PROXY": not_by_proxy,
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         "DBT_TRITON_DEMO_IMAGES": str(PROJECT / "images"),
         "DBT_TRITON_DEMO_SOUNDS": str(PROJECT / "sounds"),
@@ -97,26 +125,6 @@ def build(endpoint: str, warehouse: ModuleType) -> int:
     if endpoint != PAGE_ENDPOINT:
         arguments += ["--vars", json.dumps({"dbt_triton_endpoint": endpoint})]
     return run_dbt(["deps"], environment) or run_dbt(["build", *arguments], environment)
-
-
-def run_dbt(arguments: list[str], environment: dict[str, str]) -> int:
-    """Run one dbt command in the example project and return its exit code."""
-    dbt = Path(sys.executable).parent / "dbt"
-    directories = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
-    with subprocess.Popen(  # noqa: S603 - the command is built above
-        [str(dbt), *arguments, *directories],
-        env=environment,
-        start_new_session=True,  # dbt gets one interrupt, from here, whoever was interrupted
-    ) as process:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(DBT_GRACE_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-            raise
 
 
 if __name__ == "__main__":

@@ -15,6 +15,11 @@ from support.spark import has_java, spark_session
 from support.triton import Triton, shared_triton
 from support.warehouses import new_steps, projects, spark_schema
 
+from dbt_triton.standard_streams import make_usable
+
+#: Variables that are told to the tests themselves.
+_FOR_TESTS = {"DBT_TRITON_ORCHESTRATORS", "DBT_TRITON_WHEEL"}
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let a run choose its warehouse."""
@@ -24,9 +29,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """Let what tests start hear Ctrl-C: a shell has its background commands ignore it, and they hand that on."""
+    """Make the tests the same whatever they inherit.
+
+    A shell has its background commands ignore Ctrl-C, and they hand that on; no proxy leads to this machine; and what
+    configures somebody's own dbt is not for the tests' projects.
+    """
+    make_usable()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    not_by_proxy = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = f"{not_by_proxy},localhost,127.0.0.1,::1".lstrip(",")
+    for name in [name for name in os.environ if name.startswith("DBT_") and name not in _FOR_TESTS]:
+        del os.environ[name]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -13,6 +13,7 @@ from types import FrameType
 from dbt_triton.errors import DbtTritonError
 from dbt_triton.foreign_text import harmless
 from dbt_triton.project_run import PredictingModel, predicting_model, run_alone
+from dbt_triton.standard_streams import tell
 from dbt_triton.step.tune import tuning
 from dbt_triton.tune.picture import check_picture, draw
 from dbt_triton.tune.shown import as_json, print_tuned
@@ -48,7 +49,7 @@ def tune(arguments: Namespace, dbt_arguments: Sequence[str], say: Callable[[str]
 
 def _progress(text: str) -> None:
     """Say how far it is, beside the result: a pipe has that alone."""
-    print(harmless(text), file=sys.stderr, flush=True)  # noqa: T201 - as cli.py does
+    tell(harmless(text))
 
 
 def _to_write(call: TunedCall, model: PredictingModel) -> list[Written]:

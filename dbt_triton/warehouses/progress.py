@@ -7,14 +7,13 @@ an event of dbt's. ``DBT_TRITON_PROGRESS`` chooses: ``auto`` (the default), ``ba
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
-from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 from dbt_triton.engine import Progress
+from dbt_triton.standard_streams import stderr_is_terminal, tell
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -48,7 +47,7 @@ def reporter(name: str, rows: int) -> Reporter:
     """
     wanted = os.environ.get(VARIABLE, "auto").strip().lower()
     if wanted not in {"bar", "plain", "off"}:
-        wanted = "bar" if sys.stderr.isatty() else "plain"
+        wanted = "bar" if stderr_is_terminal() else "plain"
     if wanted == "bar":
         return BarReporter(name, rows)
     return PlainReporter(name, rows, every=PLAIN_SECONDS if wanted == "plain" else float("inf"))
@@ -102,8 +101,7 @@ class PlainReporter:
             f"{progress.rows_failed:,} errors",
             *([] if left is None else [f"{left:,.0f} s left"]),
         ]
-        with suppress(OSError, ValueError):  # nobody reads standard error any more: no reason to end a run
-            print(f"ML_PREDICT {self._name}: {', '.join(parts)}", file=sys.stderr, flush=True)  # noqa: T201
+        tell(f"ML_PREDICT {self._name}: {', '.join(parts)}")
 
 
 class BarReporter:

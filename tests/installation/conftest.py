@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, with the build backend of this environment."""
+    """The wheel that DBT_TRITON_WHEEL names, else one that is built with the build backend of this environment."""
+    if given := os.environ.get("DBT_TRITON_WHEEL"):
+        return Path(given)
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, timeout=240)

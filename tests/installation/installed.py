@@ -12,6 +12,8 @@ from support.environments import environment, pip_install
 from support.small_project import Built, build_small_project, write_small_project
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+#: 1.12 has a test of its own: a part of it is not in the package registry.
+HIGHEST_DBT = "dbt-core<1.12"
 _IMPORT_ALL = """
 import importlib, pkgutil, dbt_triton
 for module in pkgutil.walk_packages(dbt_triton.__path__, "dbt_triton."):
@@ -32,7 +34,9 @@ def environment_of_wheel(name: str, wheel: Path, *requirements: str, python: str
     """
     made_of = repr((PROJECT["dependencies"], [Path(requirement).name for requirement in requirements]))
     programs = environment(f"installed-{name}", made_of, (str(wheel), *requirements), python=python)
-    pip_install(programs, "--force-reinstall", "--no-deps", str(wheel))
+    # By its name, as from a registry: of a path, pip would keep note.
+    named = ("--no-index", "--find-links", str(wheel.parent), "dbt-triton")
+    pip_install(programs, "--force-reinstall", "--no-deps", *named)
     return programs
 
 

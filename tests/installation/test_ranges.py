@@ -15,10 +15,7 @@ from support.environments import versions
 from support.small_project import duckdb_of
 from support.triton import Triton
 
-from .installed import PROJECT, environment_of_wheel, works
-
-#: 1.12 has a test of its own: a part of it is not in the package registry.
-HIGHEST_DBT = "dbt-core<1.12"
+from .installed import HIGHEST_DBT, PROJECT, environment_of_wheel, works
 
 
 def lower_bounds() -> dict[str, str]:
@@ -53,18 +50,11 @@ def test_lowest(wheel: Path, triton: Triton, serve: Callable[[str], str], projec
     assert duckdb_of(project) == bounds["duckdb"]
 
 
-def test_highest(wheel: Path, triton: Triton, serve: Callable[[str], str], project: DbtProject) -> None:
-    """What pip installs for a newcomer, without constraints, builds every kind of model."""
-    programs = environment_of_wheel("highest", wheel, HIGHEST_DBT)
-    works(programs, project, triton.url, serve("upper"))
-    assert duckdb_of(project) == versions(programs)["duckdb"]
-
-
 @pytest.mark.parametrize("version", ["3.12", "3.13"])
 def test_highest_on_newer_python(
     version: str, wheel: Path, triton: Triton, serve: Callable[[str], str], project: DbtProject
 ) -> None:
-    """The same on each Python that the package is said to run on."""
+    """The highest on each Python that the package is said to run on; on this one, test_release.py installs them."""
     python = interpreter(version)
     if python is None:
         pytest.skip(f"no Python {version} on this machine")

@@ -39,11 +39,16 @@ class Demo:
 
     Args:
         root: the project's folder.
-        shown: what each of the two printed after dbt's own lines, by the name of the warehouse.
+        printed: what each of the two printed, by the name of the warehouse; the second one with dbt's own lines.
     """
 
     root: Path
-    shown: dict[str, str]
+    printed: dict[str, str]
+
+    def shown(self, warehouse: str) -> str:
+        """Return what was printed of the tables."""
+        printed = self.printed[warehouse]
+        return printed[printed.index("\nclassified_reviews: ") : printed.index("\nGo on")]
 
     def nodes(self) -> list[dict[str, Any]]:
         """Return the models and seeds of the project."""
@@ -81,11 +86,11 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Generator[Demo]:
     for program in ("train.py", "train_kinds.py"):
         subprocess.run([sys.executable, program], cwd=root, check=True, capture_output=True, timeout=300)
     with TritonServer(root / "model_repository") as server:
-        yield Demo(root, {warehouse: _shown(root, warehouse, server.url) for warehouse in ("duckdb", "spark")})
+        yield Demo(root, {name: _printed(root, name, server.url) for name in ("duckdb", "spark")})
 
 
-def _shown(root: Path, warehouse: str, url: str) -> str:
-    """Run the demo to its end, and return what it prints of the tables."""
+def _printed(root: Path, warehouse: str, url: str) -> str:
+    """Run the demo to its end, and return what it prints."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("DBT_", "PYTEST_", "SPARK_"))}
     environment |= {
         "PYTHONPATH": str(REPOSITORY),
@@ -93,6 +98,7 @@ def _shown(root: Path, warehouse: str, url: str) -> str:
         "NO_PROXY": "*",
         "DBT_USE_COLORS": "false",
         "SPARK_LOCAL_IP": "127.0.0.1",
+        "VERBOSE": "1" if warehouse == "spark" else "",
     }
     done = subprocess.run(
         [sys.executable, root / "demo.py", warehouse],
@@ -104,7 +110,7 @@ def _shown(root: Path, warehouse: str, url: str) -> str:
         stdin=subprocess.DEVNULL,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout[done.stdout.index("\nclassified_reviews: ") :]
+    return done.stdout
 
 
 def test_every_classified_table_is_the_same(demo: Demo) -> None:
@@ -134,8 +140,27 @@ def test_tables_around_them_are_the_same(demo: Demo) -> None:
 
 def test_the_same_is_shown(demo: Demo) -> None:
     """`make demo-spark` ends with the tables and the figures of `make demo`; a vector's type has Spark's name."""
-    assert "82.2% of 2,012 held-out reviews" in demo.shown["duckdb"]
-    assert demo.shown["spark"] == re.sub(r"FLOAT\[\d+\]", "array<float>", demo.shown["duckdb"])
+    assert "82.2% of 2,012 held-out reviews" in demo.shown("duckdb")
+    assert demo.shown("spark") == re.sub(r"FLOAT\[\d+\]", "array<float>", demo.shown("duckdb"))
+
+
+def test_lines_of_dbt_go_to_a_log(demo: Demo) -> None:
+    """The results are all that the demo shows: dbt's lines are in the log that it names; `VERBOSE=1` shows them."""
+    printed, log = demo.printed["duckdb"], demo.root / "logs" / "demo.log"
+    before = printed[: printed.index("\nclassified_reviews: ")]
+    assert " START " not in printed
+    assert re.search(r"dbt build: (\d+) of \1 models and tests, \d+ s \(.*demo\.log\)", before)
+    assert len(before.splitlines()) < 6
+    assert " OK created ml_predict model " in log.read_text("utf-8")
+    assert " START " in demo.printed["spark"]
+
+
+def test_says_how_to_go_on(demo: Demo) -> None:
+    """What the demo says to type next works as it stands, in the folder that it names."""
+    (shown,) = re.findall(r"^ +(\S*dbt show .*)$", demo.printed["duckdb"], re.MULTILINE)
+    done = subprocess.run(shown, shell=True, cwd=demo.root, capture_output=True, text=True, timeout=120, check=False)  # noqa: S602
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "predicted_sentiment" in done.stdout
 
 
 def test_models_are_the_same(demo: Demo) -> None:

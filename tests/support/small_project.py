@@ -29,7 +29,8 @@ _UNIT_TESTS = [
     }
     for name, model in (("predicted", "upper"), ("by_stub", "stubbed"))
 ]
-_LOUD = [(1, "FINE"), (2, "DULL"), (3, None)]
+#: The rows of each table.
+LOUD = [(1, "FINE"), (2, "DULL"), (3, None)]
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def build_small_project(project: DbtProject, *arguments: str, **environment: str
         assert f"PASS {test['model']}::{test['name']}" in built.first.output
     assert "Commit failed" not in built.printed
     for table in ("predicted", "by_macro", "merged", "in_python"):
-        assert project.query(f"select id, output from {table} order by id") == _LOUD, table
+        assert project.query(f"select id, output from {table} order by id") == LOUD, table
     assert project.query("select output is null from by_stub order by id") == [(False,), (False,), (True,)]
     assert built.again.figures("predicted")["rows_reused"] == 2
     assert built.again.figures("merged")["requests"] == 0

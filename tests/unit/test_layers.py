@@ -31,6 +31,7 @@ AT_THE_TOP = {
             "option_names",
             "option_values",
             "options",
+            "standard_streams",
         ],
         "options",
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import joblib
@@ -21,7 +22,9 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:  # noqa: ARG002 - Triton's signature
         """Load the vocabulary and the weights."""
         # One thread for each instance: on a busy machine, numpy's threads wait for each other most of the time.
-        threadpool_limits(1)
+        # It asks for the libraries' paths, and Python within Triton can read no other letters than ASCII in them.
+        with suppress(UnicodeError):
+            threadpool_limits(1)
         pieces, weights = joblib.load(Path(__file__).with_name("model.joblib"))
         self.tokens = WordPiece(pieces, LONGEST)
         self.model = MiniLM(weights)
