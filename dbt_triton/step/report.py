@@ -35,7 +35,9 @@ _SEVERAL = 2
 _UNFIT = re.compile(r"not sent: (?P<column>.+): its value is no (?P<type>.+)")
 
 
-def ended_early(error: RunError, planned: PlannedCall, rows: Sequence[Mapping[str, Any]], *, full_refresh: bool) -> str:
+def ended_early(
+    error: RunError, planned: PlannedCall, rows: Sequence[Mapping[str, Any]], *, full_refresh: bool, keeps: bool = True
+) -> str:
     """Say why a run ended early, and which rows met it.
 
     Args:
@@ -43,9 +45,10 @@ def ended_early(error: RunError, planned: PlannedCall, rows: Sequence[Mapping[st
         planned: the call.
         rows: the first of those that it concerns.
         full_refresh: whether the run was one.
+        keeps: whether predictions outlive a run.
     """
     options = planned.model.options
-    said = "Nothing is kept" if error.no_answer_counts else kept(planned, full_refresh=full_refresh)
+    said = "Nothing is kept" if error.no_answer_counts or not keeps else kept(planned, full_refresh=full_refresh)
     if not error.keys:
         return f"{_model(planned)}: {error.message}\n  {said}"
     shown_rows = "\n".join("    " + shown_row(row) for row in rows)
