@@ -23,6 +23,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command, and return its exit code."""
     try:
         return _run(argv)
+    except KeyboardInterrupt:
+        print("dbt-triton: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
     finally:
         # Here, rather than at the end of Python, which would complain of a closed pipe. A full disk has been told.
         with suppress(OSError):

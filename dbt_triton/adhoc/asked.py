@@ -9,13 +9,14 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from dbt_triton.adhoc.words import did_you_mean
 from dbt_triton.client.fleet import Fleet
 from dbt_triton.credentials import SECRET_KEYS
 from dbt_triton.ddl import Column, ModelDefinition, parse_create_model
 from dbt_triton.errors import DbtTritonError, SqlSyntaxError
 from dbt_triton.flink_options import reasons_not_needed
+from dbt_triton.foreign_text import NAME_LENGTH, shown
 from dbt_triton.inference_model import InferenceModel, bind, require_schema, with_served_schema
-from dbt_triton.inference_model.language_model import did_you_mean
 from dbt_triton.project import inference_models, models_called
 from dbt_triton.step.run import asked_all, defined_model
 from dbt_triton.tensors.presence import optional_columns
@@ -106,8 +107,8 @@ def _of_project(name: str, dbt_arguments: Sequence[str]) -> InferenceModel:
         raise DbtTritonError(
             f"{name} is the name or alias of several inference models: {known}"
             if found
-            else f"no inference model is called {name}{did_you_mean([name], names)}; this project has {known}. "
-            "(Without a project, write --endpoint and --model-name)"
+            else f"no inference model is called {shown(name, NAME_LENGTH)}{did_you_mean(name, names) or '.'} "
+            f"This project has {known}. (Without a project, write --endpoint and --model-name)"
         )
     return defined_model(found[0].arguments)
 

@@ -23,7 +23,7 @@ from dbt_triton.adhoc.written import as_declared, write
 from dbt_triton.ddl.calls import select_of_call
 from dbt_triton.errors import ConfigurationError, DbtTritonError
 from dbt_triton.foreign_text import harmless
-from dbt_triton.inference_model import InferenceModel, metadata_row
+from dbt_triton.inference_model import metadata_row
 from dbt_triton.inference_model.model import TypedColumn
 from dbt_triton.step.plan import Plan, make_plan
 from dbt_triton.step.predict import run_plan
@@ -32,6 +32,7 @@ from dbt_triton.step.run import _configure_logging
 from dbt_triton.step.shown_values import shown_row
 from dbt_triton.tensors.sql_types import INTEGER_BITS
 from dbt_triton.warehouses.duckdb.alone import INPUT, MODEL, Alone, Rows  # noqa: TID251 - whatever the project has
+from dbt_triton.warehouses.planned_call import PlannedCall
 from dbt_triton.warehouses.sequence_order import read_term
 
 _NODE = "model.dbt_triton_predict"
@@ -101,7 +102,7 @@ def _predict(arguments: Namespace, dbt_arguments: Sequence[str], say: Callable[.
         result = run_plan(plan, alone.warehouse, name=model.name, keeps=False)
         for warning in result["warnings"]:
             _note(warning)
-        return _told(arguments.format, plan, result["build_sql"], model, alone, say)
+        return _told(arguments.format, plan, result["build_sql"], asked, alone, say)
 
 
 def _input(arguments: Namespace, kind: str | None, words: Sequence[str], asked: Asked, alone: Alone) -> _Input:
@@ -177,10 +178,11 @@ def _plan(descriptor: Sequence[str], asked: Asked, alone: Alone) -> Plan:
 
 
 def _told(  # noqa: PLR0913, PLR0917 - what was asked for, and what came of it
-    shape: str, plan: Plan, build_sql: str, model: InferenceModel, alone: Alone, say: Callable[..., None]
+    shape: str, plan: Plan, build_sql: str, asked: Asked, alone: Alone, say: Callable[..., None]
 ) -> int:
     """Print the rows, and what is wrong with some of them."""
     (planned,) = plan.calls
+    model = asked.model
     error = planned.error_name
     rows, failed = alone.count(build_sql, error)
     always_said = model.options.on_error == "null"
@@ -192,17 +194,36 @@ def _told(  # noqa: PLR0913, PLR0917 - what was asked for, and what came of it
     with suppress(AttributeError, ValueError):  # somebody has put another stream there
         sys.stdout.reconfigure(errors="replace" if shape == "table" else "strict", encoding=_encoding(shape))  # type: ignore[union-attr]
     write(shape, columns, batches, out, say)
+    if nulls := _not_sent(plan, asked, alone):
+        _note(f"{nulls:,} row{' has' if nulls == 1 else 's have'} a NULL in INPUT: not sent, and predicted as NULL")
     if failed and error is not None:
-        first = alone.failed(error, SHOWN_ROWS)
-        lines = [
-            f"  {shown_row({name: row[name] for name in planned.columns if name in row})}: {row[error]}"
-            for row in first
-        ]
-        _note("\n".join([f"{failed:,} of {rows:,} row{'' if rows == 1 else 's'} failed:", *lines]))
-        if not always_said:
-            return 1
-        return 1 if failed > model.options.max_error_ratio * rows else 0
+        _note(_failed(shape, rows, failed, planned, alone))
+        allowed = model.options.max_error_ratio * rows if always_said else 0
+        return 1 if failed > allowed else 0
     return 0
+
+
+def _failed(shape: str, rows: int, failed: int, planned: PlannedCall, alone: Alone) -> str:
+    """Say how many rows failed, and of a result that a program reads, why the first did."""
+    error = str(planned.error_name)
+    said = f"{failed:,} of {rows:,} row{'' if rows == 1 else 's'} failed"
+    if shape == "table":
+        return f"{said}; {error} says why"
+    first = alone.failed(error, SHOWN_ROWS)
+    shown = [({name: row[name] for name in planned.columns if name in row}, row[error]) for row in first]
+    return "\n".join([f"{said}, the first:", *(f"  {shown_row(row)}: {why}" for row, why in shown)])
+
+
+def _not_sent(plan: Plan, asked: Asked, alone: Alone) -> int:
+    """Count the rows that lack a value without which no row is sent."""
+    (planned,) = plan.calls
+    if asked.model.is_stub or asked.model.options.null_as is not None:
+        return 0
+    by_input = {column.name: name for column, name in zip(planned.model.inputs, planned.call.descriptor, strict=True)}
+    if len(by_input) > 1 and alone.missing(list(by_input.values())):
+        for name in asked.optional():
+            by_input.pop(name, None)
+    return alone.missing(list(by_input.values()))
 
 
 def _kind(column: TypedColumn) -> tuple[str, int]:

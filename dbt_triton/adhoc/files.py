@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dbt_triton.adhoc.words import Columns
+from dbt_triton.adhoc.words import Columns, did_you_mean, nearest
 from dbt_triton.errors import DbtTritonError
 from dbt_triton.foreign_text import NAME_LENGTH, shown
 
@@ -92,7 +91,7 @@ def chosen_columns(names: Sequence[str], columns: Columns, said: Sequence[str]) 
 
 def _lacks(required: Sequence[str], inputs: Sequence[str], names: Sequence[str]) -> str:
     which = f"no column {', '.join(required)}" if len(required) == 1 else f"no columns {', '.join(required)}"
-    near = [hint for name in required if (hint := _nearest(name, names))]
+    near = [hint for name in required if (hint := nearest(name, names))]
     guessed = f"; did you mean {' and '.join(near)}?" if near else "."
     guess = near[0] if len(near) == 1 and len(inputs) == 1 else None
     example = guess or (",".join(f"<column for {name}>" for name in inputs) if len(inputs) > 1 else "<its column>")
@@ -106,15 +105,7 @@ def _lacks(required: Sequence[str], inputs: Sequence[str], names: Sequence[str])
 def _require(wanted: Sequence[str], by_name: dict[str, str], names: Sequence[str], where: str) -> None:
     for name in wanted:
         if name.lower() not in by_name:
-            near = _nearest(name, names)
             raise DbtTritonError(
-                f"{where}the file has no column {shown(name, NAME_LENGTH)}{f'; did you mean {near}?' if near else '.'} "
+                f"{where}the file has no column {shown(name, NAME_LENGTH)}{did_you_mean(name, names) or '.'} "
                 f"It has {', '.join(shown(one, NAME_LENGTH) for one in names)}"
             )
-
-
-def _nearest(name: str, names: Sequence[str]) -> str | None:
-    by_name = {one.lower(): one for one in names}
-    near = difflib.get_close_matches(name.lower()[:NAME_LENGTH], by_name, n=1, cutoff=0.5)
-    ends = [one for one in by_name if one.endswith(name.lower()) or name.lower().endswith(one)]
-    return by_name[near[0]] if near else by_name[ends[0]] if len(ends) == 1 else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -10,13 +11,15 @@ from pathlib import Path
 
 from dbt_triton.errors import DbtTritonError
 from dbt_triton.foreign_text import NAME_LENGTH, shown
-from dbt_triton.inference_model.language_model import did_you_mean
 from dbt_triton.inference_model.model import TypedColumn
 
 #: One text a line of standard input.
 STANDARD_INPUT = "-"
 _NAME = re.compile(r"\s*[A-Za-z_][\w .-]{0,100}")
 _WHOLE_FILE = "@"
+#: A word is taken for another one if it is at least so much like it, of 1.
+_ALIKE = 0.6
+_TEXTS = {"VARCHAR", "DATE", "TIME", "TIMESTAMP", "TIMESTAMPTZ"}
 
 
 @dataclass(frozen=True)
@@ -76,14 +79,29 @@ def sorted_words(words: Sequence[str], columns: Columns) -> Words:
 
 def _refuse_misspelt(key: str, columns: Columns) -> None:
     """Refuse the name of no column, unless the word may be a text: of a model of one column, if that is not near."""
-    near = did_you_mean([key], columns.names)
+    near = did_you_mean(key, columns.names)
     if not near and len(columns.inputs) == 1:
         return
-    only = f". A text that begins so is written {columns.inputs[0].name}='{shown(key, NAME_LENGTH)}=…'"
+    text = f" As a text, it is written {columns.inputs[0].name}='{shown(key, NAME_LENGTH)}=…'."
     raise DbtTritonError(
-        f"INPUT has no column {shown(key, NAME_LENGTH)}; it has {', '.join(columns.names)}{near}"
-        + (only if len(columns.inputs) == 1 else "")
+        f"INPUT has no column {shown(key, NAME_LENGTH)}{near or '.'} It has {', '.join(columns.names)}."
+        + (text if len(columns.inputs) == 1 else "")
     )
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """Return a question that names what a name is nearly like, or a part of; an empty text where nothing is."""
+    near = nearest(name, known)
+    return f"; did you mean {shown(near, NAME_LENGTH)}?" if near else ""
+
+
+def nearest(name: str, known: Sequence[str]) -> str | None:
+    """Return what a name is nearly like, or the only one that it is a part of."""
+    by_name = {one.lower(): one for one in known}
+    wanted = name.lower()[:NAME_LENGTH]
+    near = difflib.get_close_matches(wanted, by_name, n=1, cutoff=_ALIKE)
+    parts = [one for one in by_name if wanted and (wanted in one or one in wanted)]
+    return by_name[near[0]] if near else by_name[parts[0]] if len(parts) == 1 else None
 
 
 def rows_of_words(words: Words, columns: Columns) -> dict[str, list[str | bytes | None]]:
@@ -97,7 +115,7 @@ def rows_of_words(words: Words, columns: Columns) -> dict[str, list[str | bytes 
     if left and (columns.served or not fits):
         optional = columns.optional()
         left = [column for column in left if column.name not in optional]
-    plain = list(words.plain)
+    plain = _as_one_array(words.plain, left)
     if len(left) == 1 and plain:
         by_column = {left[0].name: plain}
     elif len(plain) == len(left):
@@ -113,6 +131,15 @@ def rows_of_words(words: Words, columns: Columns) -> dict[str, list[str | bytes 
         elif name in words.named:
             values[name] = [_value(words.named[name], types.get(name), is_named=True)] * rows
     return {name: _alike(of_column) for name, of_column in values.items()}
+
+
+def _as_one_array(plain: Sequence[str], left: Sequence[TypedColumn]) -> list[str]:
+    """Return as many values as an array has elements as that array; everything else as it is."""
+    lengths = left[0].type.dims if len(left) == 1 else ()
+    if lengths != (len(plain),) or any(word.lstrip().startswith("[") for word in plain):
+        return list(plain)
+    are_texts = left[0].type.kind in _TEXTS
+    return [f"[{', '.join(json.dumps(word, ensure_ascii=False) if are_texts else word for word in plain)}]"]
 
 
 def json_columns(values: Mapping[str, Sequence[str | bytes | None]], inputs: Sequence[TypedColumn]) -> list[str]:
@@ -146,7 +173,7 @@ def _not_that_many(plain: Sequence[str], left: Sequence[TypedColumn], words: Wor
         example = f"{left[0].name}=…" + (" (NULL where a row has none)" if words.named else "")
         return f"{what}: INPUT is ({every}); write {example}, or give a --file"
     if not left:
-        return f"too many values: every column of INPUT ({every}) is given by its name, and {len(plain)} more"
+        return f"too many values: INPUT is ({every}), of which each column is given by its name, and {len(plain)} more"
     return (
         f"{len(plain)} value{'' if len(plain) == 1 else 's'} for {len(left)} columns "
         f"({', '.join(column.name for column in left)}): INPUT is ({every}); write column=value, or one for each"
