@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, BinaryIO, TextIO, cast
 
 from dbt_triton.adhoc.asked import Asked, asked_model
 from dbt_triton.adhoc.files import Chosen, chosen_columns, kind_of_file
@@ -126,7 +126,8 @@ def _input(arguments: Namespace, kind: str | None, words: Sequence[str], asked: 
     said = [name.strip() for names in arguments.descriptor or () for name in names.split(",")]
     if kind == "text":
         return _of_lines(arguments.file, Words({}, ()), columns, arguments.limit, alone)
-    path = _spooled(alone, kind) if arguments.file == STANDARD_INPUT else Path(arguments.file)
+    from_stdin = arguments.file == STANDARD_INPUT
+    path = alone.spooled(_standard_input(), kind) if from_stdin else Path(arguments.file)
     rows = alone.file(path, kind)
     chosen = chosen_columns([name for name, _ in rows.columns], columns, said)
     return _Input(rows, chosen, arguments.limit, is_json=kind == "json")
@@ -147,22 +148,32 @@ def _of_words(words: Sequence[str], columns: Columns, limit: int | None, alone: 
 
 
 def _of_lines(path: str, words: Words, columns: Columns, limit: int | None, alone: Alone) -> _Input:
-    """Return the texts of a stream as the column that no word names."""
-    (column,) = rows_of_words(Words(words.named, ["x"]), columns).keys() - words.named.keys() - set(columns.others) or (
-        None,
-    )
-    if column is None or words.named:
-        raise DbtTritonError("one text a line is for a model of one column; give a --file with the columns of INPUT")
+    """Return the texts of a stream as the column that no word names, beside the values of the words."""
+    left = [column.name for column in columns.inputs if column.name not in words.named]
+    optional = columns.optional() if len(left) > 1 else set()
+    required = [name for name in left if name not in optional]
+    if len(required) != 1:
+        raise DbtTritonError(
+            f"one text a line is for one column, and INPUT has {', '.join(left) or 'no other'}; give the others as "
+            "column=value, or a --file"
+        )
+    (column,) = required
+    named = rows_of_words(Words(words.named, ["a line"]), columns)
+    beside = {name: values[0] for name, values in named.items() if name in words.named}
     if path != STANDARD_INPUT:
         with Path(path).open("rb") as file:
-            rows = alone.lines(file, column, limit, path)
+            rows = alone.lines(file, column, limit, path, beside)
     else:
-        if sys.stdin is None or sys.stdin.closed:
-            raise DbtTritonError("standard input is closed; give a --file, or values")
-        rows = alone.lines(sys.stdin.buffer, column, limit, "standard input")
-    others = [] if columns.served else [one.name for one in columns.inputs if one.name != column]
-    chosen = [one.name for one in columns.inputs if one.name == column or one.name in others]
-    return _Input(rows, Chosen(chosen, others, chosen))
+        rows = alone.lines(_standard_input(), column, limit, "standard input", beside)
+    lacking = [] if columns.served else [name for name in left if name != column]
+    chosen = [one.name for one in columns.inputs if one.name in {column, *words.named, *lacking}]
+    return _Input(rows, Chosen(chosen, lacking, chosen))
+
+
+def _standard_input() -> BinaryIO:
+    if sys.stdin is None or sys.stdin.closed:
+        raise DbtTritonError("standard input is closed; give a --file, or values")
+    return sys.stdin.buffer
 
 
 def _plan(descriptor: Sequence[str], asked: Asked, alone: Alone) -> Plan:
@@ -234,13 +245,6 @@ def _kind(column: TypedColumn) -> tuple[str, int]:
 def _encoding(shape: str) -> str | None:
     """Return the encoding that a shape has wherever it goes; a table has the terminal's."""
     return None if shape == "table" else "utf-8"
-
-
-def _spooled(alone: Alone, kind: str) -> Path:
-    """Keep standard input in a file, since its beginning is read before its rows."""
-    if sys.stdin is None or sys.stdin.closed:
-        raise DbtTritonError("standard input is closed; give the name of a file")
-    return alone.spooled(sys.stdin.buffer, kind)
 
 
 def _as_said_here(error: ConfigurationError) -> DbtTritonError:

@@ -15,10 +15,12 @@ from dbt_triton.inference_model.model import TypedColumn
 
 #: One text a line of standard input.
 STANDARD_INPUT = "-"
-_NAME = re.compile(r"\s*[A-Za-z_][\w .-]{0,100}")
+_NAME = re.compile(r"[A-Za-z_][\w.-]{0,100}")
 _WHOLE_FILE = "@"
 #: A word is taken for another one if it is at least so much like it, of 1.
 _ALIKE = 0.6
+#: Of so many characters, it may be a part of it.
+_PART = 3
 _TEXTS = {"VARCHAR", "DATE", "TIME", "TIMESTAMP", "TIMESTAMPTZ"}
 
 
@@ -65,10 +67,10 @@ def sorted_words(words: Sequence[str], columns: Columns) -> Words:
     for word in words:
         _refuse_other_bytes(word)
         key, equals, value = word.partition("=")
-        name = by_name.get(key.strip().lower()) if equals else None
+        name = by_name.get(key.lower()) if equals else None
         if name is None:
             if equals and _NAME.fullmatch(key):
-                _refuse_misspelt(key.strip(), columns)
+                _refuse_misspelt(key, columns)
             plain.append(word)
         elif name in named:
             raise DbtTritonError(f"{name} is given twice; for several rows, give a --file, or - for lines of texts")
@@ -100,7 +102,7 @@ def nearest(name: str, known: Sequence[str]) -> str | None:
     by_name = {one.lower(): one for one in known}
     wanted = name.lower()[:NAME_LENGTH]
     near = difflib.get_close_matches(wanted, by_name, n=1, cutoff=_ALIKE)
-    parts = [one for one in by_name if wanted and (wanted in one or one in wanted)]
+    parts = [one for one in by_name if min(len(wanted), len(one)) >= _PART and (wanted in one or one in wanted)]
     return by_name[near[0]] if near else by_name[parts[0]] if len(parts) == 1 else None
 
 

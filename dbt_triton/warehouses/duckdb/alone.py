@@ -105,8 +105,17 @@ class Alone:
         except WarehouseError as error:
             raise DbtTritonError(f"{path} cannot be read as {kind}: {first_line(error)}") from error
 
-    def lines(self, source: BinaryIO, column: str, limit: int | None, name: str) -> Rows:
+    def lines(
+        self, source: BinaryIO, column: str, limit: int | None, name: str, beside: Mapping[str, str | bytes | None]
+    ) -> Rows:
         """Return the texts of a stream, one a line, as a column.
+
+        Args:
+            source: of the texts.
+            column: what it is called.
+            limit: only the first lines.
+            name: of the source, for who reads an error.
+            beside: by its column, what every row has.
 
         Raises:
             DbtTritonError: a line is no UTF-8.
@@ -120,7 +129,10 @@ class Alone:
             self.warehouse.load(
                 f"insert into {relation} select * from {view}", view, pa.table({"text": pa.array(chunk, pa.string())})
             )
-        return self._rows(f"select * from {relation}")
+        if not beside:
+            return self._rows(f"select * from {relation}")
+        constants = self.values({name: [value] for name, value in beside.items()}, ())
+        return self._rows(f"select * from {relation} cross join ({constants.query})")
 
     def values(self, columns: Mapping[str, Sequence[str | bytes | None]], json: Sequence[str]) -> Rows:
         """Return values of columns: texts, or bytes; those of ``json`` are JSON."""
