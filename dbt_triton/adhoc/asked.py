@@ -17,7 +17,7 @@ from dbt_triton.errors import DbtTritonError, SqlSyntaxError
 from dbt_triton.flink_options import reasons_not_needed
 from dbt_triton.foreign_text import NAME_LENGTH, shown
 from dbt_triton.inference_model import InferenceModel, bind, require_schema, with_served_schema
-from dbt_triton.project import inference_models, models_called
+from dbt_triton.project import models_called, project_models
 from dbt_triton.step.run import asked_all, defined_model
 from dbt_triton.tensors.presence import optional_columns
 
@@ -43,12 +43,13 @@ class Asked:
         """Return the model with INPUT and OUTPUT, from the server where they are left out.
 
         Raises:
-            DbtTritonError: no server says it.
+            DbtTritonError: no server says it, or the rest does not fit.
         """
         if self.model.is_stub:
             require_schema(self.model)
         elif self.model.left_out:
             self.model = with_served_schema(self.model, self.fleet.served)
+            bind(self.model, self.fleet.served)  # what is declared beside it may not fit
         return self.model
 
     def optional(self) -> set[str]:
@@ -99,8 +100,13 @@ def asked_model(arguments: Namespace, dbt_arguments: Sequence[str]) -> tuple[Ask
 
 
 def _of_project(name: str, dbt_arguments: Sequence[str]) -> InferenceModel:
-    models = inference_models(dbt_arguments)
+    models, callers = project_models(dbt_arguments)
     found = models_called(models, name)
+    asked = next((names for caller, names in callers.items() if caller.lower() == name.lower()), None)
+    if not found and asked is not None:
+        raise DbtTritonError(
+            f"{name} predicts with {', '.join(asked) or 'no inference model'}, of which one is asked here"
+        )
     if len(found) != 1:
         names = [one.name for one in models]
         known = ", ".join(one.name for one in found) if found else ", ".join(names) or "none"
