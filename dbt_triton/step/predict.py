@@ -179,7 +179,7 @@ class _Run:
         self.rows_failed += failed
         if not failed or (options.on_error == "null" and failed <= options.max_error_ratio * sent):
             return
-        text = failed_rows(failed, planned, call, of=sent)
+        text = failed_rows(failed, planned, call, of=sent, keeps=self._keeps)
         if options.on_error == "null":
             text = f"{failed:,} of {sent:,} rows failed, more than max-error-ratio {options.max_error_ratio}. {text}"
         raise DbtTritonError(text)

@@ -246,7 +246,7 @@ def test_errors(capsys: pytest.CaptureFixture[str], triton: Triton, upper: str) 
             "x",
         ): "needs the environment variable NOT_SET_ANYWHERE",
         (upper, "--input", "a", "x"): "--input: expected the SQL type of column a",
-        (upper, "--input", "a INT", "5"): "INPUT column a INT",
+        (upper, "--input", "a INT", "5"): "INPUT column a is declared INT",
         (upper, "--option", "response-format=json", "x"): "declare OUTPUT",
         (
             upper,

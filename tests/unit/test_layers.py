@@ -34,8 +34,9 @@ AT_THE_TOP = {
         ],
         "options",
     ),
-    **dict.fromkeys(["commands", "dbt_plugin", "model_repository", "project", "project_run", "server"], "step"),
+    **dict.fromkeys(["commands", "model_repository", "project", "project_run", "server"], "step"),
     "cli": "adhoc",
+    "dbt_plugin": "adhoc",
 }
 #: What no plain English has. A text with one of them is SQL.
 SQL = re.compile(

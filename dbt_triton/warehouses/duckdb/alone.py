@@ -262,6 +262,14 @@ class Alone:
 
 
 _RESULT = "memory.main.dbt_triton_result"
+#: A database in memory beside the user's own.
+ASIDE = "dbt_triton_aside"
+
+
+def set_aside(warehouse: DuckDBWarehouse) -> None:
+    """Attach an empty database in memory to a session, beside its own; what an earlier call has left there is gone."""
+    warehouse.execute(f"detach database if exists {ASIDE}")
+    warehouse.execute(f"attach ':memory:' as {ASIDE}")
 
 
 def first_line(error: Exception) -> str:
