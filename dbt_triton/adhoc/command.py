@@ -7,6 +7,7 @@ opened.
 
 from __future__ import annotations
 
+import gzip
 import re
 import sys
 from argparse import Namespace
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TextIO, cast
 
 from dbt_triton.adhoc.asked import Asked, asked_model
-from dbt_triton.adhoc.files import Chosen, chosen_columns, kind_of_file
+from dbt_triton.adhoc.files import ZIPPED, Chosen, chosen_columns, kind_of_file
 from dbt_triton.adhoc.words import STANDARD_INPUT, Columns, Words, json_columns, rows_of_words, sorted_words
 from dbt_triton.adhoc.written import as_declared, write
 from dbt_triton.ddl.calls import select_of_call
@@ -161,7 +162,7 @@ def _of_lines(path: str, words: Words, columns: Columns, limit: int | None, alon
     named = rows_of_words(Words(words.named, ["a line"]), columns)
     beside = {name: values[0] for name, values in named.items() if name in words.named}
     if path != STANDARD_INPUT:
-        with Path(path).open("rb") as file:
+        with (gzip.open if path.lower().endswith(ZIPPED) else open)(path, "rb") as file:
             rows = alone.lines(file, column, limit, path, beside)
     else:
         rows = alone.lines(_standard_input(), column, limit, "standard input", beside)

@@ -16,7 +16,7 @@ _ENDS = {
     "json": (".json", ".jsonl", ".ndjson"),
     "text": (".txt",),
 }
-_ZIPPED = (".gz", ".zst")
+ZIPPED = ".gz"
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,7 @@ def kind_of_file(path: str, said: str | None) -> str:
     if said is not None:
         return said
     name = Path(path).name.lower()
-    for zipped in _ZIPPED:
-        name = name.removesuffix(zipped)
-    found = [kind for kind, ends in _ENDS.items() if name.endswith(ends)]
+    found = [kind for kind, ends in _ENDS.items() if name.removesuffix(ZIPPED).endswith(ends)]
     if not found:
         known = ", ".join(end for ends in _ENDS.values() for end in ends)
         raise DbtTritonError(f"--file {path}: its name does not end in one of {known}; say what it is with --file-type")

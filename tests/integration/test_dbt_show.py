@@ -75,7 +75,7 @@ def test_show_with_the_dispatch_line(project: DbtProject) -> None:
 
 
 def test_show_without_the_dispatch_line(project: DbtProject) -> None:
-    """Without the line, `show -s` of the macro says what to do; `--inline` shows the built table, and the macro's rows."""
+    """Without the line, `show -s` of the macro says what to do; `--inline` shows the table, and the macro's rows."""
     ran = _run(project, dispatch=False)
     assert "| glad" in ran["inline"].output
     assert "| glad" in ran["inline_macro"].output

@@ -75,6 +75,8 @@ def test_names_of_files(predict: Predict, tmp_path: Path) -> None:
     """A file may be zipped, and its name may have what is a pattern elsewhere; what it is can be said."""
     zipped = gzip.compress(b"t\nx\n")
     assert predict("a [1] *'.csv.gz", zipped) == [{"t": "x"}]
+    assert predict("x.jsonl.gz", gzip.compress(b'{"t": "x"}')) == [{"t": "x"}]
+    assert predict("x.txt.GZ", zipped) == [{"t": "t"}, {"t": "x"}]
     assert predict("data", "t\nx\n", "t STRING", "--file-type", "csv") == [{"t": "x"}]
     with pytest.raises(DbtTritonError, match=r"does not end in one of \.csv"):
         kind_of_file(str(tmp_path / "data"), None)

@@ -244,7 +244,7 @@ class Alone:
     def _linked(self, path: Path, kind: str) -> Path:
         """Return a name without characters that DuckDB would take for a pattern."""
         path = path.absolute()
-        zipped = path.suffix.lower() if path.suffix.lower() in {".gz", ".zst"} else ""
+        zipped = ".gz" if path.suffix.lower() == ".gz" else ""
         link = Path(self._folder.name) / f"input.{kind}{zipped}"
         try:
             link.unlink(missing_ok=True)
