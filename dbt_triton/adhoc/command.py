@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO, cast
+from typing import IO, Any, TextIO, cast
 
 from dbt_triton.adhoc.asked import Asked, asked_model
 from dbt_triton.adhoc.files import ZIPPED, Chosen, chosen_columns, kind_of_file
@@ -171,7 +171,7 @@ def _of_lines(path: str, words: Words, columns: Columns, limit: int | None, alon
     return _Input(rows, Chosen(chosen, lacking, chosen))
 
 
-def _standard_input() -> BinaryIO:
+def _standard_input() -> IO[bytes]:
     if sys.stdin is None or sys.stdin.closed:
         raise DbtTritonError("standard input is closed; give a --file, or values")
     return sys.stdin.buffer

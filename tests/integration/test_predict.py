@@ -41,6 +41,12 @@ for command in json.load(sys.stdin):
     print(json.dumps([code, out.getvalue(), err.getvalue()]))
 """
 Said = tuple[int, str, str]
+#: Three rows, of which the last has nothing to send; one that the table has a prediction for.
+SHOWN = """
+select id, output from {{ dbt_triton.ml_predict(
+  "(select * from (values (1, 'fine'), (2, 'loud'), (3, null)) as v(id, review))", ref('mood'), 'review'
+) }} where id > 1 order by id
+"""
 
 
 def _predict(project: DbtProject, *commands: list[str], **environment: str) -> list[Said]:
@@ -102,11 +108,20 @@ def upper(serve: Callable[[str], str]) -> str:
 def test_models_of_a_project(project: DbtProject, triton: Triton, upper: str, proxy: RecordingProxy) -> None:
     """A model of either door is asked with its own options and secrets, though another process has the warehouse.
 
-    Nothing is built, and the stored predictions of a table are neither read nor changed.
+    Nothing is built, and the stored predictions of a table are neither read nor changed; `dbt show --inline` changes
+    nothing, either.
     """
     _write(project, triton.url, upper)
     project.build("-s", "reviews", "mood", "moods")
     before = project.stored()
+    shown = project.dbt("show", "--inline", SHOWN, "--output", "json")
+    assert shown.code == 0, shown.printed
+    assert json.loads(shown.output[shown.output.index("{") :])["show"] == [
+        {"id": 2, "output": "LOUD"},
+        {"id": 3, "output": None},
+    ]
+    assert TOKEN not in shown.printed
+    assert project.stored() == before
     asked = triton.counters(upper)
     at_proxy = json.dumps({"dbt_triton_endpoint": proxy.url})
     with closing(duckdb.connect(str(project.database))):

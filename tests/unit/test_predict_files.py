@@ -59,6 +59,8 @@ def _fails(capsys: pytest.CaptureFixture[str], file: Path, declared: str = "t ST
         ("id,T\n1,2024-01-01\n2,ü 日本\n", [("1", "2024-01-01"), ("2", "ü 日本")]),
         ("id,t\n1,1e400\n2,NULL\n", [("1", "1e400"), ("2", "NULL")]),
         ("id,t\n", []),
+        ("id,t,T,\n1,a,b,c\n", [("1", "a", "b", "c")]),
+        ("id,t\n1,'x'\n2,it's \\n\n", [("1", "'x'"), ("2", "it's \\n")]),
     ],
 )
 def test_csv(predict: Predict, content: str, rows: list[tuple[str, str | None]]) -> None:
@@ -159,8 +161,9 @@ def test_optional_columns() -> None:
         ("a,b\n1,2\n", "a INT, c INT", [], "no column c, of INPUT. It has a, b. Name the columns"),
         ("a,b\n1,2\n", "a INT", ["--descriptor", "c"], "--descriptor: the file has no column c. It has a, b"),
         ("a,b\n1,2\n", "a INT", ["--descriptor", "a,b"], "DESCRIPTOR has 2 columns, but INPUT of m has 1 (a)"),
-        ("a,b\n1\n", "a INT", [], "cannot be read as csv"),
+        ("a,b\n1,2\n3\n", "a INT", [], "cannot be read: Invalid Input Error: CSV Error on Line: 3; Original Line: 3;"),
         ("", "a INT", [], "is empty"),
+        ("\n", "a INT, b INT", [], "no columns a, b, of INPUT. It has column0"),
         ("a\n1\n", "a INT", ["word"], "there are a --file and 1 value; give one of them"),
         ("a\n1\n", "a INT", ["--option", "timeot=5"], "unknown option timeot; did you mean timeout?"),
     ],

@@ -6,20 +6,22 @@ a CSV stay as they are written, since a declared type reads a text exactly, and 
 
 from __future__ import annotations
 
+import csv
 import gzip
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import IO, Any, Self
 
 import duckdb
 import pyarrow as pa
 
 from dbt_triton.errors import DbtTritonError
+from dbt_triton.foreign_text import shown
 from dbt_triton.inference_model.row import COLUMNS
 from dbt_triton.warehouses import WarehouseError
 from dbt_triton.warehouses.duckdb.conversions import NESTED
@@ -103,10 +105,15 @@ class Alone:
                 raise DbtTritonError(f"{path} is empty")
             return self._rows(f"select * from {read}")
         except WarehouseError as error:
-            raise DbtTritonError(f"{path} cannot be read as {kind}: {first_line(error)}") from error
+            raise DbtTritonError(f"{path} cannot be read as {kind}: {self._said(error)}") from error
 
     def lines(
-        self, source: BinaryIO, column: str, limit: int | None, name: str, beside: Mapping[str, str | bytes | None]
+        self,
+        source: Iterable[bytes],
+        column: str,
+        limit: int | None,
+        name: str,
+        beside: Mapping[str, str | bytes | None],
     ) -> Rows:
         """Return the texts of a stream, one a line, as a column.
 
@@ -150,7 +157,7 @@ class Alone:
         self.warehouse.load(f"create or replace table {relation} as select {read} from {view}", view, table)
         return self._rows(f"select * from {relation}")
 
-    def spooled(self, source: BinaryIO, kind: str) -> Path:
+    def spooled(self, source: IO[bytes], kind: str) -> Path:
         """Keep a stream as a file, and return its name."""
         path = Path(self._folder.name) / f"standard_input.{kind}"
         with path.open("wb") as file:
@@ -185,7 +192,7 @@ class Alone:
         try:
             self.warehouse.execute(f"create table {INPUT} as select {columns}{added}, {numbered} from ({query})")
         except WarehouseError as error:
-            raise DbtTritonError(f"the rows cannot be read: {first_line(error)}") from error
+            raise DbtTritonError(f"the rows cannot be read: {self._said(error)}") from error
         self.number = self._number(rows)
 
     def put_model(self, row: Mapping[str, Any]) -> None:
@@ -225,6 +232,10 @@ class Alone:
                 selected.append(sql)
         query = f"select {', '.join(selected)} from {_RESULT} order by {quote(self.number)}"
         return shown, self.warehouse.read(query)
+
+    def _said(self, error: WarehouseError) -> str:
+        """Return DuckDB's words about a file, with the name that the user knows it by."""
+        return _said(error).replace(str(Path(self._folder.name) / "input"), "input")
 
     def _rows(self, query: str) -> Rows:
         return Rows(query, self.warehouse.describe(query))
@@ -272,12 +283,13 @@ def set_aside(warehouse: DuckDBWarehouse) -> None:
     warehouse.execute(f"attach ':memory:' as {ASIDE}")
 
 
-def first_line(error: Exception) -> str:
+def _said(error: Exception) -> str:
     """Return what DuckDB says, without its advice on SQL that nobody has written."""
-    return str(error).strip().splitlines()[0]
+    lines = takewhile(lambda line: line and not line.startswith(("Possible", "LINE ")), str(error).strip().splitlines())
+    return shown("; ".join(line.strip() for line in lines).replace(":; ", ": "))
 
 
-def _texts(source: BinaryIO, name: str) -> Iterator[str]:
+def _texts(source: Iterable[bytes], name: str) -> Iterator[str]:
     for number, line in enumerate(source, 1):
         try:
             yield line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8-sig" if number == 1 else "utf-8")
@@ -290,17 +302,32 @@ def _of_csv(path: Path) -> str:
     header = _first_line_of(path)
     plain = "".join(header.split('"')[::2])
     delimiter = max(_DELIMITERS, key=plain.count) if any(one in plain for one in _DELIMITERS) else _NO_DELIMITER
-    return (
-        f"header=true, all_varchar=true, delim={text_literal(delimiter)}, quote='\"', escape='\"', comment='', skip=0, "
-        f"null_padding=false, strict_mode=true, allow_quoted_nulls=false, max_line_size={_MAX_LINE}, "
-        "hive_partitioning=false"
+    columns = ", ".join(
+        f"{text_literal(name)}: 'VARCHAR'" for name in _names(next(csv.reader([header], delimiter=delimiter)) or [""])
     )
+    return (
+        f"header=true, auto_detect=false, columns={{{columns}}}, delim={text_literal(delimiter)}, quote='\"', "
+        f"escape='\"', strict_mode=true, allow_quoted_nulls=false, max_line_size={_MAX_LINE}, hive_partitioning=false"
+    )
+
+
+def _names(header: Sequence[str]) -> list[str]:
+    """Return the names of columns, each of them once, whatever the case."""
+    names: list[str] = []
+    for place, written in enumerate(header):
+        name = base = written or f"column{place}"
+        number = 0
+        while name.lower() in map(str.lower, names):
+            number += 1
+            name = f"{base}_{number}"
+        names.append(name)
+    return names
 
 
 def _first_line_of(path: Path) -> str:
     opened = gzip.open if path.suffix.lower() == ".gz" else open
     with opened(path, "rb") as file:
-        return bytes(file.readline(_MAX_LINE)).decode("utf-8", errors="replace")
+        return bytes(file.readline(_MAX_LINE)).decode("utf-8-sig", errors="replace").rstrip("\r\n")
 
 
 def _text_in_json(column: str) -> str:
