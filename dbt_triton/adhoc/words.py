@@ -112,6 +112,11 @@ def rows_of_words(words: Words, columns: Columns) -> dict[str, list[str | bytes 
     Raises:
         DbtTritonError: there are too many texts, or too few; with the columns that are not given.
     """
+    if without := [name for name in columns.others if name not in words.named]:
+        raise DbtTritonError(
+            f"no value of {', '.join(without)}, by which sequences are told apart or ordered: write {without[0]}=…, or "
+            "give a --file"
+        )
     left = [column for column in columns.inputs if column.name not in words.named]
     fits = len(words.plain) == len(left) or (words.plain and len(left) == 1)
     if left and (columns.served or not fits):

@@ -32,6 +32,8 @@ _NULL = "NULL"
 _GAP = "  "
 #: So many rows of a table too wide for the terminal are laid out by rich, which takes a while.
 _MOST_FOLDED = 2_000
+#: A table shows longer arrays and bytes in part.
+_SHOWN_ELEMENTS, _SHOWN_BYTES = 12, 40
 
 
 def write(shape: str, columns: Sequence[Column], batches: Iterable[pa.RecordBatch], out: TextIO, say: Say) -> None:
@@ -129,7 +131,7 @@ def _table(columns: Sequence[Column], rows: Sequence[Sequence[Any]], out: TextIO
     names = [printable(name) for name, _, _ in columns]
     cells = [
         [
-            _NULL if (text := plain_text(value, kind, levels)) is None else text
+            _NULL if (text := plain_text(*_short(value, kind, levels))) is None else text
             for (_, kind, levels), value in zip(columns, row, strict=True)
         ]
         for row in rows
@@ -151,6 +153,16 @@ def _table(columns: Sequence[Column], rows: Sequence[Sequence[Any]], out: TextIO
             for cell, one, is_right in zip(row, widths, right, strict=True)
         )
         say(_GAP.join(padded).rstrip())
+
+
+def _short(value: Any, kind: str, levels: int) -> tuple[Any, str, int]:  # noqa: ANN401 - as above
+    """Return what a table shows of a value: of a long array and of many bytes the beginning, and how long they are."""
+    if kind == "bytes" and not levels and value is not None and len(value) > _SHOWN_BYTES:
+        return f"{value[:_SHOWN_BYTES]}… ({len(value) * 3 // 4 - value[-2:].count('='):,} bytes)", "text", 0
+    if levels and value is not None and len(value) > _SHOWN_ELEMENTS:
+        first = json_text(value[: _SHOWN_ELEMENTS // 2], kind, levels)
+        return f"{first[:-1]}, … {len(value):,} in all]", "text", 0
+    return value, kind, levels
 
 
 def _folded(names: Sequence[str], right: Sequence[bool], rows: Sequence[Sequence[str]]) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -103,6 +104,17 @@ def test_table_of_wide_letters() -> None:
     """Letters that take two places on a terminal leave the columns in line."""
     lines = _written("table", [("a", "text", 0), ("b", "text", 0)], [("日本", "x"), ("abcd", "y")]).splitlines()
     assert lines[2:] == ["日本  x", "abcd  y"]
+
+
+def test_long_arrays_in_a_table() -> None:
+    """A table shows the beginning of an embedding or a picture, and how long it is; other formats have it whole."""
+    columns: list[Column] = [("v", "number", 1), ("b", "bytes", 0)]
+    picture = base64.b64encode(b"x" * 1_000).decode()
+    rows = [([str(number) for number in range(384)], picture)]
+    line = _written("table", columns, rows).splitlines()[2]
+    assert line.startswith("[0, 1, 2, 3, 4, 5, … 384 in all]  eHh4")
+    assert line.endswith("… (1,000 bytes)")
+    assert json.loads(_written("json", columns, rows)) == [{"v": [*range(384)], "b": picture}]
 
 
 class _Terminal(io.StringIO):

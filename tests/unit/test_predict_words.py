@@ -162,6 +162,10 @@ def test_wrong_values(declared: tuple[str, ...], words: list[str], said: str) ->
 def test_columns_of_sequences() -> None:
     """The columns by which sequences are told apart and ordered are given by their names, beside INPUT."""
     columns, _ = _columns("x INT", others=["machine", "at"])
+    with pytest.raises(
+        DbtTritonError, match="no value of at, by which sequences are told apart or ordered: write at=…"
+    ):
+        _rows(["5", "machine=m1"], columns)
     assert _rows(["5", "machine=m1", "AT=3"], columns) == {"x": ["5"], "machine": ["m1"], "at": ["3"]}
 
 
