@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from dbt_triton import __version__, commands
+from dbt_triton.adhoc import arguments as of_predict
 from dbt_triton.errors import DbtTritonError
 from dbt_triton.model_repository import model_folders
 from dbt_triton.server import MAX_PORT, TritonServer
@@ -24,6 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     make_usable()
     try:
         return _run(argv)
+    except KeyboardInterrupt:
+        print("dbt-triton: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
     finally:
         # Here, rather than at the end of Python, which would complain of a closed pipe. A full disk has been told.
         with suppress(OSError):
@@ -44,6 +48,10 @@ def _run(argv: Sequence[str] | None) -> int:
             from dbt_triton.tune.command import tune  # noqa: PLC0415 - other commands do without
 
             code = tune(arguments, commands.dbt_arguments(arguments), _say)
+        elif arguments.command == "predict":
+            from dbt_triton.adhoc.command import predict  # noqa: PLC0415 - as above
+
+            code = predict(arguments, commands.dbt_arguments(arguments), _say)
         elif arguments.command == "init":
             code = commands.init(arguments, _say, package_path())
         else:
@@ -96,7 +104,9 @@ def _parser() -> argparse.ArgumentParser:
     describe.add_argument("model", help="the inference model's name")
     tune = subparsers.add_parser("tune", help="try out options of a predicting model, and say which to write")
     add_arguments(tune)
-    for command in (check, describe, tune):
+    predict = subparsers.add_parser("predict", help="predict for a text, some values or a file; nothing is kept")
+    of_predict.add_arguments(predict)
+    for command in (check, describe, tune, predict):
         command.add_argument("--project-dir", help="the folder of dbt_project.yml (default: this one)")
         command.add_argument("--profiles-dir", help="the folder of profiles.yml, as of dbt")
         command.add_argument("--profile", help="as of dbt")

@@ -1,7 +1,7 @@
-"""What dbt calls of this package by itself: a plugin that lets dbt-spark run Python on the session that it has.
+"""What dbt calls of this package by itself: a plugin that lets dbt run Python where it would not.
 
-dbt makes a plugin at each start, on every warehouse, after it has imported the adapter of the profile. Nothing is done
-where that is not dbt-spark, and whatever fails here is left for the model that needs it to say.
+On dbt-spark, that is the session that it has; on dbt-duckdb, `dbt show`. dbt makes a plugin at each start, on every
+warehouse, after it has imported the adapter of the profile. Whatever fails here is left for who needs it to say.
 """
 
 from __future__ import annotations
@@ -18,13 +18,19 @@ from dbt.plugins.manager import dbtPlugin
 
 #: The ``submission_method`` of Python models that run on dbt-spark's own session.
 SUBMISSION_METHOD = "dbt_triton"
+#: The method of dbt-duckdb's adapter for `dbt show`.
+SHOW = "dbt_triton_show"
 
 
 class DbtTritonPlugin(dbtPlugin):
-    """Registers the submission method, where the adapter is dbt-spark."""
+    """Registers the submission method of dbt-spark, and what `dbt show` calls of dbt-duckdb."""
 
     def initialize(self) -> None:
-        """Register it; called by dbt."""
+        """Register them; called by dbt."""
+        on_duckdb = sys.modules.get("dbt.adapters.duckdb.impl")
+        if on_duckdb is not None:
+            with suppress(Exception):  # another dbt-duckdb; the macro says that nothing can be shown
+                let_show(on_duckdb.DuckDBAdapter)
         adapter = sys.modules.get("dbt.adapters.spark.impl")
         if adapter is not None:
             with suppress(Exception):  # another dbt-spark, which says that it knows no such submission method
@@ -57,6 +63,19 @@ def job_helper(parsed_model: dict[str, Any], credentials: object) -> object:
     from dbt_triton.warehouses.spark.submission import SessionJobHelper  # noqa: PLC0415 - for a model that runs
 
     return SessionJobHelper(parsed_model, credentials)
+
+
+def let_show(adapter: Any) -> None:  # noqa: ANN401 - dbt-duckdb's class
+    """Let macros call the step of `dbt show`, which no materialization runs; once."""
+    if SHOW not in adapter._available_:  # which macros may call, by a rule of dbt
+        setattr(adapter, SHOW, _show)
+        adapter._available_ = adapter._available_ | {SHOW}
+
+
+def _show(adapter: Any, arguments: dict[str, Any]) -> dict[str, str]:  # noqa: ANN401 - as above
+    from dbt_triton.adhoc.show import show  # noqa: PLC0415 - for the command that needs it
+
+    return show(arguments, adapter.connections.get_thread_connection().handle.cursor())
 
 
 def cancel_by_sigterm() -> None:

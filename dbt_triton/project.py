@@ -75,6 +75,15 @@ def inference_models(dbt_arguments: Sequence[str]) -> list[ProjectModel]:
     Raises:
         DbtTritonError: dbt cannot read the project, or the package is not in it; with dbt's own words.
     """
+    return project_models(dbt_arguments)[0]
+
+
+def project_models(dbt_arguments: Sequence[str]) -> tuple[list[ProjectModel], Mapping[str, Sequence[str]]]:
+    """Ask dbt for the inference models, and, by the name of each predicting model, those that it predicts with.
+
+    Raises:
+        DbtTritonError: as `inference_models`.
+    """
     found, said = _ask_dbt("{{ dbt_triton.print_inference_models() }}", dbt_arguments)
     if found is None:
         raise DbtTritonError(
@@ -88,7 +97,7 @@ def inference_models(dbt_arguments: Sequence[str]) -> list[ProjectModel]:
             "run `dbt-triton init` and `dbt deps`"
         )
     common = {key: told[key] for key in ("endpoint", "variables")}
-    return [ProjectModel(model | common) for model in told["models"]]
+    return [ProjectModel(model | common) for model in told["models"]], told["callers"]
 
 
 def _ask_dbt(template: str, dbt_arguments: Sequence[str]) -> tuple[str | None, str]:

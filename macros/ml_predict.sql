@@ -10,13 +10,28 @@
     {%- do texts.append(key) -%}
     {%- do texts.append(dbt_triton.option_text(value)) -%}
   {%- endfor -%}
+  {%- if execute and dbt_triton.is_shown_inline() -%}
+    {#- Nothing of ours looks at the whole SQL. -#}
+    {%- set call -%}{{ dbt_triton.ml_predict_text(table, model, quoted, texts) }}{%- endset -%}
+    {{- return('(' ~ dbt_triton.predicted_for_show('select * from ' ~ call) ~ ')') -}}
+  {%- endif -%}
   {%- if execute -%}{%- do dbt_triton.refuse_ml_predict_here() -%}{%- endif -%}
   {%- if execute and dbt_triton.in_unit_test() -%}
     {#- dbt runs the SQL of a unit test itself. -#}
     {{- return(dbt_triton.stub_call(table, model, columns)) -}}
   {%- endif -%}
-ML_PREDICT(TABLE {{ table }}, MODEL {{ model }}, DESCRIPTOR({{ quoted | join(', ') }})
-  {%- if texts %}, MAP[{% for text in texts %}{{ dbt_triton.flink_text(text) }}{{ ', ' if not loop.last }}{% endfor %}]{% endif %})
+  {{- return(dbt_triton.ml_predict_text(table, model, quoted, texts)) -}}
+{%- endmacro %}
+
+
+{#- The call as SQL. -#}
+{% macro ml_predict_text(table, model, quoted, texts) -%}
+  {%- set options = [] -%}
+  {%- for text in texts -%}{%- do options.append(dbt_triton.flink_text(text)) -%}{%- endfor -%}
+  {{- return(
+    'ML_PREDICT(TABLE ' ~ table ~ ', MODEL ' ~ model ~ ', DESCRIPTOR(' ~ quoted | join(', ') ~ ')'
+    ~ (', MAP[' ~ options | join(', ') ~ ']' if options else '') ~ ')'
+  ) -}}
 {%- endmacro %}
 
 
@@ -57,11 +72,42 @@ ML_PREDICT(TABLE {{ table }}, MODEL {{ model }}, DESCRIPTOR({{ quoted | join(', 
 {%- endmacro %}
 
 
+{#- Whether this is the SQL of `dbt show --inline`, and nothing but the macro of a call is ours. -#}
+{% macro is_shown_inline() -%}
+  {{- return(
+    flags.WHICH == 'show' and model is defined and model.resource_type == 'sql_operation'
+    and adapter.type() == 'duckdb' and adapter.dbt_triton_show is defined and not dbt_triton.is_dispatched()
+  ) -}}
+{%- endmacro %}
+
+
+{#-
+  The SELECT that `dbt show` runs in place of one with ML_PREDICT: its rows are predicted first, into memory. What does that is
+  a method which our Python package adds to the adapter of DuckDB (dbt_plugin.py).
+-#}
+{% macro predicted_for_show(sql) -%}
+  {%- if adapter.type() != 'duckdb' or adapter.dbt_triton_show is not defined -%}
+    {%- do dbt_triton.refuse_to_show() -%}
+  {%- endif -%}
+  {%- set models = dbt_triton.upstream_inference_models() -%}
+  {%- set result = adapter.dbt_triton_show({
+    'sql': sql,
+    'models': models,
+    'secrets': dbt_triton.literal_secrets(models | map(attribute='unique_id') | list),
+    'endpoint': var('dbt_triton_endpoint', none),
+    'variables': dbt_triton.option_variables(),
+  }) -%}
+  {%- if result.error -%}{%- do exceptions.raise_compiler_error(result.error) -%}{%- endif -%}
+  {{- return(result.sql) -}}
+{%- endmacro %}
+
+
 {#- `dbt show` only ever runs one SELECT. -#}
 {% macro refuse_to_show() -%}
   {%- set is_ours = model.config.materialized == 'ml_predict' -%}
   {%- do exceptions.raise_compiler_error(
-    'dbt show makes no predictions, so it cannot run ML_PREDICT: '
+    'dbt show makes no predictions here, so it cannot run ML_PREDICT: '
+    ~ ('' if is_ours else "predict for a few rows with `dbt-triton predict MODEL 'a text'`, or ")
     ~ ('build ' ~ model.name if is_ours else "build a model of it, with materialized='ml_predict',")
     ~ ' and show its table, with dbt show --inline "select * from {{ ref(\'' ~ (model.name if is_ours else '…') ~ '\') }}"'
     ~ (', or with dbt show -s ' ~ model.name ~ ' once `dbt-triton init --dispatch` has added its line to dbt_project.yml' if is_ours else '')

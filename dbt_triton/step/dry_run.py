@@ -59,7 +59,7 @@ def dry_run(plan: Plan, warehouse: Warehouse, *, full_refresh: bool = False) -> 
     for planned in plan.calls:
         if planned.model.is_stub:
             total += DryRun(stubs=1)
-        elif _reads_predictions(plan, planned):
+        elif reads_predictions(plan, planned):
             total += DryRun(unknown_calls=1)
         else:
             binding = bindings[planned.number]
@@ -70,7 +70,7 @@ def dry_run(plan: Plan, warehouse: Warehouse, *, full_refresh: bool = False) -> 
     return {"figures": asdict(total), "message": total.message, "warnings": warnings}
 
 
-def _reads_predictions(plan: Plan, planned: PlannedCall) -> bool:
+def reads_predictions(plan: Plan, planned: PlannedCall) -> bool:
     """Tell whether the input of a call holds another call."""
     marked: dict[Span, str] = {other.call.span: "null" for other in plan.calls if other is not planned}
     query = plan.statement.input_query(planned.call, {})

@@ -21,13 +21,14 @@ from dbt_triton.warehouses.planned_call import PlannedCall
 logger = logging.getLogger("dbt_triton.step")
 
 
-def run_plan(
+def run_plan(  # noqa: PLR0913 - of a build, and of one that nobody keeps
     plan: Plan,
     warehouse: Warehouse,
     *,
     name: str,
     full_refresh: bool = False,
     target: Mapping[str, Any] | None = None,
+    keeps: bool = True,
 ) -> dict[str, Any]:
     """Predict for every call, in order.
 
@@ -37,6 +38,7 @@ def run_plan(
         name: of the predicting model.
         full_refresh: forget what earlier runs have left in the stores.
         target: the table, where it is made anew as a whole; as the macros pass it.
+        keeps: whether the stores outlive the run.
 
     Returns:
         ``build_sql``, the SELECT of the table; ``clean_up``, statements for after its commit; ``figures``;
@@ -49,7 +51,7 @@ def run_plan(
         DbtTritonError: the run ended early, or rows failed; what was predicted stays in the store.
     """
     started = time.perf_counter()
-    run = _Run(plan, warehouse, name=name, full_refresh=full_refresh, target=target)
+    run = _Run(plan, warehouse, name=name, full_refresh=full_refresh, target=target, keeps=keeps)
     try:
         for planned in plan.calls:
             run.predict(planned)
@@ -81,8 +83,15 @@ def run_plan(
 class _Run:
     """One run of a plan, and what has come of its calls so far."""
 
-    def __init__(
-        self, plan: Plan, warehouse: Warehouse, *, name: str, full_refresh: bool, target: Mapping[str, Any] | None
+    def __init__(  # noqa: PLR0913 - as run_plan
+        self,
+        plan: Plan,
+        warehouse: Warehouse,
+        *,
+        name: str,
+        full_refresh: bool,
+        target: Mapping[str, Any] | None,
+        keeps: bool,
     ) -> None:
         self.unchanged = False
         self.remember: dict[str, str] | None = None
@@ -95,6 +104,7 @@ class _Run:
         self.rows_failed = 0
         self._plan = plan
         self._warehouse = warehouse
+        self._keeps = keeps
         self._context = RunContext(
             name,
             full_refresh=full_refresh,
@@ -152,8 +162,11 @@ class _Run:
             predicted = call.predict(planned, self._bindings[planned.number], size)
         except RunError as error:
             rows = call.rows_with(error.keys, SHOWN_ROWS) if error.keys else []
-            raise DbtTritonError(ended_early(error, planned, rows, full_refresh=full_refresh)) from error
+            text = ended_early(error, planned, rows, full_refresh=full_refresh, keeps=self._keeps)
+            raise DbtTritonError(text) from error
         except StoppedError as error:
+            if not self._keeps:
+                raise
             # Such as a full disk: the warehouse's words say nothing of what is done already.
             raise WarehouseError(f"{error}\n  {kept(planned, full_refresh=full_refresh)}") from error
         logger.debug("%s: %s", planned.model.name, predicted.stats)
@@ -166,7 +179,7 @@ class _Run:
         self.rows_failed += failed
         if not failed or (options.on_error == "null" and failed <= options.max_error_ratio * sent):
             return
-        text = failed_rows(failed, planned, call, of=sent)
+        text = failed_rows(failed, planned, call, of=sent, keeps=self._keeps)
         if options.on_error == "null":
             text = f"{failed:,} of {sent:,} rows failed, more than max-error-ratio {options.max_error_ratio}. {text}"
         raise DbtTritonError(text)

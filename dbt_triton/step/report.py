@@ -35,7 +35,9 @@ _SEVERAL = 2
 _UNFIT = re.compile(r"not sent: (?P<column>.+): its value is no (?P<type>.+)")
 
 
-def ended_early(error: RunError, planned: PlannedCall, rows: Sequence[Mapping[str, Any]], *, full_refresh: bool) -> str:
+def ended_early(
+    error: RunError, planned: PlannedCall, rows: Sequence[Mapping[str, Any]], *, full_refresh: bool, keeps: bool = True
+) -> str:
     """Say why a run ended early, and which rows met it.
 
     Args:
@@ -43,9 +45,10 @@ def ended_early(error: RunError, planned: PlannedCall, rows: Sequence[Mapping[st
         planned: the call.
         rows: the first of those that it concerns.
         full_refresh: whether the run was one.
+        keeps: whether predictions outlive a run.
     """
     options = planned.model.options
-    said = "Nothing is kept" if error.no_answer_counts else kept(planned, full_refresh=full_refresh)
+    said = "Nothing is kept" if error.no_answer_counts or not keeps else kept(planned, full_refresh=full_refresh)
     if not error.keys:
         return f"{_model(planned)}: {error.message}\n  {said}"
     shown_rows = "\n".join("    " + shown_row(row) for row in rows)
@@ -69,7 +72,7 @@ def kept(planned: PlannedCall, *, full_refresh: bool) -> str:
     return f"Predictions made so far are kept in {planned.store}; the next run goes on from there{but}"
 
 
-def failed_rows(count: int, planned: PlannedCall, call: CallRun, *, of: int) -> str:
+def failed_rows(count: int, planned: PlannedCall, call: CallRun, *, of: int, keeps: bool = True) -> str:
     """Say which rows failed, the first of them with the reason, and where to select the rest.
 
     Args:
@@ -77,12 +80,17 @@ def failed_rows(count: int, planned: PlannedCall, call: CallRun, *, of: int) -> 
         planned: the call.
         call: its run, which knows the rows.
         of: how many rows have all their values.
+        keeps: whether predictions outlive the run; else there is nothing to select.
     """
     first = call.first_failures(SHOWN_ROWS)
     bear = "a larger 'max-error-ratio'" if planned.model.options.on_error == "null" else "'on-error' = 'null'"
     reasons = {row.reason for row in first}
     mending = _MENDING.get(first[0].reason, _MEND_VALUES) if len(reasons) == 1 else _MEND_VALUES
-    said = (_unfit_column(of, first[0], planned, call) if count == of else None) or _first_rows(count, first)
+    said = (_unfit_column(of, first[0], planned, call) if count == of else None) or _first_rows(
+        count, first, keeps=keeps
+    )
+    if not keeps:
+        return f"{_model(planned)}: {said}"
     every_row = call.every_row()
     return (
         f"{_model(planned)}: {said}"
@@ -93,9 +101,10 @@ def failed_rows(count: int, planned: PlannedCall, call: CallRun, *, of: int) -> 
     )
 
 
-def _first_rows(count: int, rows: Sequence[FailedRow]) -> str:
+def _first_rows(count: int, rows: Sequence[FailedRow], *, keeps: bool) -> str:
     lines = [f"    {shown_row(one.row)}: {f'status {one.status}: ' if one.status else ''}{one.why}" for one in rows]
-    return f"{count:,} row(s) failed; every other row is done and kept. The first:\n" + "\n".join(lines)
+    others = "; every other row is done and kept" if keeps else ""
+    return f"{count:,} row(s) failed{others}. The first:\n" + "\n".join(lines)
 
 
 def _unfit_column(rows: int, first: FailedRow, planned: PlannedCall, call: CallRun) -> str | None:

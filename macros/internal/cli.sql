@@ -14,10 +14,19 @@
       'sql': dbt_triton.create_model(node) if meta else render(node.raw_code),
     }) -%}
   {%- endfor -%}
+  {%- set callers = {} -%}
+  {%- for node in dbt_triton.nodes_of(['ml_predict']) -%}
+    {%- set asked = [] -%}
+    {%- for unique_id in node.depends_on.nodes if unique_id in graph.nodes and graph.nodes[unique_id].config.materialized == 'inference_model' -%}
+      {%- do asked.append(graph.nodes[unique_id].name) -%}
+    {%- endfor -%}
+    {%- do callers.update({node.name: asked}) -%}
+  {%- endfor -%}
   {%- do print('dbt_triton_models ' ~ tojson({
     'package_version': dbt_triton.package_version(),
     'endpoint': var('dbt_triton_endpoint', none),
     'variables': dbt_triton.option_variables(),
     'models': models,
+    'callers': callers,
   })) -%}
 {%- endmacro %}

@@ -30,7 +30,7 @@
 {%- endmacro %}
 
 
-{#- `dbt show` makes no predictions: it shows the built table, and of other SQL with ML_PREDICT it says so. -#}
+{#- `dbt show` shows the built table of a model; for other SQL with ML_PREDICT, it predicts. -#}
 {% macro default__get_limit_sql(sql, limit) -%}
   {%- if model is defined and model.resource_type == 'model' and model.config.materialized in ['inference_model', 'ml_predict'] -%}
     {%- if not adapter.get_relation(this.database, this.schema, this.identifier) -%}
@@ -40,7 +40,7 @@
     {%- endif -%}
     {%- set sql = 'select * from ' ~ this -%}
   {%- elif model is defined and 'ml_predict' in sql | lower and dbt_triton.has_calls(sql) -%}
-    {%- do dbt_triton.refuse_to_show() -%}
+    {%- set sql = dbt_triton.predicted_for_show(sql) -%}
   {%- endif -%}
   {{- return(dbt.default__get_limit_sql(sql, limit)) -}}
 {%- endmacro %}

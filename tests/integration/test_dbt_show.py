@@ -63,24 +63,23 @@ def _run(project: DbtProject, *, dispatch: bool) -> dict[str, DbtResult]:
 
 
 def test_show_with_the_dispatch_line(project: DbtProject) -> None:
-    """`show -s` shows what is built, in either form; what cannot be shown, or be a fixture, is said with what to do."""
+    """`show -s` shows what is built, and `show --inline` predicts, in either form; what cannot be is said, and why."""
     ran = _run(project, dispatch=True)
-    for name in ("verbatim", "macro", "whole", "all", "inline"):
+    for name in ("verbatim", "macro", "whole", "all", "inline", "inline_verbatim", "inline_macro"):
         assert "| glad" in ran[name].output, ran[name].output
     assert "| stub" in ran["mood"].output
     assert "later is not built, and dbt show shows its table: run `dbt build -s later`" in ran["later"].output
-    for name in ("inline_verbatim", "inline_macro"):
-        assert "dbt show makes no predictions" in ran[name].output
     assert "ML_PREDICT(TABLE" in ran["compile"].output
     for name in ("dict", "csv"):
         assert "the fixture of the inference model mood needs `format: sql`" in ran[name].output
 
 
 def test_show_without_the_dispatch_line(project: DbtProject) -> None:
-    """Without the line, `show -s` of the macro says what to do, and the built table can be shown by `--inline`."""
+    """Without the line, `show -s` of the macro says what to do; `--inline` shows the table, and the macro's rows."""
     ran = _run(project, dispatch=False)
     assert "| glad" in ran["inline"].output
-    for name in ("later", "macro", "inline_macro"):
+    assert "| glad" in ran["inline_macro"].output
+    for name in ("later", "macro"):
         assert "dbt show makes no predictions" in ran[name].output
     assert "dbt show --inline \"select * from {{ ref('macro') }}\"" in ran["macro"].output
     for name in ("verbatim", "inline_verbatim"):

@@ -74,6 +74,26 @@ def test_registration_is_idempotent() -> None:
     )
 
 
+def test_show_is_registered_once() -> None:
+    """Any number of starts of dbt in a process let macros call one method of dbt-duckdb's adapter, beside its own."""
+
+    class Adapter:
+        _available_ = frozenset({"get_relation"})
+
+    for _ in range(3):
+        dbt_plugin.let_show(Adapter)
+    assert Adapter._available_ == {"get_relation", "dbt_triton_show"}
+    assert callable(Adapter.dbt_triton_show)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("adapter", [object, None])
+def test_another_dbt_duckdb(adapter: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a dbt-duckdb that is made otherwise, dbt starts all the same."""
+    monkeypatch.setitem(sys.modules, "dbt.adapters.duckdb.impl", SimpleNamespace(DuckDBAdapter=adapter))
+    for plugin in dbt_triton.plugins:  # type: ignore[attr-defined]
+        assert plugin(project_name="shop").name == "DbtTritonPlugin"
+
+
 @pytest.mark.parametrize("adapter", [None, ModuleType("empty"), SimpleNamespace(SparkAdapter=object)])
 def test_other_adapters(adapter: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without dbt-spark, and with one that is made otherwise, dbt starts as if the package had no plugin."""
