@@ -58,7 +58,8 @@ def listed(tensors: Sequence[ServedTensor]) -> str:
 class ServedModel:
     """One model version as the server describes it.
 
-    ``correlation_id`` is the data type by which a model with sequence batching is told the id of a sequence.
+    ``correlation_id`` is the data type by which a model with sequence batching is told the id of a sequence;
+    ``platform`` is the server's word for what runs it, such as ``ensemble``.
     """
 
     name: str
@@ -72,6 +73,7 @@ class ServedModel:
     server_version: str
     binary_data: bool
     correlation_id: str = ""
+    platform: str = ""
 
     @property
     def shown_version(self) -> str:
@@ -123,6 +125,7 @@ class ServedModel:
             server_version=itself.version,
             binary_data=BINARY_DATA in itself.extensions,
             correlation_id=_correlation_id(settings.sequence_batching),
+            platform=model.platform,
         )
 
 
@@ -193,6 +196,7 @@ _Tensors = Annotated[list[_Tensor], AfterValidator(_named_once)]
 
 class _Metadata(_Said):
     name: _Text = ""
+    platform: _Text = ""
     versions: list[_Name] = []
     inputs: _Tensors = []
     outputs: _Tensors = []
