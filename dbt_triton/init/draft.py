@@ -24,7 +24,7 @@ from dbt_triton.tensors import datatype_of_tensor
 _OF_LANGUAGE_MODELS = {"temperature": "0", "max-tokens": "64"}
 #: The outputs of language models that people ask for.
 _MORE_OUTPUTS = (FINISH_REASON, "num_input_tokens", "num_output_tokens", "cumulative_logprob")
-SEQUENCE_KEY, SEQUENCE_ORDER = "sequence_key", "step_number"
+_OF_SEQUENCES = {"sequence-by": "sequence_key", "order-by": "step_number"}
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def _unfit(tensor: ServedTensor) -> str | None:
 def _needed_options(said: Mapping[str, str], served: ServedModel) -> dict[str, str]:
     """Return the options without which the model does not answer, or not as people expect, and that nobody has said."""
     if served.sequence_batching and not any(key.startswith("sequence-") for key in said):
-        return {"sequence-by": SEQUENCE_KEY, "order-by": SEQUENCE_ORDER}
+        return _OF_SEQUENCES
     if not is_language_model(served):
         return {}
     in_parameters = said.get("parameters", "")
@@ -194,6 +194,7 @@ def _more_outputs(served: ServedModel, declared: Sequence[ServedColumn]) -> tupl
 
 def _notes(model: InferenceModel, served: ServedModel) -> list[str]:
     """Return what a reader should know of the model, a sentence each."""
+    shapes = [_called(tensor) for tensor in served.inputs if tensor.shape_tensor]
     labelled = [_called(tensor) for tensor in served.outputs if tensor.labels]
     every = (*served.inputs, *served.outputs)
     may_be_batch = not served.batched and not model.options.batch_dim and not is_language_model(served)
@@ -205,6 +206,10 @@ def _notes(model: InferenceModel, served: ServedModel) -> list[str]:
         (
             served.sequence_batching,
             "it keeps sequences: rows with one key go to it one after the other, in their order",
+        ),
+        (
+            bool(shapes),
+            f"the values of {', '.join(shapes)} are a shape (is_shape_tensor): dbt-triton has not been tried with such",
         ),
         (
             bool(labelled),

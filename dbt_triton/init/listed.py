@@ -91,7 +91,7 @@ def _cells(row: _Row) -> tuple[str, ...]:
     ready = "yes" if served is not None else "no"
     cells = (_shown(entry.name), _shown(entry.version), ready)
     if served is None:
-        return (*cells, "", "", shown(entry.state, NAME_LENGTH).lower() if not entry.is_ready else "")
+        return (*cells, "", "", "" if entry.is_ready else shown(entry.state, NAME_LENGTH).lower() or "not loaded")
     return (*cells, _tensors(served.inputs), _tensors(served.outputs), kind_of(served))
 
 

@@ -6,7 +6,7 @@ from argparse import Namespace
 
 from dbt_triton.credentials import is_masked, mask_options
 from dbt_triton.errors import DbtTritonError
-from dbt_triton.options import KEYS, PREFIXES, Options, parse_options
+from dbt_triton.options import Options, parse_options
 
 _SUBJECT = "dbt-triton init"
 #: What stands in headers and is no secret, as far as its name says.
@@ -36,9 +36,7 @@ def said_options(arguments: Namespace, model_name: str) -> dict[str, str]:
         said[key] = value
     options = parse_options(said, _SUBJECT)
     _refuse_secrets(said, options)
-    # As a reader expects it: without what is left out anyway.
-    said["endpoint"] = options.endpoint
-    return {key: value for key, value in said.items() if key in KEYS or key.startswith(tuple(PREFIXES.values()))}
+    return said | {"endpoint": options.endpoint}
 
 
 def _refuse_secrets(said: dict[str, str], options: Options) -> None:

@@ -8,12 +8,13 @@ where braces and line ends are no more.
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Sequence
 
 from dbt_triton.foreign_text import TEXT_LENGTH, shown
 from dbt_triton.inference_model.served_columns import ServedColumn
-from dbt_triton.init.draft import SEQUENCE_KEY, SEQUENCE_ORDER, Draft
-from dbt_triton.init.names import is_plain, plain_name
+from dbt_triton.init.draft import Draft
+from dbt_triton.init.names import can_be_column, is_plain, plain_name
 from dbt_triton.warehouses.example_values import ExampleValues, elements_of
 
 #: An example of more elements is NULL: a table of it would be slow to make, and nobody could read it.
@@ -44,11 +45,11 @@ def create_model(draft: Draft) -> str:
         "{{ config(materialized='inference_model') }}",
         "",
         *_commented(f"What dbt-triton init found as {where} ({version})."),
-        *(line for note in draft.notes for line in _commented(f"- {note}")),
+        *(line for note in draft.notes for line in _commented(f"{note[0].upper()}{note[1:]}.")),
         f"CREATE MODEL {_backticks(draft.name)}",
         "INPUT (",
         *_columns(inputs),
-        *(["    -- sent where it is declared and not NULL; take the dashes away:"] if others else []),
+        *(["    -- To send one of these, take its dashes away, and name its column in the call:"] if others else []),
         *(f"    -- , {column}  -- {tensor}" for column, tensor in others),
         ")",
         "OUTPUT (",
@@ -66,12 +67,12 @@ def predicting_model(draft: Draft, sql: ExampleValues) -> str:
     """Write the model that predicts, whose rows are examples."""
     table = _Table(draft, sql)
     descriptor = ", ".join(f"'{name}'" for name in table.inputs.values())
-    wanted = ", ".join([table.id, *table.sequence, *table.inputs.values()])
+    wanted = ", ".join([table.id, *table.sequence.values(), *table.inputs.values()])
     lines = [
         "{{ config(materialized='ml_predict', meta={'ml_predict': {'on-error': 'null'}}) }}",
         "",
         "{# Rows of yours in place of the examples, with columns of these names:",
-        *_wrapped(f"select {wanted} from {{{{ ref('your_table') }}}}", "   ", ""),
+        *_wrapped(f"select {wanted} from {{{{ ref('your_table') }}}}", "   "),
         "#}",
         "with examples as (",
         "",
@@ -81,7 +82,7 @@ def predicting_model(draft: Draft, sql: ExampleValues) -> str:
         "",
         "-- A row that cannot be predicted has NULL, and ml_error says why; without on-error it fails the build.",
         "select",
-        *(f"    {column}," for column in (table.id, *table.sequence, *table.outputs.values())),
+        *(f"    {column}," for column in (table.id, *table.sequence.values(), *table.outputs.values())),
         "    ml_error",
         f"from {{{{ dbt_triton.ml_predict('examples', ref('{draft.name}'), [{descriptor}]) }}}}",
     ]
@@ -117,14 +118,12 @@ class _Table:
         self._draft = draft
         self._sql = sql
         #: By the name in OUTPUT, as the warehouse's SQL has it.
-        self.outputs = {
-            column.name: column.name if is_plain(column.name) else sql.quote(column.name) for column in draft.outputs
-        }
+        self.outputs = {column.name: self._name(column.name) for column in draft.outputs}
         taken = {column.name.lower() for column in draft.outputs} | {"ml_error"}
         self.id = plain_name("id", taken)
         taken.add(self.id.lower())
-        #: The columns of sequence-by and order-by.
-        self.sequence = [name for name in _sequence_columns(draft) if name.lower() != self.id]
+        #: The columns of sequence-by and order-by, by their names.
+        self.sequence = {name: self._name(name) for name in _sequence_columns(draft) if name.lower() != self.id}
         taken |= {name.lower() for name in self.sequence}
         #: By the name in INPUT, a name that needs no quotes and is none of OUTPUT's: DESCRIPTOR binds by position.
         self.inputs: dict[str, str] = {}
@@ -138,7 +137,7 @@ class _Table:
         lines: list[str] = []
         for number in _ROWS:
             lines += [indent + "union all"] if lines else []
-            columns = [(self.id, str(number)), *((name, self._of_sequence(name, number)) for name in self.sequence)]
+            columns = [(self.id, str(number)), *self._of_sequence(number)]
             columns += self._predicted() if expected else self._given(number)
             lines += _select(columns, indent)
         return lines
@@ -146,6 +145,9 @@ class _Table:
     def fixture(self, indent: str) -> list[str]:
         """Write what takes the server's place."""
         return _select(self._predicted(), indent)
+
+    def _name(self, name: str) -> str:
+        return name if is_plain(name) else self._sql.quote(name)
 
     def _given(self, number: int) -> list[tuple[str, str]]:
         return [(self.inputs[one.name], self._value(one, number, _MOST_INPUT_ELEMENTS)) for one in self._draft.inputs]
@@ -162,15 +164,16 @@ class _Table:
             return self._sql.null(column.sql_type)
         return self._sql.value(column.sql_type, number)
 
-    def _of_sequence(self, name: str, number: int) -> str:
-        is_key = name in self._draft.model.options.sequence_by
-        return self._sql.text("a") if is_key else str(number)
+    def _of_sequence(self, number: int) -> list[tuple[str, str]]:
+        keys = [term.strip('"`') for term in self._draft.model.options.sequence_by]
+        values = {name: self._sql.text("a") if name in keys else str(number) for name in self.sequence}
+        return [(self.sequence[name], value) for name, value in values.items()]
 
 
 def _sequence_columns(draft: Draft) -> list[str]:
     options = draft.model.options
     names = [term.split()[0].strip('"`') for term in (*options.sequence_by, *options.order_by)]
-    return [name for name in dict.fromkeys(names) if name in {SEQUENCE_KEY, SEQUENCE_ORDER} or name.isidentifier()]
+    return [name for name in dict.fromkeys(names) if can_be_column(name)]
 
 
 def _select(columns: Sequence[tuple[str, str]], indent: str) -> list[str]:
@@ -184,13 +187,12 @@ def _select(columns: Sequence[tuple[str, str]], indent: str) -> list[str]:
 
 def _declared(draft: Draft, column: ServedColumn, more: str = "") -> tuple[str, str]:
     """Return a column as it is declared, and what its tensor is."""
-    tensor = draft.tensor_of(column)
-    called = "" if tensor == column.name else f"{tensor}, "
+    name = draft.tensor_of(column)
+    called = "" if name == column.name else f"{name}, "
     optional = ", optional" if column.optional and not more else more
-    return (
-        f"{_backticks(column.name)} {column.sql_type}",
-        comment(f"{called}{column.datatype} {list(column.dims)}{optional}"),
-    )
+    tensors = draft.served.outputs if column.output else draft.served.inputs
+    dims = next(list(one.shape) for one in tensors if one.name == name)
+    return f"{_backticks(column.name)} {column.sql_type}", comment(f"{called}{column.datatype} {dims}{optional}")
 
 
 def _columns(columns: Sequence[tuple[str, str]]) -> list[str]:
@@ -203,17 +205,18 @@ def _columns(columns: Sequence[tuple[str, str]]) -> list[str]:
 
 def _commented(text: str) -> list[str]:
     """Write a comment of several lines."""
-    return _wrapped(comment(text), "-- ", "   " if text.startswith("-") else "")
+    return _wrapped(comment(text), "-- ")
 
 
-def _wrapped(text: str, before: str, hanging: str) -> list[str]:
-    lines, line = [], before
-    for word in text.split(" "):
-        if len(line) + len(word) > _WIDTH and line.strip() not in {"", "--"}:
-            lines.append(line.rstrip())
-            line = before + hanging
-        line += word + " "
-    return [*lines, line.rstrip()]
+def _wrapped(text: str, before: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent=before,
+        subsequent_indent=before,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _backticks(name: str) -> str:

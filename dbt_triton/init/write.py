@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dbt_triton import commands
-from dbt_triton.errors import ConfigurationError, DbtTritonError
+from dbt_triton.errors import DbtTritonError, InferenceError
 from dbt_triton.foreign_text import harmless
 from dbt_triton.init.draft import Draft, asked_draft
 from dbt_triton.init.names import MAX_MODEL_NAME, dbt_name, is_dbt_name
@@ -18,6 +18,8 @@ from dbt_triton.project import is_project
 
 #: What the predicting model is called after its inference model.
 _PREDICTING = "_predicted"
+#: What a server answers that does not serve a model, or not yet.
+_NOT_SERVED = {400, 404}
 
 
 def write_models(arguments: Namespace, say: Callable[[str], None], package: Path) -> int:
@@ -73,8 +75,13 @@ def _names(arguments: Namespace) -> dict[str, str]:
 def _drafted(arguments: Namespace, served: str, name: str) -> Draft:
     try:
         return asked_draft(name, said_options(arguments, served))
-    except ConfigurationError as error:
-        raise DbtTritonError(f"{harmless(str(error))}\nnothing was written") from error
+    except DbtTritonError as error:
+        cause = error.__cause__
+        is_unknown = isinstance(cause, InferenceError) and cause.status in _NOT_SERVED
+        more = (
+            f"; `dbt-triton init --all --endpoint {arguments.endpoint[0]}` lists what is served" if is_unknown else ""
+        )
+        raise DbtTritonError(f"{harmless(str(error))}\nnothing was written{more}") from error
 
 
 def _say_written(say: Callable[[str], None], place: Place, drafts: Sequence[Draft]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from support.triton import MODELS
 _FORMULAS = MODELS / "formulas" / "1"
 _FOLDERS = (MODELS, REPOSITORY / "tests" / "faults" / "model_repository")
 _EXAMPLES = REPOSITORY / "example_project" / "model_repository"
+_ZEROS = Path(__file__).with_name("zeros.py")
 #: What is trained by `make demo`, and imported by it: another code takes its place, and answers with as many zeros.
 _TRAINED = ("joblib", "minilm", "snownlp")
 
@@ -32,20 +32,15 @@ def language_models() -> list[LanguageModel]:
     ]
 
 
-def write_every_model(repository: Path, answering: Path) -> list[str]:
-    """Write them, and return their names.
-
-    Args:
-        repository: the folder.
-        answering: the code of the models that are not trained here.
-    """
+def write_every_model(repository: Path) -> list[str]:
+    """Write them into a folder, and return their names."""
     for folder in (one for place in _FOLDERS for one in sorted(place.iterdir()) if one.is_dir()):
         shutil.copytree(folder, repository / folder.name, ignore=shutil.ignore_patterns("__pycache__"))
     for folder in sorted(_EXAMPLES.iterdir()):
         shutil.copytree(folder, repository / folder.name, ignore=shutil.ignore_patterns("__pycache__", "*.joblib"))
         code = folder / "1" / "model.py"
         if code.exists() and any(word in code.read_text() for word in _TRAINED):
-            shutil.copy(answering, repository / folder.name / "1" / "model.py")
+            shutil.copy(_ZEROS, repository / folder.name / "1" / "model.py")
     for model in language_models():
         model.write(repository)
     interfaces = {model.name: model for one in INTERFACES.values() for model in (*one.before, one.model)}
@@ -56,6 +51,6 @@ def write_every_model(repository: Path, answering: Path) -> list[str]:
 
 def _write(model: FormulaModel, folder: Path) -> None:
     shutil.copytree((model.copy_of / "1") if model.copy_of else _FORMULAS, folder / "1")
-    (folder / "config.pbtxt").write_text(re.sub(r"\bname: \"NAME\"\n", "", model.config))
+    (folder / "config.pbtxt").write_text(model.config)
     if model.labels:
         (folder / "labels.txt").write_text(model.labels)
