@@ -177,12 +177,12 @@ def _sequence_columns(draft: Draft) -> list[str]:
 
 
 def _select(columns: Sequence[tuple[str, str]], indent: str) -> list[str]:
-    """Write a row as SQL: in one line where it is short."""
+    """Write a row as SQL, a column a line."""
     items = [f"{value} as {name}" for name, value in columns]
-    line = f"{indent}select {', '.join(items)}"
-    if len(line) <= _WIDTH:
-        return [line]
-    return [f"{indent}select", *(f"{indent}    {item}{',' * (item != items[-1])}" for item in items)]
+    return [
+        f"{indent}select",
+        *(f"{indent}    {item}{',' * (place < len(items))}" for place, item in enumerate(items, 1)),
+    ]
 
 
 def _declared(draft: Draft, column: ServedColumn, more: str = "") -> tuple[str, str]:

@@ -307,13 +307,14 @@ def test_all_lists_what_is_served(endpoint: str, served: type[Served], capsys: p
     lines = capsys.readouterr().out.splitlines()
     cells = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines[:8]]
     assert cells[0] == ["model", "version", "ready", "inputs", "outputs", "kind"]
+    several = ", ".join(f"T{number} FP32[-1, 3]" for number in range(1, 5))
     label, text = "LABEL BYTES[-1, 1]", "INPUT_TEXT BYTES[-1, 1]"
     assert cells[1:] == [
         ["../../etc", "1", "no"],
         ["broken", "1", "no", "unavailable"],
         ["chat", "1", "yes", "text_input BYTES[1], sampling_parameters BYTES[1]", "text_output BYTES[-1]",
          "language model (vLLM)"],
-        ["many", "1", "yes", ", ".join(f"T{number} FP32[-1, 3]" for number in range(1, 5)) + ", 5 more", label, "ensemble"],
+        ["many", "1", "yes", f"{several}, 5 more", label, "ensemble"],
         ["never", "no", "not loaded"],
         ["text-classifier", "1", "yes", text, label, "python"],
         ["text-classifier", "10", "yes", text, label, "python"],
