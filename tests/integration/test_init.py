@@ -67,7 +67,7 @@ def everything(module_project: Callable[..., DbtProject], tmp_path_factory: pyte
     return Everything(names, project, listed.stdout, build, project.dbt("test", "--select", "test_type:unit"))
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_every_model_builds_as_it_is(everything: Everything) -> None:
     """CREATE MODEL and the predicting model of whatever is served build with no edit, and predict the examples."""
     assert everything.build.code == 0, everything.build.printed
