@@ -51,11 +51,14 @@ class Place:
             raise DbtTritonError(f"{file} is no YAML: {' '.join(str(error).split())}") from error
         if not isinstance(settings, dict):
             raise DbtTritonError(f"{file} has no settings")
-        paths = [(project / path).resolve() for path in _paths(settings, "model-paths", "models")]
+        listed = _paths(settings, "model-paths", "models")
+        is_known = not any("{{" in path for path in listed)
+        if wanted is None and not is_known:
+            raise DbtTritonError(f"model-paths of {file} are for dbt to read; say the folder with --models-path")
+        paths = [(project / path).resolve() for path in listed]
         folder = (project / wanted).resolve() if wanted is not None else paths[0]
-        if not any(folder.is_relative_to(path) for path in paths):
-            listed = ", ".join(_paths(settings, "model-paths", "models"))
-            raise DbtTritonError(f"dbt reads no models in {folder}: model-paths of {file} is {listed}")
+        if is_known and not any(folder.is_relative_to(path) for path in paths):
+            raise DbtTritonError(f"dbt reads no models in {folder}: model-paths of {file} is {', '.join(listed)}")
         return cls(project, folder, settings)
 
     def shown(self, file: Path) -> str:

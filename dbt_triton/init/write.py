@@ -34,6 +34,9 @@ def write_models(arguments: Namespace, say: Callable[[str], None], package: Path
         raise DbtTritonError(f"{project} is not the folder of a dbt project: it has no dbt_project.yml")
     place = Place.of(project, arguments.models_path)
     names = _names(arguments)
+    models = [one for name in names.values() for one in (name, name + _PREDICTING)]
+    if len(set(models)) < len(models):
+        raise DbtTritonError("two of these models would have one name in dbt; write them one by one, with --name")
     sql = values_of_profile(place, arguments)
     drafts: list[Draft] = []
     files: dict[Path, str] = {}
@@ -46,7 +49,6 @@ def write_models(arguments: Namespace, say: Callable[[str], None], package: Path
             place.folder / f"{predicting}.sql": predicting_model(draft, sql),
             place.folder / f"{predicting}.yml": unit_test(draft, predicting, sql),
         }
-    models = [one for name in names.values() for one in (name, name + _PREDICTING)]
     place.check(models, files, force=arguments.force)
     commands.list_package(arguments, say, package)
     write_all(files)
@@ -66,10 +68,7 @@ def _names(arguments: Namespace) -> dict[str, str]:
                 "does not begin with a digit"
             )
         return {models[0]: arguments.name}
-    names = {served: dbt_name(served) for served in models}
-    if len(set(names.values())) < len(names):
-        raise DbtTritonError("two of these models would have one name in dbt; write them one by one, with --name")
-    return names
+    return {served: dbt_name(served) for served in models}
 
 
 def _drafted(arguments: Namespace, served: str, name: str) -> Draft:

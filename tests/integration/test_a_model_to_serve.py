@@ -26,7 +26,7 @@ def test_page_is_served_and_predicts(project: DbtProject) -> None:
     ]
     for path, text in shown:
         project.write(path, text)
-    command = [Path(sys.executable).with_name("dbt-triton"), "serve", "model_repository", "--port", "0"]
+    command = [str(Path(sys.executable).with_name("dbt-triton")), "serve", "model_repository", "--port", "0"]
     with subprocess.Popen(command, cwd=project.root, stdout=subprocess.PIPE, text=True) as serving:
         try:
             assert serving.stdout is not None

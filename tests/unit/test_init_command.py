@@ -164,6 +164,16 @@ def test_folder_is_one_that_dbt_reads(project: Path, endpoint: str, capsys: pyte
     assert written(project) == {f"more/models/triton/{name}" for name in NAMES}
 
 
+def test_folder_that_jinja_names(project: Path, endpoint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where model-paths are Jinja, which only dbt can read, the folder is to be said."""
+    (project / "dbt_project.yml").write_text("name: shop\nmodel-paths: [\"{{ env_var('MODELS') }}\"]\n")
+    arguments = ["init", "--model", "text-classifier", "--endpoint", endpoint]
+    assert main(arguments) == 1
+    assert "say the folder with --models-path" in capsys.readouterr().err
+    assert main([*arguments, "--models-path", "ours"]) == 0
+    assert written(project) == {f"ours/{name}" for name in NAMES}
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -174,6 +184,7 @@ def test_folder_is_one_that_dbt_reads(project: Path, endpoint: str, capsys: pyte
         (["--model", "a", "--all", "--endpoint", "http://localhost"], "leave one of the two out"),
         (["--model", "a", "--model", "b", "--name", "c", "--endpoint", "http://localhost"], "--name is for one"),
         (["--model", "a.b", "--model", "a-b", "--endpoint", "http://localhost"], "would have one name in dbt"),
+        (["--model", "a", "--model", "a_predicted", "--endpoint", "http://localhost"], "would have one name in dbt"),
         (["--model", "a", "--name", "../a", "--endpoint", "http://localhost"], "made of letters, digits and _"),
         (["--model", "../a", "--endpoint", "http://localhost"], "Triton reads the name from the URL"),
         (["--model", "a", "--endpoint", "localhost:8000"], "write http(s)://host[:port]"),
