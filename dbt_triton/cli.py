@@ -14,6 +14,8 @@ from types import FrameType
 from dbt_triton import __version__, commands
 from dbt_triton.adhoc import arguments as of_predict
 from dbt_triton.errors import DbtTritonError
+from dbt_triton.init import arguments as init_arguments
+from dbt_triton.init.command import init
 from dbt_triton.model_repository import model_folders
 from dbt_triton.server import MAX_PORT, TritonServer
 from dbt_triton.standard_streams import make_usable, tell
@@ -53,7 +55,7 @@ def _run(argv: Sequence[str] | None) -> int:
 
             code = predict(arguments, commands.dbt_arguments(arguments), _say)
         elif arguments.command == "init":
-            code = commands.init(arguments, _say, package_path())
+            code = init(arguments, _say, package_path())
         else:
             _say(str(package_path()))
     except (DbtTritonError, OSError, UnicodeDecodeError) as error:
@@ -112,10 +114,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--profile", help="as of dbt")
         command.add_argument("--target", "-t", help="as of dbt")
         command.add_argument("--vars", help="as of dbt")
-    init = subparsers.add_parser("init", help="list the dbt package of this version in a dbt project")
-    init.add_argument("--project-dir", help="the folder of dbt_project.yml (default: this one)")
-    init.add_argument("--git", metavar="URL", help="list the package from a git repository, not from this environment")
-    init.add_argument("--dispatch", action="store_true", help="also let dbt's unit tests read ML_PREDICT in SQL")
+    init_arguments.add_arguments(
+        subparsers.add_parser("init", help="list the dbt package in a dbt project, and write models of what is served")
+    )
     return parser
 
 

@@ -46,7 +46,7 @@ def check(arguments: Namespace, say: Callable[[str], None]) -> int:
     if not checked:
         say("there is no inference model in this project")
         return 0
-    for line in _table([_HEADINGS, *(one.cells for one in checked)]):
+    for line in table([_HEADINGS, *(one.cells for one in checked)]):
         say(line)
     for one in checked:
         for problem in one.problems:
@@ -79,6 +79,16 @@ def describe(arguments: Namespace, say: Callable[[str], None]) -> int:
 
 def init(arguments: Namespace, say: Callable[[str], None], package: Path) -> int:
     """List the package in the project, and say what to do next."""
+    list_package(arguments, say, package)
+    say(
+        "next: run `dbt deps`, write a model with materialized='inference_model', and run `dbt-triton check`"
+        + ("" if arguments.dispatch else "\n(`dbt-triton init --dispatch` also lets unit tests read ML_PREDICT in SQL)")
+    )
+    return 0
+
+
+def list_package(arguments: Namespace, say: Callable[[str], None], package: Path) -> None:
+    """List the package in the project, and add the dispatch line where it is wanted."""
     folder = Path(arguments.project_dir or ".").resolve()
     if not is_project(folder):
         raise DbtTritonError(f"{folder} is not the folder of a dbt project: it has no dbt_project.yml")
@@ -91,11 +101,6 @@ def init(arguments: Namespace, say: Callable[[str], None], package: Path) -> int
     if arguments.dispatch:
         file, changed = add_dispatch(folder)
         say(f"{'added to' if changed else 'already in'} {file.name}: dispatch of dbt to dbt_triton")
-    say(
-        "next: run `dbt deps`, write a model with materialized='inference_model', and run `dbt-triton check`"
-        + ("" if arguments.dispatch else "\n(`dbt-triton init --dispatch` also lets unit tests read ML_PREDICT in SQL)")
-    )
-    return 0
 
 
 def _checked(project_model: ProjectModel) -> Checked:
@@ -195,6 +200,7 @@ def dbt_arguments(arguments: Namespace) -> list[str]:
     return passed
 
 
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lay rows of cells out in columns."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

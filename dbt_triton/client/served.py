@@ -28,6 +28,7 @@ class ServedTensor:
         shape: with the batch dimension if there is one.
         optional: whether an input may be left out.
         labels: whether the classes of an output have labels.
+        shape_tensor: whether the values of an input are a shape, as TensorRT has it.
     """
 
     name: str
@@ -35,6 +36,7 @@ class ServedTensor:
     shape: tuple[int, ...]
     optional: bool = False
     labels: bool = False
+    shape_tensor: bool = False
 
     def __str__(self) -> str:
         return f"{shown(self.name, NAME_LENGTH)} {shown(self.datatype, NAME_LENGTH)}{list(self.shape)}"
@@ -58,7 +60,8 @@ def listed(tensors: Sequence[ServedTensor]) -> str:
 class ServedModel:
     """One model version as the server describes it.
 
-    ``correlation_id`` is the data type by which a model with sequence batching is told the id of a sequence.
+    ``correlation_id`` is the data type by which a model with sequence batching is told the id of a sequence;
+    ``platform`` is the server's word for what runs it, such as ``ensemble``.
     """
 
     name: str
@@ -72,6 +75,7 @@ class ServedModel:
     server_version: str
     binary_data: bool
     correlation_id: str = ""
+    platform: str = ""
 
     @property
     def shown_version(self) -> str:
@@ -105,11 +109,18 @@ class ServedModel:
         settings = _parsed(_Config, config, "the configuration of the model", url)
         optional = {tensor.name for tensor in settings.input if tensor.optional}
         labelled = {tensor.name for tensor in settings.output if tensor.label_filename}
+        shapes = {tensor.name for tensor in settings.input if tensor.is_shape_tensor}
         return cls(
             name=model.name,
             version=_latest(model.versions),
             inputs=tuple(
-                ServedTensor(tensor.name, tensor.datatype, tuple(tensor.shape), optional=tensor.name in optional)
+                ServedTensor(
+                    tensor.name,
+                    tensor.datatype,
+                    tuple(tensor.shape),
+                    optional=tensor.name in optional,
+                    shape_tensor=tensor.name in shapes,
+                )
                 for tensor in model.inputs
             ),
             outputs=tuple(
@@ -123,6 +134,7 @@ class ServedModel:
             server_version=itself.version,
             binary_data=BINARY_DATA in itself.extensions,
             correlation_id=_correlation_id(settings.sequence_batching),
+            platform=model.platform,
         )
 
 
@@ -193,6 +205,7 @@ _Tensors = Annotated[list[_Tensor], AfterValidator(_named_once)]
 
 class _Metadata(_Said):
     name: _Text = ""
+    platform: _Text = ""
     versions: list[_Name] = []
     inputs: _Tensors = []
     outputs: _Tensors = []
@@ -201,6 +214,7 @@ class _Metadata(_Said):
 class _ConfigInput(_Said):
     name: str = ""
     optional: bool = False
+    is_shape_tensor: bool = False
 
 
 class _ConfigOutput(_Said):

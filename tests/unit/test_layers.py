@@ -12,7 +12,7 @@ from dbt_triton.warehouses import columns
 
 PACKAGE = Path(__file__).parents[2] / "dbt_triton"
 #: No module imports one that is further to the right.
-LAYERS = ["options", "ddl", "tensors", "client", "inference_model", "engine", "warehouses", "step", "tune", "adhoc"]
+LAYERS = ["options", "ddl", "tensors", "client", "inference_model", "engine", "warehouses", "step", "tune", "adhoc", "init"]
 #: Which layer a module at the top is in; the folders are layers by their names.
 AT_THE_TOP = {
     **dict.fromkeys(
@@ -36,7 +36,7 @@ AT_THE_TOP = {
         "options",
     ),
     **dict.fromkeys(["commands", "model_repository", "project", "project_run", "server"], "step"),
-    "cli": "adhoc",
+    "cli": "init",
     "dbt_plugin": "adhoc",
 }
 #: What no plain English has. A text with one of them is SQL.
