@@ -12,7 +12,20 @@ from dbt_triton.warehouses import columns
 
 PACKAGE = Path(__file__).parents[2] / "dbt_triton"
 #: No module imports one that is further to the right.
-LAYERS = ["options", "ddl", "tensors", "client", "inference_model", "engine", "warehouses", "step", "tune", "adhoc", "init"]
+LAYERS = [
+    "run_log",
+    "options",
+    "ddl",
+    "tensors",
+    "client",
+    "inference_model",
+    "engine",
+    "warehouses",
+    "step",
+    "tune",
+    "adhoc",
+    "init",
+]
 #: Which layer a module at the top is in; the folders are layers by their names.
 AT_THE_TOP = {
     **dict.fromkeys(
