@@ -14,6 +14,7 @@ from types import FrameType
 from dbt_triton import __version__, commands
 from dbt_triton.errors import DbtTritonError
 from dbt_triton.model_repository import model_folders
+from dbt_triton.report import arguments as report_arguments
 from dbt_triton.server import MAX_PORT, TritonServer
 from dbt_triton.tune.arguments import add_arguments
 
@@ -42,6 +43,10 @@ def _run(argv: Sequence[str] | None) -> int:
             from dbt_triton.tune.command import tune  # noqa: PLC0415 - other commands do without
 
             code = tune(arguments, commands.dbt_arguments(arguments), _say)
+        elif arguments.command == "report":
+            from dbt_triton.report.command import report  # noqa: PLC0415 - other commands do without
+
+            code = report(arguments, commands.dbt_arguments(arguments), _say)
         elif arguments.command == "init":
             code = commands.init(arguments, _say, package_path())
         else:
@@ -94,7 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     describe.add_argument("model", help="the inference model's name")
     tune = subparsers.add_parser("tune", help="try out options of a predicting model, and say which to write")
     add_arguments(tune)
-    for command in (check, describe, tune):
+    report = subparsers.add_parser("report", help="write what the run log says as one HTML page")
+    report_arguments.add_arguments(report)
+    for command in (check, describe, tune, report):
         command.add_argument("--project-dir", help="the folder of dbt_project.yml (default: this one)")
         command.add_argument("--profiles-dir", help="the folder of profiles.yml, as of dbt")
         command.add_argument("--profile", help="as of dbt")

@@ -12,7 +12,19 @@ from dbt_triton.warehouses import columns
 
 PACKAGE = Path(__file__).parents[2] / "dbt_triton"
 #: No module imports one that is further to the right.
-LAYERS = ["run_log", "options", "ddl", "tensors", "client", "inference_model", "engine", "warehouses", "step", "tune"]
+LAYERS = [
+    "run_log",
+    "options",
+    "ddl",
+    "tensors",
+    "client",
+    "inference_model",
+    "engine",
+    "warehouses",
+    "step",
+    "tune",
+    "report",
+]
 #: Which layer a module at the top is in; the folders are layers by their names.
 AT_THE_TOP = {
     **dict.fromkeys(
@@ -35,7 +47,8 @@ AT_THE_TOP = {
         "options",
     ),
     **dict.fromkeys(["commands", "dbt_plugin", "model_repository", "project", "project_run", "server"], "step"),
-    "cli": "tune",
+    "population_stability": "run_log",
+    "cli": "report",
 }
 #: What no plain English has. A text with one of them is SQL.
 SQL = re.compile(
