@@ -17,6 +17,7 @@ from dbt_triton.warehouses.duckdb.count import count
 from dbt_triton.warehouses.duckdb.dialect import literal, quote, table_type, type_name
 from dbt_triton.warehouses.duckdb.python_model import DuckDBGiven, given_to
 from dbt_triton.warehouses.duckdb.rewrite import check_form, stubbed
+from dbt_triton.warehouses.duckdb.run_table import DuckDBRunTable
 from dbt_triton.warehouses.duckdb.sample import sample
 from dbt_triton.warehouses.duckdb.session import DuckDBSession
 from dbt_triton.warehouses.duckdb.source_types import parse_source_type
@@ -24,6 +25,7 @@ from dbt_triton.warehouses.duckdb.store import refusal
 from dbt_triton.warehouses.duckdb.unchanged import take_note
 from dbt_triton.warehouses.duckdb.values import value_of
 from dbt_triton.warehouses.planned_call import PlannedCall
+from dbt_triton.warehouses.run_log import RunPlace
 
 
 class DuckDBDialect:
@@ -120,3 +122,7 @@ class DuckDBWarehouse(DuckDBSession):
     def take_note(self, note: str, relation: str) -> None:
         """Keep what a table was built of as the comment of its store."""
         take_note(note, relation, self)
+
+    def run_table(self, place: RunPlace) -> DuckDBRunTable:
+        """Return the table of the run log."""
+        return DuckDBRunTable(self, place)
