@@ -3,15 +3,15 @@
 PSI = sum over bins of (actual - expected) * ln(actual / expected), where both are shares of the values.
 It is 0 for equal shares, and has no upper bound. This module is plain Python and imports nothing of the package.
 
-What is compared are profiles, as the column `predicted` of the run log has them:
+What is compared are profiles, as the column `predicted` of the run log has them, in the bins of the expected one:
 
-- ``{"kind": "classes", "counts": {value: rows, …}, "other": rows}``: a bin is a class. A class that one of the two
-  profiles may hide in its ``other`` is counted as ``other`` on both sides.
-- ``{"kind": "numbers", "rows": n, "nulls": n, "edges": […], "shares": […]}``: a bin is what lies between two edges of
-  the expected profile, the upper edge included. The lowest and the highest bin are open to the outside,
-  unless many rows have just that value.
+- ``{"kind": "classes", "rows": n, "nulls": n, "counts": {value: rows, …}, "other": rows}``: a bin is a class that it
+  lists; all others are one bin, in which is also what the actual profile may hide in its own ``other``.
+- ``{"kind": "numbers", "rows": n, "nulls": n, "edges": […], "shares": […]}``: ten bins, between every second of its 21
+  quantiles. A value that is an edge belongs to the bin above it. The lowest and the highest bin are open.
 
-NULL is no value: it has no bin. Shares are of the values that are not NULL.
+NULL is a bin of its own; so is a number that is not finite. Shares are of all rows. The generic test `max_drift` counts
+in the same bins.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ FLOOR = 0.0001
 LOOK = 0.1
 #: …and above this it has changed.
 CHANGED = 0.25
+
+#: Numbers are compared in so many bins.
+BINS = 10
 
 STABLE_WORD, LOOK_WORD, CHANGED_WORD, FEW_WORD = "stable", "look", "changed", "too few rows"
 
@@ -84,7 +87,7 @@ def compare(expected: Mapping[str, Any], actual: Mapping[str, Any]) -> Stability
             return _of_classes(expected, actual)
         if kinds == {"numbers"}:
             return _of_numbers(expected, actual)
-    except (TypeError, ValueError, OverflowError, AttributeError):
+    except (TypeError, ValueError, OverflowError, AttributeError, KeyError):
         return None
     return None
 
@@ -92,24 +95,15 @@ def compare(expected: Mapping[str, Any], actual: Mapping[str, Any]) -> Stability
 def _of_classes(expected: Mapping[str, Any], actual: Mapping[str, Any]) -> Stability | None:
     before, now = _counts(expected), _counts(actual)
     hidden_before, hidden_now = _number(expected.get("other") or 0), _number(actual.get("other") or 0)
-    names = [name for name in before | now if _is_known(name, before, hidden_before, now, hidden_now)]
-    rows_before, rows_now = sum(before.values()) + hidden_before, sum(now.values()) + hidden_now
-    if rows_before <= 0 or rows_now <= 0:
-        return None
-    shares_before = [before.get(name, 0.0) / rows_before for name in names]
-    shares_now = [now.get(name, 0.0) / rows_now for name in names]
-    rest_before, rest_now = max(1 - sum(shares_before), 0.0), max(1 - sum(shares_now), 0.0)
-    if max(rest_before, rest_now) > 1 / (2 * max(rows_before, rows_now)):  # more than an error of rounding
-        shares_before.append(rest_before)
-        shares_now.append(rest_now)
-    return _stability(shares_before, shares_now, rows_before, rows_now)
-
-
-def _is_known(
-    name: str, before: Mapping[str, float], hidden_before: float, now: Mapping[str, float], hidden_now: float
-) -> bool:
-    """Tell whether both profiles say how often a class is: one that is not listed is absent, or within `other`."""
-    return (name in before or hidden_before <= 0) and (name in now or hidden_now <= 0)
+    listed = [name for name in before if name in now or hidden_now <= 0]
+    bins = [(before[name], now.get(name, 0.0)) for name in listed]
+    bins.append(
+        (
+            hidden_before + sum(rows for name, rows in before.items() if name not in listed),
+            hidden_now + sum(rows for name, rows in now.items() if name not in listed),
+        )
+    )
+    return _stability([*bins, (_number(expected.get("nulls") or 0), _number(actual.get("nulls") or 0))])
 
 
 def _counts(profile: Mapping[str, Any]) -> dict[str, float]:
@@ -118,70 +112,81 @@ def _counts(profile: Mapping[str, Any]) -> dict[str, float]:
 
 def _of_numbers(expected: Mapping[str, Any], actual: Mapping[str, Any]) -> Stability | None:
     before, now = _cumulative(expected), _cumulative(actual)
-    if not before or not now:
+    missing_before, missing_now = _missing(expected), _missing(actual)
+    values_before, values_now = _number(expected["rows"]) - missing_before, _number(actual["rows"]) - missing_now
+    if not before or not now or values_before <= 0 or values_now <= 0:
         return None
-    rows_before, rows_now = _values_of(expected), _values_of(actual)
+    edges = [_number(edge) for edge in expected["edges"]]
+    step = max((len(edges) - 1) // BINS, 1)
+    inner = sorted(set(edges[step:-1:step]))
+    levels = [(0.0, 0.0), *((_below(before, edge), _below(now, edge)) for edge in inner)]
+    if inner and inner[-1] == edges[-1]:
+        # Many rows have the highest value, so that what lies beyond it would not be seen.
+        levels.append((1.0, _up_to(now, edges[-1])))
+    levels.append((1.0, 1.0))
+    shares = [(high[0] - low[0], high[1] - low[1]) for low, high in pairwise(levels)]
+    bins = [(share[0] * values_before, share[1] * values_now) for share in shares]
+    return _stability([*bins, (missing_before, missing_now)])
+
+
+def _stability(bins: Sequence[tuple[float, float]]) -> Stability | None:
+    """Compare the rows of each bin before and now."""
+    rows_before, rows_now = (sum(rows) for rows in zip(*bins, strict=True))
     if rows_before <= 0 or rows_now <= 0:
         return None
-    lowest, highest = before[0][0], before[-1][0]
-    levels = [(0.0, 0.0), *((_up_to(before, edge), _up_to(now, edge)) for edge, _ in before[1:-1]), (1.0, 1.0)]
-    # Where many rows have the lowest or the highest value, what lies beyond it is a bin of its own.
-    if before[0][1] > 0:
-        levels[1:1] = [(0.0, _under(now, lowest)), (before[0][1], _up_to(now, lowest))]
-    if len(before) > 1 and _is_repeated(expected, highest):
-        levels.insert(-1, (1.0, _up_to(now, highest)))
-
-        levels[1:1] = [(0.0, _under(now, lowest)), (before[0][1], _up_to(now, lowest))]
-    if len(before) > 1 and _is_repeated(expected, highest):
-        levels.insert(-1, (1.0, _up_to(now, highest)))
-    steps = [(high[0] - low[0], high[1] - low[1]) for low, high in pairwise(levels)]
-    return _stability([step[0] for step in steps], [step[1] for step in steps], rows_before, rows_now)
+    index = population_stability_index(
+        [before / rows_before for before, _ in bins], [now / rows_now for _, now in bins]
+    )
+    filled = sum(before > 0 or now > 0 for before, now in bins)
+    return Stability(index, max(filled - 1, 0) * (1 / rows_before + 1 / rows_now))
 
 
-def _stability(before: Sequence[float], now: Sequence[float], rows_before: float, rows_now: float) -> Stability:
-    chance = max(len(before) - 1, 0) * (1 / rows_before + 1 / rows_now)
-    return Stability(population_stability_index(before, now), chance)
+def _missing(profile: Mapping[str, Any]) -> float:
+    return _number(profile.get("nulls") or 0) + _number(profile.get("not_finite") or 0)
 
 
-def _values_of(profile: Mapping[str, Any]) -> float:
-    return _number(profile.get("rows") or 0) - _number(profile.get("nulls") or 0)
+@dataclass(frozen=True)
+class _Level:
+    """The share of the values below an edge, and up to it: the same but where many rows have just that value."""
+
+    edge: float
+    below: float
+    up_to: float
 
 
-def _cumulative(profile: Mapping[str, Any]) -> list[tuple[float, float]]:
-    """Return the share of the values up to each edge. Where several edges are equal, many rows have that value."""
+def _cumulative(profile: Mapping[str, Any]) -> list[_Level]:
+    """Return the levels of a profile of numbers; none where its edges and shares do not fit."""
     edges = [_number(edge) for edge in profile.get("edges") or ()]
     shares = [max(_number(share), 0.0) for share in profile.get("shares") or ()]
     total = sum(shares)
     if len(edges) != len(shares) + 1 or total <= 0 or any(low > high for low, high in pairwise(edges)):
         return []
-    levels = {edges[0]: 0.0}
-    so_far = 0.0
-    for edge, share in zip(edges[1:], shares, strict=True):
-        so_far += share / total
-        levels[edge] = so_far
-    return list(levels.items())
+    below = [0.0]
+    for share in shares:
+        below.append(below[-1] + share / total)
+    levels = []
+    for edge in sorted(set(edges)):
+        first, last = edges.index(edge), len(edges) - 1 - edges[::-1].index(edge)
+        # Its share holds the value and what follows it: at least so much is the value, as it is also this quantile.
+        least = last / len(shares) if last > first else 0.0
+        up_to = 1.0 if last == len(shares) else min(max(below[last], least), below[last + 1])
+        levels.append(_Level(edge, below[first] if last < len(shares) or last > first else 1.0, up_to))
+    return levels
 
 
-def _is_repeated(profile: Mapping[str, Any], value: float) -> bool:
-    return sum(_number(edge) == value for edge in profile["edges"]) > 1
-
-
-def _under(levels: Sequence[tuple[float, float]], value: float) -> float:
-    """Return the share of the values that are below this one; of an edge, what the edge before it says."""
-    places = [place for place, (edge, _) in enumerate(levels) if edge == value]
-    if not places:
-        return _up_to(levels, value)
-    return levels[places[0] - 1][1] if places[0] else 0.0
-
-
-def _up_to(levels: Sequence[tuple[float, float]], value: float) -> float:
-    """Return the share of the values that are at most this one, on a line between two edges."""
-    if value < levels[0][0]:
+def _below(levels: Sequence[_Level], value: float) -> float:
+    """Return the share of the values that are less than this one, on a line between two edges."""
+    if value <= levels[0].edge:
         return 0.0
-    for (low, share_low), (high, share_high) in pairwise(levels):
-        if value < high:
-            return share_low + (share_high - share_low) * (value - low) / (high - low)
+    for low, high in pairwise(levels):
+        if value <= high.edge:
+            return low.up_to + (high.below - low.up_to) * (value - low.edge) / (high.edge - low.edge)
     return 1.0
+
+
+def _up_to(levels: Sequence[_Level], value: float) -> float:
+    """Return the share of the values that are at most this one."""
+    return next((level.up_to for level in levels if level.edge == value), _below(levels, value))
 
 
 def _number(value: Any) -> float:  # noqa: ANN401 - whatever JSON holds

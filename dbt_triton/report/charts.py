@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from dbt_triton.report import words
 from dbt_triton.report.drawing import Chart, Frame, Key, Value, bars, lines
@@ -50,7 +51,13 @@ def rows_chart(slots: Slots, name: str) -> Chart:
 
 def throughput_chart(slots: Slots, name: str) -> Chart:
     """Draw the rows sent a second."""
-    frame = Frame("Throughput", slots, name, [Key("sent", "rows sent a second", "solid")], words.rate)
+    frame = Frame(
+        "Throughput",
+        slots,
+        name,
+        keys,
+        words.rate,
+    )
     found = [
         Value(place, "rows a second", amount, "sent")
         for place, slot in enumerate(slots.places)
@@ -82,7 +89,8 @@ def parts_chart(slots: Slots, name: str) -> Chart:
     )
     scaled = [Value(one.place, one.of, one.amount / divisor, one.colour) for one in found]
     say = lambda amount: words.seconds(amount * divisor)  # noqa: E731
-    return bars(Frame(f"Time by part, {unit}", slots, name, _keys(_PARTS), say), scaled)
+    chart = bars(Frame(f"Time by part, {unit}", slots, name, _keys(_PARTS), say), scaled)
+    return replace(chart, note=chart.note or "Read, wait and write overlap.")
 
 
 def failed_chart(slots: Slots, name: str) -> Chart:

@@ -59,7 +59,7 @@ def tiles(rows: Sequence[RunRow]) -> list[Tile]:
         ),
         Tile("Rows", words.count(of_rows), f"{words.count(total(rows, lambda row: row.sent_rows))} sent"),
         Tile("Saved", words.share(saved, of_rows), f"{words.count(saved)} rows needed no request"),
-        Tile("Throughput", f"{words.rate(throughput(rows))}/s", "rows sent, while waiting for servers"),
+        Tile("Throughput", f"{words.rate(throughput(rows))}/s", "rows sent, while requests were in flight"),
         Tile("Latency p95", words.milliseconds(p95), f"median run; worst {words.milliseconds(worst)}"),
         Tile(
             "Failed rows",
@@ -192,7 +192,9 @@ def share_table(column: PredictedColumn) -> ShareTable | None:
     if column.kind == columns.NUMBERS:
         last, earlier = column.last.quantiles(), before.quantiles() if before else {}
         rows = [[word, words.value(last.get(word)), words.value(earlier.get(word))] for word in last or earlier]
-        rows.append(["NULL", _null_share(column.last), _null_share(before)])
+        rows.append(["NULL", _share(column.last, "nulls"), _share(before, "nulls")])
+        if column.last.not_finite or (before and before.not_finite):
+            rows.append(["NaN, infinite", _share(column.last, "not_finite"), _share(before, "not_finite")])
         return ShareTable(("quantile", "last run", "run before"), rows)
     if column.kind != columns.CLASSES:
         return None
@@ -235,12 +237,12 @@ def said_of_column(column: PredictedColumn, newest: RunRow) -> str:
         if stability.verdict == FEW_WORD:
             said += f" Of so few, {stability.chance:.2f} is expected though nothing has changed."
     if last.row is not newest:
-        said += f" The last run has no profile of it; this is of {words.minute(last.row.started_at)}."
+        said += f" The last run predicted nothing to compare; this is of {words.minute(last.row.started_at)}."
     return said
 
 
-def _null_share(run: PredictedRun | None) -> str:
-    return words.share(run.nulls, run.rows) if run else words.NOTHING
+def _share(run: PredictedRun | None, of: str) -> str:
+    return words.share(getattr(run, of), run.rows) if run else words.NOTHING
 
 
 def reason_table(rows: Sequence[RunRow]) -> list[tuple[str, str, str, str]]:

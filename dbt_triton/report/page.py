@@ -22,7 +22,7 @@ from dbt_triton.report.figures import HEADINGS, ShareTable
 from dbt_triton.report.headline import Headline, headline
 from dbt_triton.report.predicted import MOST_RUNS, PredictedColumn, predicted_columns
 from dbt_triton.report.read import RunLog, in_order
-from dbt_triton.report.series import Series, series_of
+from dbt_triton.report.series import Series, series_of, throughput
 from dbt_triton.report.slots import slots_of
 from dbt_triton.report.status import Judged, Level, judge
 from dbt_triton.report.svg import can_draw
@@ -144,7 +144,7 @@ def _line(number: int, one: Judged, models: int) -> dict[str, Any]:
         "word": one.status.word,
         "last": words.minute(last.started_at),
         "rows": words.count(last.rows),
-        "rate": words.rate(figures.throughput([last])),
+        "rate": words.rate(throughput([last])),
         "p95": words.milliseconds(last.latency_p95_ms),
         "failed": words.count(last.failed_rows),
         "drift": f"{worst.index:.2f}" if worst else words.NOTHING,

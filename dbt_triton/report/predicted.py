@@ -34,6 +34,11 @@ class PredictedRun:
         return _whole(self.profile.get("rows"))
 
     @property
+    def not_finite(self) -> int:
+        """How many of its numbers are NaN or infinite."""
+        return _whole(self.profile.get("not_finite"))
+
+    @property
     def nulls(self) -> int:
         """How many of them are NULL."""
         return _whole(self.profile.get("nulls"))
@@ -98,10 +103,12 @@ def predicted_columns(series: Series) -> list[PredictedColumn]:
 
 
 def _column(name: str, runs: Sequence[PredictedRun]) -> PredictedColumn | None:
-    kind = str(runs[-1].profile.get("kind"))
+    # A run without any value does not say which kind the column is of.
+    told = [run for run in runs if run.rows > run.nulls] or runs
+    kind = str(told[-1].profile.get("kind"))
     if kind not in {columns.CLASSES, columns.NUMBERS, columns.OTHER}:
         return None
-    return PredictedColumn(name, kind, [run for run in runs if run.profile.get("kind") == kind][-MOST_RUNS:])
+    return PredictedColumn(name, kind, [run for run in told if run.profile.get("kind") == kind][-MOST_RUNS:])
 
 
 def moved(found: Sequence[PredictedColumn], row: RunRow) -> list[PredictedColumn]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -91,8 +92,7 @@ def numbers(edges: Sequence[float], rows: int = 1000) -> dict[str, Any]:
 def log_of(rows: Sequence[Mapping[str, Any]], **values: Any) -> RunLog:
     """Return what is read of a table with these rows."""
     read = in_order([read_row(row) for row in rows])
-    said = {"project": "shop", "target": "dev", "relation": "w.main.ml_predict_runs", "since": NOW - timedelta(days=30)}
-    return RunLog(read, **(said | values))
+    return replace(RunLog(read, "shop", "dev", "w.main.ml_predict_runs", NOW - timedelta(days=30)), **values)
 
 
 def nasty() -> list[dict[str, Any]]:
@@ -146,7 +146,7 @@ def nasty() -> list[dict[str, Any]]:
         for night in range(3):
             start = NOW - timedelta(days=night, hours=2)
             rows.append(run(start=start, node=f"model.shop.{word}", **dict.fromkeys(figures, value)))
-    wrong = (
+    wrong: tuple[str, ...] = (
         "{",
         "[]",
         "null",
