@@ -51,13 +51,8 @@ def rows_chart(slots: Slots, name: str) -> Chart:
 
 def throughput_chart(slots: Slots, name: str) -> Chart:
     """Draw the rows sent a second."""
-    frame = Frame(
-        "Throughput",
-        slots,
-        name,
-        keys,
-        words.rate,
-    )
+    keys = [Key("sent", "rows sent a second, while requests were in flight", "solid")]
+    frame = Frame("Throughput", slots, name, keys, words.rate)
     found = [
         Value(place, "rows a second", amount, "sent")
         for place, slot in enumerate(slots.places)

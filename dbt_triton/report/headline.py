@@ -20,10 +20,15 @@ class Headline:
     detail: str
 
 
-def headline(judged: Sequence[Judged]) -> Headline:
-    """Say in a line how the last run went, and which models need somebody."""
+def headline(judged: Sequence[Judged], *, is_there: bool = True) -> Headline:
+    """Say in a line how the last run went, and which models need somebody.
+
+    Args:
+        judged: every call.
+        is_there: whether there is a table at all.
+    """
     if not judged:
-        return Headline(Level.RUNNING, "No run yet", "")
+        return Headline(Level.RUNNING, "No run in this time" if is_there else "No run yet", "")
     newest = max((one.series.last for one in judged), key=lambda row: (row.started_at is not None, row.started_at))
     last = [one for one in judged if _is_of(one.series.last, newest)]
     others = [one for one in judged if not _is_of(one.series.last, newest)]

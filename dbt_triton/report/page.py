@@ -91,7 +91,7 @@ def page(log: RunLog, now: datetime) -> Page:
         key=lambda one: one.status.level,
     )
     timed = in_order([row for row in log.rows if row.started_at is not None])
-    first = headline(judged)
+    first = headline(judged, is_there=log.exists)
     overview = slots_of(timed)
     parts: list[Part] = []
     size = drawn = 0
