@@ -22,6 +22,7 @@ _WIDTHS = [
     (_DAY, "a day"),
     (2 * _DAY, "2 days"),
     (7 * _DAY, "a week"),
+    (14 * _DAY, "2 weeks"),
     (28 * _DAY, "4 weeks"),
     (91 * _DAY, "13 weeks"),
     (364 * _DAY, "52 weeks"),
