@@ -7,7 +7,6 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from html.parser import HTMLParser
 from typing import Any
@@ -76,16 +75,21 @@ def read(rows: list[dict[str, Any]], **values: Any) -> str:
 
 
 @pytest.fixture(autouse=True)
-def drawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Charts are left out, for the sake of time, of tests that do not ask for this."""
-    if "drawn" not in request.node._fixtureinfo.argnames:
+def _quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Charts are left out, for the sake of time, of tests that are not about them."""
+    if request.node.get_closest_marker("usefixtures") is None:
         monkeypatch.setattr("dbt_triton.report.page.can_draw", lambda: False)
 
 
+@pytest.fixture
+def drawn() -> None:
+    """A test that uses this has charts on its pages."""
+
+
 @pytest.fixture(scope="module")
-def everything() -> Iterator[str]:
+def everything() -> str:
     """The page of whatever could make it stumble, with its charts."""
-    yield made(nasty()).html
+    return made(nasty()).html
 
 
 def test_foreign_texts_stay_texts(everything: str) -> None:
@@ -237,7 +241,7 @@ def test_drift() -> None:
     assert "bad 600 60.0 % 40.0 %" in text
     assert "new 100 10.0 % 0 %" in text
     same = read([run(start=NOW - timedelta(days=1), predicted=before), run(predicted=before)])
-    assert "PSI 0.000 against the run of 2026-11-25 02:30 UTC: stable." in same
+    assert "PSI 0.000 against the run of 2026-11-25 07:30 UTC: stable." in same
 
 
 def test_drift_of_numbers() -> None:
@@ -279,7 +283,8 @@ def test_no_table() -> None:
     assert "and of this name" in read([], node="nothing")
 
 
-def test_one_run(drawn: None) -> None:
+@pytest.mark.usefixtures("drawn")
+def test_one_run() -> None:
     """One run has a page of its own, with nothing to compare it with."""
     text = read([run()])
     assert "There is no run before with the like of it to compare with." in text
@@ -325,11 +330,12 @@ def test_many_runs_are_added_up(runs: int, each: str) -> None:
     rows = nightly(runs, predicted=None)
     found = made(rows).html
     text = Parsed(found).text
-    assert f"{runs} runs; each bar or point is {each}" in text
+    assert f"All figures as a table: a row is {each}" in text
     assert found.count("<tr>") < 60
 
 
-def test_size(drawn: None) -> None:
+@pytest.mark.usefixtures("drawn")
+def test_size() -> None:
     """Thousands of runs of many models are a page below 2 MB, made within seconds; what is left out is said."""
     rows = [
         run(start=NOW - timedelta(hours=hour), node=f"model.shop.m{model}", invocation_id=f"i{hour}")
@@ -357,7 +363,8 @@ def test_many_models() -> None:
     assert "1701 more are not listed" in text
 
 
-def test_hundreds_of_classes(drawn: None) -> None:
+@pytest.mark.usefixtures("drawn")
+def test_hundreds_of_classes() -> None:
     """Of hundreds of classes the most frequent are drawn and listed, and the rest is one."""
     counts = {f"class {number}": 1000 - number for number in range(300)}
     text = read(nightly(2, predicted=json.dumps({"output": classes(counts=counts)})))
@@ -373,7 +380,8 @@ def test_without_vl_convert() -> None:
     assert "All figures as a table" in found
 
 
-def test_drawings_are_small(drawn: None) -> None:
+@pytest.mark.usefixtures("drawn")
+def test_drawings_are_small() -> None:
     """A chart of forty runs is a few kilobytes, and says its figures where the mouse is."""
     found = made(nightly(40)).html
     drawings = re.findall(r"<svg .*?</svg>", found, re.DOTALL)
@@ -405,6 +413,7 @@ def _rows() -> st.SearchStrategy[dict[str, Any]]:
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(_rows(), max_size=5))
-def test_any_rows(drawn: None, rows: list[dict[str, Any]]) -> None:
+@pytest.mark.usefixtures("drawn")
+def test_any_rows(rows: list[dict[str, Any]]) -> None:
     """Whatever stands in the columns, there is a page, and it is whole."""
     Parsed(made(rows).html)
