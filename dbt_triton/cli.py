@@ -17,6 +17,7 @@ from dbt_triton.errors import DbtTritonError
 from dbt_triton.init import arguments as init_arguments
 from dbt_triton.init.command import init
 from dbt_triton.model_repository import model_folders
+from dbt_triton.report import arguments as report_arguments
 from dbt_triton.server import MAX_PORT, TritonServer
 from dbt_triton.standard_streams import make_usable, tell
 from dbt_triton.tune.arguments import add_arguments
@@ -54,6 +55,9 @@ def _run(argv: Sequence[str] | None) -> int:
             from dbt_triton.adhoc.command import predict  # noqa: PLC0415 - as above
 
             code = predict(arguments, commands.dbt_arguments(arguments), _say)
+        elif arguments.command == "report":
+            from dbt_triton.report.command import report  # noqa: PLC0415 - other commands do without
+            code = report(arguments, commands.dbt_arguments(arguments), _say)
         elif arguments.command == "init":
             code = init(arguments, _say, package_path())
         else:
@@ -108,7 +112,9 @@ def _parser() -> argparse.ArgumentParser:
     add_arguments(tune)
     predict = subparsers.add_parser("predict", help="predict for a text, some values or a file; nothing is kept")
     of_predict.add_arguments(predict)
-    for command in (check, describe, tune, predict):
+    report = subparsers.add_parser("report", help="write what the run log says as one HTML page")
+    report_arguments.add_arguments(report)
+    for command in (check, describe, tune, predict, report):
         command.add_argument("--project-dir", help="the folder of dbt_project.yml (default: this one)")
         command.add_argument("--profiles-dir", help="the folder of profiles.yml, as of dbt")
         command.add_argument("--profile", help="as of dbt")

@@ -103,8 +103,22 @@ def project_models(dbt_arguments: Sequence[str]) -> tuple[list[ProjectModel], Ma
 def _ask_dbt(template: str, dbt_arguments: Sequence[str]) -> tuple[str | None, str]:
     """Let dbt render a template, and return the line that it prints with our mark, and else what dbt says.
 
-    The line holds literal tokens, so it is taken from dbt's events: no log, of whatever level or format, is written,
-    and what dbt leaves besides goes into a folder that is deleted.
+    The warehouse is not opened: another process may use it.
+    """
+    printed, said = printed_by_dbt(template, dbt_arguments, "--no-introspect")
+    return next((text.removeprefix(_MARK) for text in printed if text.startswith(_MARK)), None), said
+
+
+def printed_by_dbt(template: str, dbt_arguments: Sequence[str], *options: str) -> tuple[list[str], str]:
+    """Let dbt render a template, and return the texts that it prints, and what dbt says besides.
+
+    The texts may hold literal tokens, so they are taken from dbt's events: no log, of whatever level or format, is
+    written, and what dbt leaves besides goes into a folder that is deleted.
+
+    Args:
+        template: Jinja. Its queries are run.
+        dbt_arguments: such as ``--project-dir`` and ``--target``, passed on to dbt.
+        options: of `dbt compile`, such as ``--no-introspect``, with which no query is run.
     """
     printed: list[str] = []
 
@@ -112,11 +126,11 @@ def _ask_dbt(template: str, dbt_arguments: Sequence[str]) -> tuple[str | None, s
         if event.info.name == _PRINTED:
             printed.append(str(event.data.msg))
 
-    # Not run-operation, which opens the warehouse: another process may use it. `dbt retry` reads run_results.json.
-    ask = ["compile", "--inline", template, "--no-populate-cache", "--no-introspect"]
+    # Not run-operation, which always opens the warehouse. `dbt retry` reads run_results.json.
+    ask = ["compile", "--inline", template, "--no-populate-cache", *options]
     arguments = [*_QUIET, "--no-write-json", *ask]
     _, said = invoke_dbt(arguments, [*_partial_parse(dbt_arguments), *dbt_arguments], callbacks=[listen])
-    return next((text.removeprefix(_MARK) for text in printed if text.startswith(_MARK)), None), said
+    return printed, said
 
 
 def invoke_dbt(arguments: Sequence[str], more: Sequence[str] = (), **of_runner: Any) -> tuple[Any, str]:  # noqa: ANN401 - dbt's own

@@ -79,7 +79,11 @@ def declared(requirements: list[str]) -> set[str]:
 
 def test_imports_are_declared() -> None:
     """Every distribution that the package imports is one of its dependencies, not of a dependency's by luck."""
-    names = declared(PROJECT["dependencies"]) | {"pyspark", "matplotlib"}  # the next tests say where
+    names = declared(PROJECT["dependencies"]) | {
+        "pyspark",
+        "matplotlib",
+        "vl-convert-python",
+    }  # the next tests say where
     assert {name: file for name, file in imported_distributions().items() if name not in names} == {}
 
 
@@ -101,6 +105,15 @@ def test_pictures_are_an_extra() -> None:
     assert imported_distributions()["matplotlib"] == "dbt_triton/tune/picture.py"
     assert "matplotlib" not in subprocess.check_output(
         [sys.executable, "-c", "import dbt_triton.tune.command, sys; print(*sys.modules)"], text=True
+    )
+
+
+def test_charts_are_an_extra() -> None:
+    """Only what draws the charts of `dbt-triton report` imports vl-convert, when they are drawn."""
+    assert declared(PROJECT["optional-dependencies"]["report"]) == {"vl-convert-python"}
+    assert imported_distributions()["vl-convert-python"] == "dbt_triton/report/svg.py"
+    assert "vl_convert" not in subprocess.check_output(
+        [sys.executable, "-c", "import dbt_triton.report.command, sys; print(*sys.modules)"], text=True
     )
 
 

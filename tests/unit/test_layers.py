@@ -25,6 +25,7 @@ LAYERS = [
     "tune",
     "adhoc",
     "init",
+    "report",
 ]
 #: Which layer a module at the top is in; the folders are layers by their names.
 AT_THE_TOP = {
@@ -49,7 +50,8 @@ AT_THE_TOP = {
         "options",
     ),
     **dict.fromkeys(["commands", "model_repository", "project", "project_run", "server"], "step"),
-    "cli": "init",
+    "population_stability": "run_log",
+    "cli": "report",
     "dbt_plugin": "adhoc",
 }
 #: What no plain English has. A text with one of them is SQL.

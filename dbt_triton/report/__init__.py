@@ -1,0 +1,1 @@
+"""`dbt-triton report`: the run log as one HTML page."""
