@@ -15,7 +15,16 @@ from dbt_triton.inference_model import Binding
 from dbt_triton.step.plan import Plan
 from dbt_triton.step.preflight import preflight
 from dbt_triton.step.report import SHOWN_ROWS, ended_early, failed_rows, kept
-from dbt_triton.warehouses import CallRun, InputSize, Predicted, RunContext, StoppedError, Warehouse, WarehouseError
+from dbt_triton.warehouses import (
+    CallRun,
+    Dialect,
+    InputSize,
+    Predicted,
+    RunContext,
+    StoppedError,
+    Warehouse,
+    WarehouseError,
+)
 from dbt_triton.warehouses.planned_call import PlannedCall
 
 logger = logging.getLogger("dbt_triton.step")
@@ -99,7 +108,7 @@ class _Run:
             name,
             full_refresh=full_refresh,
             target=target,
-            statement=partial(_statement, plan) if len(plan.calls) == 1 else None,
+            statement=partial(_statement, plan, warehouse.dialect) if len(plan.calls) == 1 else None,
         )
         self._bindings: dict[int, Binding] = {}
 
@@ -107,7 +116,7 @@ class _Run:
         """Send what has no prediction yet, and find what replaces the call in the statement."""
         if planned.model.is_stub:
             query = planned.sampled(self._plan.statement.operand_query(planned.call, self.replacements))
-            self.replacements[planned.call.span] = self._warehouse.dialect.stubbed(planned, query)
+            self._replace(planned, self._warehouse.dialect.stubbed(planned, query))
             self.rows = None
             return
         call = self._warehouse.call(planned, self._plan.operand(planned, self.replacements), self._context)
@@ -115,10 +124,10 @@ class _Run:
         planned, size = self._measured(planned, call)
         if not size.filled:
             # Nothing to send: no server is needed (dbt's --empty, an empty table).
-            self.replacements[planned.call.span] = self._warehouse.dialect.check_form(planned, call.rows)
+            self._replace(planned, self._warehouse.dialect.check_form(planned, call.rows))
             return
         predicted = self._predicted(planned, call, size)
-        self.replacements[planned.call.span] = predicted.joined
+        self._replace(planned, predicted.joined)
         self.stats += predicted.stats
         self.rows_reused += predicted.reused
         self.unchanged, self.remember = predicted.unchanged, predicted.remember
@@ -133,6 +142,10 @@ class _Run:
         """Free what the run has put into the session."""
         for call in self.calls:
             call.close(failed=failed)
+
+    def _replace(self, planned: PlannedCall, rows: str) -> None:
+        """Let the rows of a call take its place, or what is measured of them."""
+        self.replacements[planned.call.span] = self._warehouse.dialect.evaluated(planned, rows)
 
     def _measured(self, planned: PlannedCall, call: CallRun) -> tuple[PlannedCall, InputSize]:
         """Count the rows that are sent and their bytes; what becomes of NULL there, the server says."""
@@ -172,6 +185,7 @@ class _Run:
         raise DbtTritonError(text)
 
 
-def _statement(plan: Plan, replacement: str) -> str:
-    """Return the whole SELECT of a plan of one call, with a text in its place."""
-    return plan.statement.render({plan.calls[0].call.span: replacement})
+def _statement(plan: Plan, dialect: Dialect, rows: str) -> str:
+    """Return the whole SELECT of a plan of one call, with some rows in its place."""
+    (planned,) = plan.calls
+    return plan.statement.render({planned.call.span: dialect.evaluated(planned, rows)})
