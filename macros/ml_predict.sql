@@ -1,22 +1,27 @@
 {#- The text of an ML_PREDICT call, for people who like macros: `from {{ dbt_triton.ml_predict(ref('t'), ref('m'), 'c') }}`. -#}
 {% macro ml_predict(table, model, descriptor, config={}) -%}
   {%- set columns = [descriptor] if descriptor is string else descriptor -%}
-  {%- set quoted = [] -%}
-  {%- for column in columns -%}
-    {%- do quoted.append(dbt_triton.quoted(column)) -%}
-  {%- endfor -%}
-  {%- set texts = [] -%}
-  {%- for key, value in config.items() -%}
-    {%- do texts.append(key) -%}
-    {%- do texts.append(dbt_triton.option_text(value)) -%}
-  {%- endfor -%}
+  {%- set call = dbt_triton.ml_predict_text(columns, config) -%}
   {%- if execute -%}{%- do dbt_triton.refuse_ml_predict_here() -%}{%- endif -%}
   {%- if execute and dbt_triton.in_unit_test() -%}
     {#- dbt runs the SQL of a unit test itself. -#}
     {{- return(dbt_triton.stub_call(table, model, columns)) -}}
   {%- endif -%}
-ML_PREDICT(TABLE {{ table }}, MODEL {{ model }}, DESCRIPTOR({{ quoted | join(', ') }})
-  {%- if texts %}, MAP[{% for text in texts %}{{ dbt_triton.flink_text(text) }}{{ ', ' if not loop.last }}{% endfor %}]{% endif %})
+ML_PREDICT(TABLE {{ table }}, MODEL {{ model }}, DESCRIPTOR({{ call.columns }}){{ call.config }})
+{%- endmacro %}
+
+
+{#- The columns of DESCRIPTOR, and `, MAP[…]` where there are options. -#}
+{% macro ml_predict_text(columns, config) -%}
+  {%- set quoted, texts = [], [] -%}
+  {%- for column in columns -%}
+    {%- do quoted.append(dbt_triton.quoted(column)) -%}
+  {%- endfor -%}
+  {%- for key, value in config.items() -%}
+    {%- do texts.append(dbt_triton.flink_text(key)) -%}
+    {%- do texts.append(dbt_triton.flink_text(dbt_triton.option_text(value))) -%}
+  {%- endfor -%}
+  {{- return({'columns': quoted | join(', '), 'config': ', MAP[' ~ texts | join(', ') ~ ']' if texts else ''}) -}}
 {%- endmacro %}
 
 
