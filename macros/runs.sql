@@ -14,7 +14,7 @@
 {#- Where the run log is: a map of `database`, `schema` and `identifier`. -#}
 {% macro runs_place() -%}
   {{- return({
-    'database': target.database,
+    'database': var('dbt_triton_runs_database', none) or target.database,
     'schema': var('dbt_triton_runs_schema', none) or target.schema,
     'identifier': var('dbt_triton_runs_name', none) or 'ml_predict_runs',
   }) -}}
@@ -28,4 +28,13 @@
     {%- do exceptions.raise_compiler_error("the variable dbt_triton_runs must be true or false") -%}
   {%- endif -%}
   {{- return(said != 'false') -}}
+{%- endmacro %}
+
+
+{#- What a step is told of the run log; none where none is written. -#}
+{% macro run_log_arguments() -%}
+  {%- if not dbt_triton.writes_runs() -%}{{- return(none) -}}{%- endif -%}
+  {%- set place = dbt_triton.runs_place() -%}
+  {%- do place.update({'invocation_id': invocation_id, 'relation': this | string}) -%}
+  {{- return(place) -}}
 {%- endmacro %}

@@ -7,7 +7,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, Self, cast
 
@@ -15,6 +15,7 @@ import httpx
 
 from dbt_triton.client.connection import BrokenAnswerError, LostServerError
 from dbt_triton.client.judgement import failure_in
+from dbt_triton.client.latencies import Latencies
 from dbt_triton.client.metadata import Metadata, connection_words
 from dbt_triton.client.reply import (
     HEADER_LENGTH,
@@ -63,6 +64,7 @@ class ClientStats:
     retries: int = 0
     bytes_sent: int = 0
     bytes_received: int = 0
+    latencies: Latencies = field(default_factory=Latencies)
 
 
 class TritonClient:
@@ -269,6 +271,8 @@ class TritonClient:
         except httpx.RequestError as error:
             # Not "from error": a traceback would show its words as they are.
             raise self._no_answer(error, number) from None
+        finally:
+            stats.latencies.add(time.perf_counter() - started)
         stats.bytes_received += len(reply.content)
         if self._logs:
             milliseconds = (time.perf_counter() - started) * 1000

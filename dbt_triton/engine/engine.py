@@ -106,6 +106,8 @@ class Engine:
         self._workers: set[asyncio.Task[None]] = set()
         self._ended: asyncio.Queue[asyncio.Task[None]] = asyncio.Queue()
         self._input_is_read = False
+        self._started = 0.0
+        self._source: Source | None = None
         self._results = HandOver(sink, request_format)
         self._failures = FailedRequests(
             options,
@@ -128,13 +130,14 @@ class Engine:
         Raises:
             RunError: the run ended early. What was in flight was still awaited and handed over.
         """
-        started = time.perf_counter()
+        self._started = time.perf_counter()
         clocks = []
         if self._options.run_timeout is not None:
             clocks.append(asyncio.create_task(self._end_after(self._options.run_timeout / 1000)))
         await self._begin()
         with ThreadPoolExecutor(1, "dbt-triton-read") as reader, ThreadPoolExecutor(1, "dbt-triton-write") as writer:
             source = Source(exact_batches(self._noting_the_end(batches), self._batch_size), self._requests_of, reader)
+            self._source = source
             self._servers.rest = lambda: source.rest
             clocks.append(asyncio.create_task(self._watch()))
             try:
@@ -150,6 +153,11 @@ class Engine:
             raise self._interrupt
         if self._failure is not None:
             raise self._failure
+        return self.stats
+
+    @property
+    def stats(self) -> RunStats:
+        """What was done so far."""
         sent, results = self._servers.stats, self._results
         return RunStats(
             rows=results.rows,
@@ -158,7 +166,12 @@ class Engine:
             retries=sent.retries,
             bytes_sent=sent.bytes_sent,
             bytes_received=sent.bytes_received,
-            seconds=time.perf_counter() - started,
+            seconds=time.perf_counter() - self._started if self._started else 0.0,
+            read_seconds=0.0 if self._source is None else self._source.seconds,
+            wait_seconds=self._sender.seconds,
+            write_seconds=results.seconds,
+            limit=self._servers.current,
+            latencies=sent.latencies,
         )
 
     @property

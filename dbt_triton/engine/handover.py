@@ -79,6 +79,8 @@ class HandOver:
         self._behind: deque[asyncio.Future[_Handed]] = deque()
         self._rows = 0
         self.rows_failed = 0
+        #: What decoding and handing over has taken so far.
+        self.seconds = 0.0
 
     @property
     def rows(self) -> int:
@@ -149,6 +151,13 @@ class HandOver:
 
     def _decode_and_sink(self, chunk: _Chunk) -> _Handed:
         """Decode a chunk and hand it over. Returns what came of it, such as answers that cannot be decoded."""
+        started = time.perf_counter()
+        try:
+            return self._handed(chunk)
+        finally:
+            self.seconds += time.perf_counter() - started
+
+    def _handed(self, chunk: _Chunk) -> _Handed:
         handed = _Handed()
         if chunk.failed:
             self._sink.failures(chunk.failed)

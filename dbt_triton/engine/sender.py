@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 from dbt_triton.engine.server import Server
 from dbt_triton.engine.servers import Servers
@@ -28,6 +29,9 @@ class Sender:
         self._ids = itertools.count(1)
         self.in_flight = 0
         self.bytes_in_flight = 0
+        #: So long one request at least was in flight, up to when none was.
+        self.seconds = 0.0
+        self._busy_since = 0.0
 
     async def send(
         self, server: Server, request: Request, *, alone: bool, retry: bool | None = None
@@ -42,6 +46,8 @@ class Sender:
         """
         body, header_length = request.encoded.body(request.start, request.end, request.parameters)
         request_id = next(self._ids) if self._format.takes_id else None
+        if not self.in_flight:
+            self._busy_since = time.perf_counter()
         self.in_flight += 1
         self.bytes_in_flight += len(body)
         try:
@@ -56,6 +62,8 @@ class Sender:
         finally:
             self.in_flight -= 1
             self.bytes_in_flight -= len(body)
+            if not self.in_flight:
+                self.seconds += time.perf_counter() - self._busy_since
         answer = self._reader.read(reply.content, reply.header_length, request.rows, request_id)
         if self._version and answer.model_version and answer.model_version != self._version:
             raise InferenceError(

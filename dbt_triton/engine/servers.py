@@ -112,6 +112,7 @@ class Servers:
             stats.retries += sent.retries
             stats.bytes_sent += sent.bytes_sent
             stats.bytes_received += sent.bytes_received
+            stats.latencies += sent.latencies
         return stats
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -124,6 +125,8 @@ class Source:
         self._lock = asyncio.Lock()
         self._ahead: pa.RecordBatch | None = None
         self._started = False
+        #: What reading and encoding has taken so far.
+        self.seconds = 0.0
         self._next: asyncio.Future[list[Request] | None] | None = self._read_ahead()
 
     async def next(self) -> Request | None:
@@ -167,6 +170,13 @@ class Source:
 
     def _read(self) -> list[Request] | None:
         """Read one batch further than is sent, so that the last one is known to be the last."""
+        started = time.perf_counter()
+        try:
+            return self._requests_of_next()
+        finally:
+            self.seconds += time.perf_counter() - started
+
+    def _requests_of_next(self) -> list[Request] | None:
         if not self._started:
             self._started = True
             self._ahead = next(self._batches, None)

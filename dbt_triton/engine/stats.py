@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Self
+
+from dbt_triton.client.latencies import Latencies
 
 
 class Figures:
@@ -18,7 +20,24 @@ class Figures:
 
 @dataclass
 class RunStats(Figures):
-    """What one run did."""
+    """What one run did.
+
+    Reading, waiting and writing happen at the same time, so that their seconds may be more than those of the run.
+
+    Args:
+        rows: that have a prediction.
+        rows_failed: that have none, and why is known.
+        requests: attempts.
+        retries: those of them that were not the first.
+        bytes_sent: of their bodies.
+        bytes_received: of the answers' bodies.
+        seconds: of the whole run.
+        read_seconds: reading the input, and making requests of it.
+        wait_seconds: with one request in flight at least.
+        write_seconds: decoding answers, and handing them over.
+        limit: how many requests might be in flight in the end.
+        latencies: of the attempts.
+    """
 
     rows: int = 0
     rows_failed: int = 0
@@ -27,6 +46,11 @@ class RunStats(Figures):
     bytes_sent: int = 0
     bytes_received: int = 0
     seconds: float = 0.0
+    read_seconds: float = 0.0
+    wait_seconds: float = 0.0
+    write_seconds: float = 0.0
+    limit: int = 0
+    latencies: Latencies = field(default_factory=Latencies)
 
 
 @dataclass(frozen=True)

@@ -15,28 +15,23 @@ from dbt_triton.inference_model import Binding
 from dbt_triton.step.plan import Plan
 from dbt_triton.step.preflight import preflight
 from dbt_triton.step.report import SHOWN_ROWS, ended_early, failed_rows, kept
-from dbt_triton.warehouses import (
-    CallRun,
-    Dialect,
-    InputSize,
-    Predicted,
-    RunContext,
-    StoppedError,
-    Warehouse,
-    WarehouseError,
-)
+from dbt_triton.step.run_log import LoggedCall, RunLog
+from dbt_triton.warehouses import CallRun, Dialect, InputSize, Predicted, RunContext, StoppedError, Warehouse, WarehouseError
 from dbt_triton.warehouses.planned_call import PlannedCall
+from dbt_triton.warehouses.run_log import failed_rows_query
 
 logger = logging.getLogger("dbt_triton.step")
 
 
-def run_plan(
+def run_plan(  # noqa: PLR0913 - what is known of the model
     plan: Plan,
     warehouse: Warehouse,
     *,
     name: str,
     full_refresh: bool = False,
     target: Mapping[str, Any] | None = None,
+    log: RunLog | None = None,
+    first_call: int = 1,
 ) -> dict[str, Any]:
     """Predict for every call, in order.
 
@@ -46,6 +41,8 @@ def run_plan(
         name: of the predicting model.
         full_refresh: forget what earlier runs have left in the stores.
         target: the table, where it is made anew as a whole; as the macros pass it.
+        log: the run log.
+        first_call: the number of the first call in its model.
 
     Returns:
         ``build_sql``, the SELECT of the table; ``clean_up``, statements for after its commit; ``figures``;
@@ -58,7 +55,15 @@ def run_plan(
         DbtTritonError: the run ended early, or rows failed; what was predicted stays in the store.
     """
     started = time.perf_counter()
-    run = _Run(plan, warehouse, name=name, full_refresh=full_refresh, target=target)
+    log = log or RunLog()
+    context = RunContext(
+        name,
+        full_refresh=full_refresh,
+        target=target,
+        statement=partial(_statement, plan, warehouse.dialect) if len(plan.calls) == 1 else None,
+        asks_servers=log.is_written,
+    )
+    run = _Run(plan, warehouse, context, log, first_call)
     try:
         for planned in plan.calls:
             run.predict(planned)
@@ -90,9 +95,7 @@ def run_plan(
 class _Run:
     """One run of a plan, and what has come of its calls so far."""
 
-    def __init__(
-        self, plan: Plan, warehouse: Warehouse, *, name: str, full_refresh: bool, target: Mapping[str, Any] | None
-    ) -> None:
+    def __init__(self, plan: Plan, warehouse: Warehouse, context: RunContext, log: RunLog, first_call: int) -> None:
         self.unchanged = False
         self.remember: dict[str, str] | None = None
         self.replacements: dict[Span, str] = {}
@@ -104,12 +107,9 @@ class _Run:
         self.rows_failed = 0
         self._plan = plan
         self._warehouse = warehouse
-        self._context = RunContext(
-            name,
-            full_refresh=full_refresh,
-            target=target,
-            statement=partial(_statement, plan, warehouse.dialect) if len(plan.calls) == 1 else None,
-        )
+        self._context = context
+        self._log = log
+        self._first_call = first_call
         self._bindings: dict[int, Binding] = {}
 
     def predict(self, planned: PlannedCall) -> None:
@@ -119,19 +119,31 @@ class _Run:
             self._replace(planned, self._warehouse.dialect.stubbed(planned, query))
             self.rows = None
             return
-        call = self._warehouse.call(planned, self._plan.operand(planned, self.replacements), self._context)
-        self.calls.append(call)
-        planned, size = self._measured(planned, call)
+        logged, call = self._log.begin(planned, self._first_call + planned.number), None
+        try:
+            call = self._warehouse.call(planned, self._plan.operand(planned, self.replacements), self._context)
+            self.calls.append(call)
+            self._carry_out(planned, call, logged)
+        except BaseException as error:
+            logged.failed(error, call)
+            raise
+        logged.done()
+
+    def _carry_out(self, planned: PlannedCall, call: CallRun, logged: LoggedCall) -> None:
+        planned, size = self._measured(planned, call, logged)
         if not size.filled:
             # Nothing to send: no server is needed (dbt's --empty, an empty table).
             self._replace(planned, self._warehouse.dialect.check_form(planned, call.rows))
+            logged.note_nothing_sent()
             return
         predicted = self._predicted(planned, call, size)
         self._replace(planned, predicted.joined)
         self.stats += predicted.stats
         self.rows_reused += predicted.reused
         self.unchanged, self.remember = predicted.unchanged, predicted.remember
-        self._judge_failures(planned, call)
+        logged.note_predicted(predicted, call)
+        self._judge_failures(planned, call, logged)
+        logged.note_profiles(predicted, call, size, in_order=planned.in_order)
 
     @property
     def warnings(self) -> list[str]:
@@ -147,15 +159,17 @@ class _Run:
         """Let the rows of a call take its place, or what is measured of them."""
         self.replacements[planned.call.span] = self._warehouse.dialect.evaluated(planned, rows)
 
-    def _measured(self, planned: PlannedCall, call: CallRun) -> tuple[PlannedCall, InputSize]:
+    def _measured(self, planned: PlannedCall, call: CallRun, logged: LoggedCall) -> tuple[PlannedCall, InputSize]:
         """Count the rows that are sent and their bytes; what becomes of NULL there, the server says."""
         size = call.measure(planned)
+        logged.measured(size)
         self.rows = None if self.rows is None else self.rows + size.every_row
         if size.any_filled or (size.every_row and planned.nan_values):
             self._bindings = self._bindings or preflight(self._plan, self._warehouse)
             planned = planned.bound_to(self._bindings[planned.number])
             if planned.optional or planned.nan_values:
                 size = call.measure(planned)
+        logged.bound(self._bindings.get(planned.number))
         return planned, size
 
     def _predicted(self, planned: PlannedCall, call: CallRun, size: InputSize) -> Predicted:
@@ -172,17 +186,32 @@ class _Run:
         logger.debug("%s: %s", planned.model.name, predicted.stats)
         return predicted
 
-    def _judge_failures(self, planned: PlannedCall, call: CallRun) -> None:
+    def _judge_failures(self, planned: PlannedCall, call: CallRun, logged: LoggedCall) -> None:
         """Fail the build for failed rows, or let them pass, as ``on-error`` and ``max-error-ratio`` say."""
         options = planned.model.options
         failed, sent = call.failures()
         self.rows_failed += failed
-        if not failed or (options.on_error == "null" and failed <= options.max_error_ratio * sent):
+        if not failed:
+            return
+        passes = options.on_error == "null" and failed <= options.max_error_ratio * sent
+        logged.note_failures(failed, call, partial(self._failed_query, planned, call, passes=passes))
+        if passes:
             return
         text = failed_rows(failed, planned, call, of=sent)
         if options.on_error == "null":
             text = f"{failed:,} of {sent:,} rows failed, more than max-error-ratio {options.max_error_ratio}. {text}"
         raise DbtTritonError(text)
+
+    def _failed_query(self, planned: PlannedCall, call: CallRun, *, passes: bool) -> str | None:
+        """Return the query for failed rows that works once the build is over; None where there is none."""
+        cache = planned.model.options.cache
+        if cache == "persistent" or (cache == "run" and not passes):
+            return call.every_row() or call.every_reason()
+        relation, column = self._log.relation, planned.error_name
+        if not passes or relation is None or column is None:
+            return None
+        names = [name for name, _ in self._warehouse.describe(self._plan.check_sql)]
+        return failed_rows_query(relation, self._warehouse.dialect.quote(column)) if column in names else None
 
 
 def _statement(plan: Plan, dialect: Dialect, rows: str) -> str:

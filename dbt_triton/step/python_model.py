@@ -19,6 +19,7 @@ from dbt_triton.inference_model.row import COLUMNS
 from dbt_triton.step.plan import make_plan
 from dbt_triton.step.predict import run_plan
 from dbt_triton.step.python_config import check_config
+from dbt_triton.step.run_log import RunLog
 from dbt_triton.warehouses import open_warehouse
 
 logger = logging.getLogger("dbt_triton.step")
@@ -63,6 +64,7 @@ def ml_predict(  # noqa: PLR0913 - dbt's two, and the four arguments of ML_PREDI
         raise ConfigurationError([f"a table is wanted, not a value of type {kind}: {wanted}"], "table of ml_predict")
     name = str(dbt.this.identifier)
     warehouse = open_warehouse(session, {"name": name})
+    log = RunLog.of_python_model(warehouse, str(dbt.this))
     with warehouse.given(table, model) as given:
         row = _only_row(given.model_rows())
         for reason in reasons_not_needed(config or {}):
@@ -70,8 +72,15 @@ def ml_predict(  # noqa: PLR0913 - dbt's two, and the four arguments of ML_PREDI
         chosen = _descriptor(descriptor, given.columns, model_from_row(row))
         given.put_model(warehouse.dialect.metadata_query(row, COLUMNS))
         sql = select_of_call(given.table, given.model, map(warehouse.dialect.quote, chosen))
-        result = run_plan(make_plan(_arguments(dbt, sql, config or {}), warehouse), warehouse, name=name)
-        given.keep(result["build_sql"], result["clean_up"])
+        try:
+            plan = make_plan(_arguments(dbt, sql, config or {}), warehouse)
+            result = run_plan(plan, warehouse, name=name, log=log, first_call=getattr(dbt, _CALLS))
+            given.keep(result["build_sql"], result["clean_up"])
+        finally:
+            log.end_unless_dbt_does()
+    for note in log.notes:
+        logger.warning("%s: %s", name, note)
+    log.notes.clear()
     for warning in result["warnings"]:
         logger.warning("%s: %s", name, warning)
     logger.info("%s: %s", name, json.dumps(result["figures"]))

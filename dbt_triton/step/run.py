@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import PurePath
@@ -34,6 +35,7 @@ from dbt_triton.step.dry_run import dry_run as count_dry_run
 from dbt_triton.step.options_of_step import options_of_meta, project_endpoint
 from dbt_triton.step.plan import Plan, make_plan
 from dbt_triton.step.predict import run_plan
+from dbt_triton.step.run_log import RunLog
 from dbt_triton.step.tune import tuned
 from dbt_triton.warehouses import Dialect, Warehouse, open_warehouse
 
@@ -99,24 +101,31 @@ def plan(arguments: str, session: Any) -> None:  # noqa: ANN401 - of dbt's adapt
 def predict(arguments: str, session: Any) -> None:  # noqa: ANN401 - of dbt's adapter
     """Predict, and leave the SELECT of the table as ``build_sql``, the stores to drop, figures and warnings.
 
-    ``spared`` says that `use_memory` must follow once the table is made.
+    ``spared`` says that `use_memory` must follow once the table is made, and ``notes`` what the run log lacks.
     """
 
     def work(args: Arguments, warehouse: Warehouse) -> dict[str, Any]:
         spared = _wants_memory_spared(args) and warehouse.spare_memory()
+        log, started = RunLog.of_step(args, warehouse), time.perf_counter()
         try:
+            planned = make_plan(args, warehouse)
+            log.plan_seconds = time.perf_counter() - started
             result = run_plan(
-                make_plan(args, warehouse),
+                planned,
                 warehouse,
                 name=str(args["name"]),
                 full_refresh=bool(args.get("full_refresh")),
                 target=args.get("target"),
+                log=log,
             )
         except BaseException:
             if spared:
                 warehouse.use_memory()
             raise
-        return result | {"spared": spared}
+        finally:
+            log.end_unless_dbt_does()
+        notes, log.notes = log.notes, []
+        return result | {"spared": spared, "notes": notes}
 
     _run(arguments, session, work)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +16,6 @@ from dbt_triton.client.reply import Reply
 from dbt_triton.client.transport import Transport
 from dbt_triton.engine.servers import Servers
 from dbt_triton.errors import InferenceError, Reason
-from dbt_triton.tune.statistics import Counts, counts_of, total
 
 _OK = 200
 
@@ -100,18 +98,6 @@ def _measure(client: TritonClient, answers: Answers, budget: Budget, on_spent: C
         return reply
 
     setattr(client, "infer", measured)  # noqa: B010 - mypy lets no method be assigned
-
-
-async def counted(clients: Sequence[TritonClient], version: str) -> Counts | None:
-    """Ask servers what they have counted of their model, all together; None where one does not say."""
-    return total(await asyncio.gather(*(_counted(client, version) for client in clients)))
-
-
-async def _counted(client: TritonClient, version: str) -> Counts | None:
-    try:
-        return counts_of(await client.statistics(), version)
-    except InferenceError:
-        return None
 
 
 class _MeasuredTransport:

@@ -13,14 +13,15 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 
+from dbt_triton.client.statistics import counted
 from dbt_triton.engine import Engine, FailedRows, RunError
 from dbt_triton.engine.source import Request
 from dbt_triton.errors import DbtTritonError, InferenceError, Reason
 from dbt_triton.foreign_text import harmless
 from dbt_triton.inference_model import Binding
 from dbt_triton.options import Options
-from dbt_triton.tune.measured import Answers, Budget, counted, measure
-from dbt_triton.tune.statistics import between
+from dbt_triton.tune.measured import Answers, Budget, measure
+from dbt_triton.tune.server_side import between
 from dbt_triton.tune.trial_figures import Settings, Trial
 from dbt_triton.warehouses.requests import open_servers, request_format
 

@@ -23,6 +23,7 @@ from dbt_triton.tensors.sql_types import SqlType
 if TYPE_CHECKING:
     from dbt_triton.inference_model import Binding
     from dbt_triton.warehouses.planned_call import PlannedCall
+    from dbt_triton.warehouses.run_log import RunPlace, RunTable
 
 T = TypeVar("T")
 
@@ -96,6 +97,13 @@ class FailedRow(NamedTuple):
     reason: str
 
 
+class ServerSeconds(NamedTuple):
+    """What servers spent on a run by their own statistics, all requests added up: also those of others meanwhile."""
+
+    queue: float
+    compute: float
+
+
 @dataclass(frozen=True)
 class RunContext:
     """What a call's run is told of the model that it belongs to.
@@ -105,12 +113,14 @@ class RunContext:
         full_refresh: forget what earlier runs have left.
         target: what is known of the table, where it is made anew as a whole; as the macros pass it.
         statement: renders the whole SELECT with the call replaced by a text; of a plan with one call only.
+        asks_servers: whether servers are asked for their statistics, before and after rows are sent.
     """
 
     name: str
     full_refresh: bool = False
     target: Mapping[str, Any] | None = None
     statement: Callable[[str], str] | None = None
+    asks_servers: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,6 +133,7 @@ class Predicted:
         reused: rows whose prediction the store had.
         unchanged: whether the table is what would be built.
         remember: what is to be kept for the next build to tell so.
+        anything_known: whether the store had any prediction.
     """
 
     joined: str
@@ -130,6 +141,7 @@ class Predicted:
     reused: int = 0
     unchanged: bool = False
     remember: dict[str, str] | None = None
+    anything_known: bool = False
 
 
 class CallRun(Protocol):
@@ -159,8 +171,33 @@ class CallRun(Protocol):
         """
         ...
 
+    @property
+    def stats(self) -> RunStats:
+        """What was done so far, also where the run has failed."""
+        ...
+
+    @property
+    def server_seconds(self) -> ServerSeconds | None:
+        """What servers say that they spent on it; None where they do not."""
+        ...
+
+    def distinct(self) -> int:
+        """Count the distinct inputs, about: they are counted by hashes of their values."""
+        ...
+
+    def outputs(self, rows: int, of: int) -> dict[str, pa.Array]:
+        """Return predictions by their columns: of every row of the input, or of so many of them at random.
+
+        Arrays and bytes are only told from NULL, and long texts are cut.
+        """
+        ...
+
     def failures(self) -> Failures:
         """Count the rows of the input that failed, in this run or before."""
+        ...
+
+    def failed_by_reason(self) -> dict[str, int]:
+        """Count the rows of the input that failed, by the kind of the reason."""
         ...
 
     def first_failures(self, limit: int) -> list[FailedRow]:
@@ -368,6 +405,10 @@ class Warehouse(Protocol):
         """Keep what a table was built of, as `Predicted.remember` says; else the next run builds."""
         ...
 
+    def run_table(self, place: RunPlace) -> RunTable:
+        """Return the table of the run log."""
+        ...
+
 
 def open_warehouse(session: Any, arguments: Mapping[str, Any]) -> Warehouse:  # noqa: ANN401 - of dbt's adapter
     """Return the warehouse of a session: dbt-duckdb's cursor, or a session of Spark.
@@ -396,6 +437,7 @@ __all__ = [
     "Predicted",
     "RunContext",
     "SampleBounds",
+    "ServerSeconds",
     "StoppedError",
     "Value",
     "Warehouse",

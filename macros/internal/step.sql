@@ -20,6 +20,7 @@
     'variables': dbt_triton.option_variables(),
     'memory': var('dbt_triton_memory', none),
     'config': model.config.keys() | list,
+    'runs': dbt_triton.run_log_arguments(),
     'debug': flags.LOG_LEVEL == 'debug' or flags.DEBUG | default(false),
   }) -%}
   {{- return(arguments) -}}

@@ -22,3 +22,11 @@
     {%- do exceptions.warn(model.name ~ ': accepted, and not needed here: ' ~ reasons | join('; ')) -%}
   {%- endif -%}
 {%- endmacro %}
+
+
+{#- What the run log lacks. It is no warning, which --warn-error would make an error of. -#}
+{% macro tell(sentences) -%}
+  {%- for sentence in sentences or [] -%}
+    {%- do log(model.name ~ ': Warning: ' ~ sentence, info=true) -%}
+  {%- endfor -%}
+{%- endmacro %}

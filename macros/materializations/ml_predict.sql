@@ -55,6 +55,7 @@
   {%- endcall -%}
   {%- set result = dbt_triton.step_result() -%}
   {%- do dbt_triton.warn_of(result.warnings) -%}
+  {%- do dbt_triton.tell(result.notes) -%}
 
   {%- if result.unchanged -%}
     {%- set built = dbt_triton.leave_table(clean_up=result.clean_up) -%}

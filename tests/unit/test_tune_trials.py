@@ -15,12 +15,13 @@ import pytest
 from unit.http_server import Answer, Received, RecordingServer
 from unit.test_served_schema import model, served, tensor
 
+from dbt_triton.client.statistics import counts_of
 from dbt_triton.inference_model import bind
 from dbt_triton.tune.measured import Budget
 from dbt_triton.tune.picture import draw
 from dbt_triton.tune.search import Found, Search, Space, StopSearchError
+from dbt_triton.tune.server_side import between
 from dbt_triton.tune.shown import as_json, print_tuned
-from dbt_triton.tune.statistics import between, counts_of
 from dbt_triton.tune.trial import Subject, run_trial
 from dbt_triton.tune.trial_figures import ServerSide, Settings, Trial
 from dbt_triton.tune.tuner import Bounds, TunedCall, Tuner, _space

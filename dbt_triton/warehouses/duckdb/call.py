@@ -19,6 +19,7 @@ from dbt_triton.warehouses import (
     Operand,
     Predicted,
     RunContext,
+    ServerSeconds,
     StoppedError,
     WarehouseError,
 )
@@ -34,6 +35,7 @@ from dbt_triton.warehouses.duckdb.keys import (
     salt_of_store,
     salt_variable,
 )
+from dbt_triton.warehouses.duckdb.observed import about_distinct, failed_by_reason, sampled_outputs
 from dbt_triton.warehouses.duckdb.rewrite import Source, joined
 from dbt_triton.warehouses.duckdb.session import DuckDBSession, TableWriter
 from dbt_triton.warehouses.duckdb.store import PredictionStore
@@ -42,6 +44,7 @@ from dbt_triton.warehouses.duckdb.wide import WideInput, copy_statements
 from dbt_triton.warehouses.planned_call import PlannedCall, unused_name
 from dbt_triton.warehouses.progress import reporter
 from dbt_triton.warehouses.requests import headers_of, open_servers, request_format
+from dbt_triton.warehouses.run_log import server_counts, server_seconds
 
 _OUT_OF_MEMORY = (
     "DuckDB has 2,048 rows of a list, a fixed array or a compressed BLOB in memory at once, however few are read. Keep "
@@ -70,6 +73,9 @@ class DuckDBCall:
         self._session = session
         self._store = PredictionStore(planned.store, planned.model, "")
         self._drop_at_once: list[str] = []
+        self._engine: Engine | None = None
+        self._wide: WideInput | None = None
+        self.server_seconds: ServerSeconds | None = None
         try:
             self._source = self._readable(operand)
         except BaseException:
@@ -91,7 +97,7 @@ class DuckDBCall:
         """Send what has no prediction yet."""
         self._planned = planned
         store = self._store = PredictionStore(planned.store, planned.model, binding.fingerprint)
-        wide = self._wide_input()
+        wide = self._wide = self._wide_input()
         source = self._source = wide.source if wide else self._source
         rows, table = size.filled, joined(planned, source, store)
         with self._session.writer() as writer:
@@ -100,7 +106,7 @@ class DuckDBCall:
             comment = store.comment(self._session)
             built = self._built_of(comment)
             if built is not None and built.is_unchanged(comment):
-                return Predicted(table, reused=rows, unchanged=True)
+                return Predicted(table, reused=rows, unchanged=True, anything_known=True)
             if is_note(comment):
                 # Until the table is made, it is not known what it is made of.
                 writer.execute(store.forget_comment)
@@ -116,7 +122,27 @@ class DuckDBCall:
         if known:
             reused = (wide.filled if wide else rows) - sent.rows - sent.rows_failed
             store.check_keys(self._session, self._context.name)  # what this run has written has no key twice
-        return Predicted(table, sent, reused, remember=None if built is None else built.to_remember)
+        remember = None if built is None else built.to_remember
+        return Predicted(table, sent, reused, remember=remember, anything_known=known > 0)
+
+    @property
+    def stats(self) -> RunStats:
+        """What was done so far."""
+        return RunStats() if self._engine is None else self._engine.stats
+
+    def distinct(self) -> int:
+        """Count the distinct inputs, about; exactly where they were looked at one by one."""
+        if self._wide is not None:
+            return self._wide.counts.known + self._wide.counts.new
+        return about_distinct(self._planned, self._source, self._session)
+
+    def outputs(self, rows: int, of: int) -> dict[str, pa.Array]:
+        """Return predictions by their columns, of so many rows at most."""
+        return sampled_outputs(self._planned, self._source, self._store, self._session, rows, of)
+
+    def failed_by_reason(self) -> dict[str, int]:
+        """Count the rows of the input that failed, by the kind of the reason."""
+        return failed_by_reason(self._source, self._store, self._session)
 
     def failures(self) -> Failures:
         """Count the rows of the input that failed, in this run or before."""
@@ -271,7 +297,14 @@ class DuckDBCall:
                     progress=progress,
                     check_interrupt=interrupts.check,
                 )
-                return await engine.run(batches)
+                self._engine = engine
+                if not self._context.asks_servers:
+                    return await engine.run(batches)
+                before = await server_counts(servers, binding.version)
+                try:
+                    return await engine.run(batches)
+                finally:
+                    self.server_seconds = server_seconds(before, await server_counts(servers, binding.version))
 
 
 class _StoreSink:

@@ -308,8 +308,15 @@ class DuckDBSession:
             clock.cancel()
 
     def writer(self) -> TableWriter:
-        """Open a second cursor, for the store."""
-        return TableWriter(self._session.cursor())
+        """Open a second cursor, for the store.
+
+        Raises:
+            WarehouseError: the session is closed.
+        """
+        try:
+            return TableWriter(self._session.cursor())
+        except duckdb.Error as error:
+            raise WarehouseError(str(error)) from error
 
     def _fetch(self, sql: str) -> list[tuple[Any, ...]]:
         try:
@@ -387,10 +394,10 @@ class TableWriter:
     ) -> None:
         self._cursor.close()
 
-    def execute(self, sql: str) -> list[tuple[Any, ...]]:
-        """Run a statement and commit it."""
+    def execute(self, sql: str, values: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
+        """Run a statement, with the values of its parameters, and commit it."""
         try:
-            return self._cursor.execute(sql).fetchall()
+            return self._cursor.execute(sql, values).fetchall()
         except duckdb.Error as error:
             raise WarehouseError(str(error)) from error
 

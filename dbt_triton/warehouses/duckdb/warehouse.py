@@ -17,6 +17,7 @@ from dbt_triton.warehouses.duckdb.count import count
 from dbt_triton.warehouses.duckdb.dialect import literal, mapped, quote, table_type, text_literal, type_name
 from dbt_triton.warehouses.duckdb.python_model import DuckDBGiven, given_to
 from dbt_triton.warehouses.duckdb.rewrite import check_form, stubbed
+from dbt_triton.warehouses.duckdb.run_table import DuckDBRunTable
 from dbt_triton.warehouses.duckdb.sample import sample
 from dbt_triton.warehouses.duckdb.session import DuckDBSession
 from dbt_triton.warehouses.duckdb.source_types import parse_source_type
@@ -25,6 +26,7 @@ from dbt_triton.warehouses.duckdb.unchanged import take_note
 from dbt_triton.warehouses.duckdb.values import value_of
 from dbt_triton.warehouses.evaluation import metrics
 from dbt_triton.warehouses.planned_call import PlannedCall
+from dbt_triton.warehouses.run_log import RunPlace
 
 
 class DuckDBDialect:
@@ -129,3 +131,7 @@ class DuckDBWarehouse(DuckDBSession):
     def take_note(self, note: str, relation: str) -> None:
         """Keep what a table was built of as the comment of its store."""
         take_note(note, relation, self)
+
+    def run_table(self, place: RunPlace) -> DuckDBRunTable:
+        """Return the table of the run log."""
+        return DuckDBRunTable(self, place)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -74,7 +75,6 @@ class _TaskRun:
         self._outbox = outbox
         self._batches = batches
         self._engine: Engine | None = None
-        self._servers: Servers | None = None
         #: What neighbours say of each server.
         self._of_servers: dict[Server, Neighbours] = {}
         self._stopped = False
@@ -126,7 +126,7 @@ class _TaskRun:
                     progress=lambda progress: self._watch(progress, neighbours, told),
                 )
                 engine.trimmer.believe(task.seen)
-                self._engine, self._servers = engine, servers
+                self._engine = engine
                 with ExitStack() as stack:
                     for server in servers.all:
                         told_of = Neighbours(f"{task.run}{_suffix(server, servers)}", task.folder)
@@ -201,14 +201,11 @@ class _TaskRun:
         return pa.RecordBatch.from_arrays(arrays, names=[f"c{place}" for place in range(len(arrays))])
 
     def _figures(self, seconds: float, error: DbtTritonError | None) -> Figures:
-        engine, servers = self._engine, self._servers
-        stats = RunStats(rows=self._outbox.rows, rows_failed=self._outbox.rows_failed, seconds=seconds)
-        if servers is not None:
-            sent = servers.stats
-            stats.requests, stats.retries = sent.requests, sent.retries
-            stats.bytes_sent, stats.bytes_received = sent.bytes_sent, sent.bytes_received
+        engine, rows, failed = self._engine, self._outbox.rows, self._outbox.rows_failed
         if engine is None:
+            stats = RunStats(rows=rows, rows_failed=failed, seconds=seconds)
             return Figures(self._number, stats, stopped=self._stopped, error=error)
+        stats = replace(engine.stats, rows=rows, rows_failed=failed, seconds=seconds)
         several, seen = engine.rows_of_several_answers, engine.trimmer.seen()
         return Figures(self._number, stats, several, seen, self._stopped, error)
 

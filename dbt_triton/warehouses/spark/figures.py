@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import pyarrow as pa
 
+from dbt_triton.client.latencies import Latencies
 from dbt_triton.engine import RunError, RunStats
 from dbt_triton.engine.outcomes import not_the_batch
 from dbt_triton.errors import AnswerError, ConfigurationError, DbtTritonError, InferenceError, Reason
@@ -49,7 +50,7 @@ class Figures:
         return json.dumps(
             {
                 "number": self.number,
-                "stats": asdict(self.stats),
+                "stats": {**asdict(self.stats), "latencies": self.stats.latencies.to_json()},
                 "several": self.several,
                 "seen": [[one.output, one.axis, one.may_be, one.was_cut] for one in self.seen],
                 "stopped": self.stopped,
@@ -66,7 +67,8 @@ class Figures:
             for output, axis, may_be, was_cut in said["seen"]
         ]
         error = None if said["error"] is None else _error_of(said["error"])
-        return cls(said["number"], RunStats(**said["stats"]), said["several"], seen, said["stopped"], error)
+        stats = RunStats(**{**said["stats"], "latencies": Latencies.from_json(said["stats"]["latencies"])})
+        return cls(said["number"], stats, said["several"], seen, said["stopped"], error)
 
 
 class Findings:
@@ -98,6 +100,8 @@ class Findings:
             self.stats += one.stats
             self._several += one.several
             self._seen += one.seen
+        # That of the last wave, whose tasks share what all of them may have in flight.
+        self.stats.limit = sum(one.stats.limit for one in figures) or self.stats.limit
         errors = [one.error for one in figures if one.error is not None]
         if errors:
             raise min(errors, key=_rank)

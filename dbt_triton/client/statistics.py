@@ -1,14 +1,16 @@
-"""Triton's statistics extension: what the server counted of a model, before and after a trial."""
+"""Triton's statistics extension: what servers have counted of a model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dbt_triton.tune.trial_figures import ServerSide
+from dbt_triton.client.client import TritonClient
+from dbt_triton.errors import InferenceError
 
 _KINDS = ("success", "fail", "queue", "compute_input", "compute_infer", "compute_output", "cache_hit")
-_NANOSECONDS = 1_000_000
+NANOSECONDS = 1_000_000_000
 Counts = dict[str, int]
 
 
@@ -53,27 +55,33 @@ def total(counts: list[Counts | None]) -> Counts | None:
     return sums or None
 
 
-def between(before: Counts | None, after: Counts | None) -> ServerSide | None:
-    """Return what a server counted between two answers; None where it does not say, or began anew meanwhile."""
+async def counted(
+    clients: Sequence[TritonClient], version: str | None, *, seconds: float | None = None
+) -> Counts | None:
+    """Ask servers what they have counted of their model, all together; None where one does not say.
+
+    Args:
+        clients: one for each server.
+        version: of the model.
+        seconds: how long to wait for them; by default as long as the options say.
+    """
+    asking = asyncio.gather(*(_counted(client, version or "") for client in clients))
+    try:
+        return total(await asyncio.wait_for(asking, seconds))
+    except TimeoutError:
+        return None
+
+
+async def _counted(client: TritonClient, version: str) -> Counts | None:
+    try:
+        return counts_of(await client.statistics(), version)
+    except InferenceError:
+        return None
+
+
+def counted_between(before: Counts | None, after: Counts | None) -> Counts | None:
+    """Return what was counted between two answers; None where one is missing, or the server began anew meanwhile."""
     if before is None or after is None:
         return None
-    counted = {name: value - before.get(name, 0) for name, value in after.items()}
-    if any(value < 0 for value in counted.values()):
-        return None
-
-    def mean(kind: str) -> float:
-        # The parts that a request of the response cache has not are divided among all, as its latency is.
-        answered = counted["success.count"]
-        return counted[f"{kind}.ns"] / answered / _NANOSECONDS if answered else 0.0
-
-    return ServerSide(
-        requests=counted["success.count"] + counted["fail.count"],
-        rows=counted["rows"],
-        executions=counted["executions"],
-        queue=mean("queue"),
-        compute_input=mean("compute_input"),
-        compute_infer=mean("compute_infer"),
-        compute_output=mean("compute_output"),
-        total=mean("success"),
-        cache_hits=counted["cache_hit.count"],
-    )
+    found = {name: value - before.get(name, 0) for name, value in after.items()}
+    return None if any(value < 0 for value in found.values()) else found

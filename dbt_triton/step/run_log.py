@@ -1,0 +1,407 @@
+"""Writing the run log: a row is begun before a call does anything, and ended when its table is made, or is not.
+
+A step ends before dbt makes the table. So a row waits for dbt's own word about its node, which comes in the same thread
+whatever becomes of it: a contract that does not hold, a hook that fails, Ctrl-C. Nothing here fails a build: what goes
+wrong is said once, and the run goes on.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import logging
+import re
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from dbt_triton import __version__
+from dbt_triton.engine import RunStats
+from dbt_triton.foreign_text import harmless
+from dbt_triton.inference_model import Binding
+from dbt_triton.run_log import processes
+from dbt_triton.run_log.columns import FAILED, INTERRUPTED, RUNNING, SUCCEEDED
+from dbt_triton.run_log.profile import profiles
+from dbt_triton.step.dbt_context import invocation_id, listen, node_id, target, variable
+from dbt_triton.warehouses import CallRun, InputSize, Predicted, Warehouse, WarehouseError
+from dbt_triton.warehouses.planned_call import PlannedCall
+from dbt_triton.warehouses.run_log import PROFILED_ROWS, RunPlace, RunTable
+
+logger = logging.getLogger("dbt_triton.step")
+
+_INTERRUPTED = re.compile(r"INTERRUPT Error|the run was interrupted|^Interrupted!?$")
+#: The first line of dbt's own messages names the model, which the row does already.
+_HEADING = re.compile(r"^\w+ Error in \S+ .*\)\s*$")
+_ERROR_LENGTH = 500
+_NO_WORD = "dbt ended before the table was made"
+
+
+class RunLog:
+    """The rows of one step.
+
+    Args:
+        warehouse: the session.
+        place: of the table; None where no run log is written.
+        node: the unique id of the predicting model.
+        invocation: the id of the dbt invocation.
+        relation: the table of the model, as SQL names it.
+    """
+
+    def __init__(
+        self,
+        warehouse: Warehouse | None = None,
+        place: RunPlace | None = None,
+        *,
+        node: str | None = None,
+        invocation: str | None = None,
+        relation: str | None = None,
+    ) -> None:
+        #: What went wrong, for Jinja to say.
+        self.notes: list[str] = []
+        self.relation = relation
+        self._warehouse = warehouse
+        self._place = place
+        self._node = node
+        self._invocation = invocation
+        #: What planning has taken, which is a part of the first call.
+        self.plan_seconds = 0.0
+        self._dbt_will_say = False
+
+    @classmethod
+    def of_step(cls, args: Mapping[str, Any], warehouse: Warehouse) -> RunLog:
+        """Return the run log that the arguments of a step name; one that writes nothing where they name none."""
+        said = args.get("runs")
+        if not said:
+            return cls()
+        place = RunPlace(said.get("database"), str(said["schema"]), str(said["identifier"]))
+        return cls(
+            warehouse,
+            place,
+            node=str(args.get("unique_id") or ""),
+            invocation=said.get("invocation_id"),
+            relation=said.get("relation"),
+        )
+
+    @classmethod
+    def of_python_model(cls, warehouse: Warehouse, relation: str) -> RunLog:
+        """Return the run log of the project to which the Python model of this thread belongs."""
+        node, (database, schema) = node_id(), target()
+        if node is None or not schema or str(variable("dbt_triton_runs")).strip().lower() == "false":
+            return cls()
+        database = variable("dbt_triton_runs_database") or database
+        schema = variable("dbt_triton_runs_schema") or schema
+        place = RunPlace(database, str(schema), str(variable("dbt_triton_runs_name") or "ml_predict_runs"))
+        return cls(warehouse, place, node=node, invocation=invocation_id(), relation=relation)
+
+    @property
+    def is_written(self) -> bool:
+        """Whether there is one."""
+        return self._warehouse is not None
+
+    def begin(self, planned: PlannedCall, number: int) -> LoggedCall:
+        """Begin the row of a call, and commit it.
+
+        Args:
+            planned: the call.
+            number: of the call in its model, from 1.
+        """
+        if self._warehouse is None or self._place is None:
+            return LoggedCall({}, None, self)
+        options = planned.model.options
+        row: dict[str, Any] = {
+            "run_id": str(uuid.uuid4()),
+            "invocation_id": self._invocation,
+            "node": self._node,
+            "call": number,
+            "inference_model": planned.model.name,
+            "endpoint": harmless(options.endpoint),
+            "model_name": options.model_name,
+            "started_at": _now(),
+            "outcome": RUNNING,
+            "process": processes.this_process(),
+            "dbt_triton_version": __version__,
+        }
+        table = self._warehouse.run_table(self._place)
+        logged = LoggedCall(row, table, self)
+        processes.begin(row["run_id"])
+        self._dbt_will_say = listen(_on_event)
+        _WAITING.add(logged)
+        logged.begin()
+        return logged
+
+    def end_unless_dbt_does(self) -> None:
+        """End the rows of this thread that have no node of dbt's to wait for: their calls are all there is."""
+        if not self._dbt_will_say:
+            _WAITING.end(SUCCEEDED)
+
+    def say(self, problem: str) -> None:
+        """Say once in this process that the run log lacks something, and why."""
+        text = harmless(f"no run log is written: {problem}".splitlines()[0])
+        if (self._invocation, text) in _SAID:
+            logger.debug("%s", text)
+            return
+        _SAID.add((self._invocation, text))
+        self.notes.append(text)
+
+
+class LoggedCall:
+    """The row of one call; without a table, nothing is noted.
+
+    Args:
+        row: as it was begun.
+        table: to which it is written.
+        log: that it belongs to.
+    """
+
+    def __init__(self, row: dict[str, Any], table: RunTable | None, log: RunLog) -> None:
+        self.row = row
+        self._table = table
+        self._log = log
+        self._began = time.perf_counter()
+        self._read_seconds = 0.0
+        #: When the rest of the model's build began, on the clock of `time.perf_counter`.
+        self.predicted_at: float | None = None
+        self.thread = threading.get_ident()
+        self._is_there = False
+
+    @property
+    def is_written(self) -> bool:
+        """Whether there is a table for it."""
+        return self._table is not None
+
+    def begin(self) -> None:
+        """Commit the row."""
+        self.tried(self._add)
+
+    def _add(self) -> None:
+        if self._table is not None:
+            self._table.begin(self.row)
+            self._is_there = True
+
+    def measured(self, size: InputSize) -> None:
+        """Note how many rows the input has; all that was done so far was reading it."""
+        self.row["rows"] = size.every_row
+        self._read_seconds += time.perf_counter() - self._began
+
+    def bound(self, binding: Binding | None) -> None:
+        """Note what is served, and commit what is known by now."""
+        table = self._table
+        if table is None:
+            return
+        if binding is not None:
+            self.row["served_version"] = binding.served.shown_version if binding.served else binding.version
+            self.row["fingerprint"] = binding.fingerprint
+        planning = time.perf_counter() - self._began - self._read_seconds
+        self.row["plan_seconds"] = round(self._log.plan_seconds + planning, 6)
+        self._log.plan_seconds = 0.0
+        if not self._is_there:
+            return
+        known = ("run_id", "rows", "served_version", "fingerprint", "plan_seconds")
+        self.tried(lambda: table.note({name: self.row[name] for name in known if name in self.row}))
+
+    def note_nothing_sent(self) -> None:
+        """Note that no row had anything to send."""
+        if self._table is not None:
+            self._note_stats(RunStats(), None)
+            self.row |= {"distinct_rows": 0, "reused_rows": 0, "failed_rows": 0, "failed_by_reason": "{}"}
+
+    def note_predicted(self, predicted: Predicted, call: CallRun) -> None:
+        """Note what was sent."""
+        if self._table is not None:
+            self._note_stats(predicted.stats, call)
+            self.row |= {"reused_rows": predicted.reused, "failed_rows": 0, "failed_by_reason": "{}"}
+
+    def note_profiles(self, predicted: Predicted, call: CallRun, size: InputSize, *, in_order: bool) -> None:
+        """Note how many inputs were distinct, and what was predicted for the rows of the input.
+
+        Where nothing is new, that is what it was the last time.
+        """
+        table, row = self._table, self.row
+        if table is None:
+            return
+        last = self.tried(lambda: table.last(row)) if predicted.unchanged and self._is_there else None
+        if last and last.get("rows") == row["rows"]:
+            row |= {name: last[name] for name in ("distinct_rows", "predicted")}
+        if row.get("distinct_rows") is None:
+            row["distinct_rows"] = self.tried(lambda: _distinct(predicted, call, size, in_order=in_order))
+        if row.get("predicted") is None:
+            row["predicted"] = self.tried(lambda: _profiles(call, size))
+
+    def note_failures(self, failed: int, call: CallRun, query: Callable[[], str | None]) -> None:
+        """Note how many rows of the input failed, why, and how they are selected."""
+        if self._table is None:
+            return
+        self.row["failed_rows"] = failed
+        self.row["failed_by_reason"] = json.dumps(self.tried(call.failed_by_reason) or {})
+        self.row["failed_query"] = self.tried(query)
+
+    def failed(self, error: BaseException, call: CallRun | None) -> None:
+        """Note why the call failed, and what it had done by then."""
+        if self._table is None:
+            return
+        if call is not None and "requests" not in self.row:
+            self._note_stats(call.stats, call)
+        self.row |= {"outcome": _outcome(error), "error": _first_line(error)}
+
+    def done(self) -> None:
+        """Note that the rest of the build is the warehouse's and dbt's."""
+        self.predicted_at = time.perf_counter()
+
+    def end(self, outcome: str, error: str | None, *, is_last: bool) -> None:
+        """Write the row as it ended. A failure that was noted stays one.
+
+        Args:
+            outcome: of the node.
+            error: what dbt says of it.
+            is_last: whether it is the last call of its model, after which the table is made.
+        """
+        table, row = self._table, self.row
+        if table is None:
+            return
+        if row["outcome"] == RUNNING:
+            row["outcome"] = outcome
+            row["error"] = error
+        if self.predicted_at is not None and is_last and row["outcome"] != INTERRUPTED:
+            row["join_seconds"] = round(time.perf_counter() - self.predicted_at, 6)
+        row["ended_at"] = _now()
+        self.tried((lambda: table.end(row)) if self._is_there else self._add)
+        processes.end(row["run_id"])
+        with suppress(Exception):
+            table.close()
+        for note in self._log.notes:  # those that came too late for Jinja
+            logger.warning("%s", note)
+        self._log.notes.clear()
+
+    def tried(self, work: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the work returns
+        """Return what comes of some work for the run log; None where it fails, which is said."""
+        try:
+            return work()
+        except Exception as error:  # noqa: BLE001 - nothing about the run log may fail a build
+            self._log.say(str(error) or type(error).__name__)
+            return None
+
+    def _note_stats(self, stats: RunStats, call: CallRun | None) -> None:
+        self.row |= {
+            "sent_rows": stats.rows + stats.rows_failed,
+            "requests": stats.requests,
+            "retries": stats.retries,
+            "bytes_sent": stats.bytes_sent,
+            "bytes_received": stats.bytes_received,
+            "read_seconds": round(self._read_seconds + stats.read_seconds, 6),
+            "wait_seconds": round(stats.wait_seconds, 6),
+            "write_seconds": round(stats.write_seconds, 6),
+            "requests_in_flight": stats.limit if stats.requests else None,
+        }
+        for percent in (50, 95, 99):
+            seconds = stats.latencies.quantile(percent / 100)
+            self.row[f"latency_p{percent}_ms"] = None if seconds is None else round(1000 * seconds, 4)
+        spent = None if call is None else call.server_seconds
+        if spent is not None:
+            self.row["server_queue_seconds"] = round(spent.queue, 6)
+            self.row["server_compute_seconds"] = round(spent.compute, 6)
+
+
+class _Waiting:
+    """The rows of this process that wait for the end of their node, by the thread that runs it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._by_thread: dict[int, list[LoggedCall]] = {}
+
+    def add(self, logged: LoggedCall) -> None:
+        with self._lock:
+            self._by_thread.setdefault(logged.thread, []).append(logged)
+
+    def end(self, outcome: str, error: str | None = None, node: str | None = None) -> None:
+        """End the rows of this thread. Those of another node have missed its end, and nobody knows more of them."""
+        with self._lock:
+            rows = self._by_thread.pop(threading.get_ident(), [])
+        for place, logged in enumerate(rows, start=1):
+            if node is None or logged.row["node"] == node:
+                logged.end(outcome, error, is_last=place == len(rows))
+            else:
+                logged.end(FAILED, _NO_WORD, is_last=False)
+
+    def has_any(self) -> bool:
+        return threading.get_ident() in self._by_thread
+
+    def end_all(self) -> None:
+        """End what is left when the process ends by itself."""
+        with self._lock:
+            rows = [logged for several in self._by_thread.values() for logged in several]
+            self._by_thread.clear()
+        for logged in rows:
+            logged.end(INTERRUPTED, _NO_WORD, is_last=False)
+
+
+_WAITING = _Waiting()
+#: By the invocation.
+_SAID: set[tuple[str | None, str]] = set()
+atexit.register(_WAITING.end_all)
+
+
+def _on_event(message: Any) -> None:  # noqa: ANN401 - dbt's
+    """Hear of the end of a node from dbt, in the thread that has run it."""
+    if not _WAITING.has_any():
+        return
+    try:
+        name = message.info.name
+        if name == "NodeFinished":
+            result = message.data.run_result
+            outcome, error = _of_dbt(str(result.status), str(result.message))
+            _WAITING.end(outcome, error, str(message.data.node_info.unique_id))
+        elif name == "GenericExceptionOnRun":
+            outcome, error = _of_dbt("error", str(message.data.exc))
+            _WAITING.end(outcome, error, str(message.data.unique_id))
+    except Exception as error:  # noqa: BLE001 - it would be dbt's
+        logger.debug("the run log has not heard of the end of a node: %s", error)
+
+
+def _of_dbt(status: str, message: str) -> tuple[str, str | None]:
+    """Return the outcome of a node, and the first line that says why."""
+    if status.lower() in {"success", "pass", "partial success"}:
+        return SUCCEEDED, None
+    lines = [line.strip() for line in message.splitlines() if line.strip() and not _HEADING.match(line)]
+    text = next(iter(lines), status)
+    interrupted = bool(_INTERRUPTED.search(message)) or "KeyboardInterrupt" in message
+    return (INTERRUPTED if interrupted else FAILED), _shortened(text)
+
+
+def _outcome(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt | SystemExit):
+        return INTERRUPTED
+    return INTERRUPTED if isinstance(error, WarehouseError) and _INTERRUPTED.search(str(error)) else FAILED
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    if text.endswith(":") and len(lines) > 1:  # problems follow, one a line
+        text = f"{text} {lines[1].removeprefix('- ')}"
+    return _shortened(text)
+
+
+def _shortened(text: str) -> str:
+    text = harmless(text)
+    return text if len(text) <= _ERROR_LENGTH else text[:_ERROR_LENGTH] + "…"
+
+
+def _distinct(predicted: Predicted, call: CallRun, size: InputSize, *, in_order: bool) -> int:
+    sent = predicted.stats.rows + predicted.stats.rows_failed
+    if in_order:
+        return size.filled
+    if not predicted.anything_known:
+        return sent
+    return min(max(call.distinct(), sent), size.filled)
+
+
+def _profiles(call: CallRun, size: InputSize) -> str:
+    return json.dumps(profiles(call.outputs(PROFILED_ROWS, size.every_row)), ensure_ascii=False)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)

@@ -1,0 +1,62 @@
+"""What the run log says of a call on DuckDB: its distinct inputs, its failed rows, and its predictions."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+
+import pyarrow as pa
+
+from dbt_triton.run_log.profile import TEXT_LENGTH
+from dbt_triton.warehouses.columns import ERROR, KEY, REASON
+from dbt_triton.warehouses.duckdb.dialect import quote, table_type
+from dbt_triton.warehouses.duckdb.rewrite import Source, joined
+from dbt_triton.warehouses.duckdb.session import DuckDBSession
+from dbt_triton.warehouses.duckdb.store import PredictionStore
+from dbt_triton.warehouses.planned_call import PlannedCall
+
+
+def about_distinct(planned: PlannedCall, source: Source, session: DuckDBSession) -> int:
+    """Count distinct inputs by hashes of their values: about 2 % off, at a small part of the price."""
+    values = ", ".join(planned.sent_values)
+    counted = f"select approx_count_distinct(hash({values})) as n from {source.relation} where {planned.filled}"
+    return int(session.rows(counted)[0]["n"])
+
+
+def failed_by_reason(source: Source, store: PredictionStore, session: DuckDBSession) -> dict[str, int]:
+    """Count the rows of the input that failed, by the kind of the reason."""
+    found = session.rows(
+        f"select failed.{REASON} as reason, count(*) as n from (select {source.key} as input_key from "
+        f"{source.relation}) as input_rows join {store.current} as failed on failed.{KEY} = input_rows.input_key "
+        f"where failed.{ERROR} is not null group by 1 order by 2 desc, 1"
+    )
+    return {str(row["reason"]): int(row["n"]) for row in found}
+
+
+def sampled_outputs(  # noqa: PLR0913, PLR0917 - where the rows are, and how many
+    planned: PlannedCall, source: Source, store: PredictionStore, session: DuckDBSession, rows: int, of: int
+) -> dict[str, pa.Array]:
+    """Return predictions by the columns of OUTPUT, of so many rows of the input at most."""
+    if of > rows:
+        sample = f"(select * from {source.relation} using sample reservoir({rows} rows) repeatable (1))"
+        if source.hidden:
+            # The place of a row is read with it.
+            sample = f"(select * from (select * from {source.relation}) using sample reservoir({rows} rows))"
+        source = replace(source, relation=sample)
+    columns = []
+    for column, name in zip(planned.model.outputs, planned.output_names, strict=True):
+        value, kind = quote(name), table_type(column.type)
+        if kind == "VARCHAR":
+            value = f"left({value}, {TEXT_LENGTH + 1})"
+        elif column.type.dims or kind == "BLOB":
+            value = f"case when {value} is not null then ''::blob end"
+        columns.append(f"{value} as {quote(name)}")
+    query = f"select {', '.join(columns)} from {joined(planned, source, store)}"
+    with closing(session.read(query)) as batches:
+        read = list(batches)
+    if not read:
+        return {}
+    return {
+        column.name: pa.chunked_array([batch.column(place) for batch in read])
+        for place, column in enumerate(planned.model.outputs)
+    }

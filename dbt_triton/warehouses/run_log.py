@@ -1,0 +1,100 @@
+"""The run log as a step sees it: a table in which each call has a row, and what the rows are made of."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from dbt_triton.client.statistics import NANOSECONDS, Counts, counted, counted_between
+from dbt_triton.engine import Servers
+from dbt_triton.run_log.columns import COLUMNS
+from dbt_triton.warehouses import ServerSeconds, WarehouseError
+
+logger = logging.getLogger("dbt_triton.warehouses")
+
+#: A server has so many seconds to say what it has counted.
+STATISTICS_SECONDS = 0.5
+#: A profile is made of so many rows of the input at most, chosen at random.
+PROFILED_ROWS = 50_000
+#: Without these a table is no run log; others are added to one that lacks them.
+CORE = ("run_id", "invocation_id", "node", "call", "started_at", "ended_at", "outcome")
+KILLED_WORDS = "the process ended without a word: it was killed, ran out of memory, or the machine went down"
+
+Row = Mapping[str, Any]
+
+
+class RunPlace(NamedTuple):
+    """Where the run log is."""
+
+    database: str | None
+    schema: str
+    identifier: str
+
+
+class RunTable(Protocol):
+    """The table of the run log. What goes wrong is a `WarehouseError`, which must fail nobody's build."""
+
+    def begin(self, row: Row) -> None:
+        """Add a row that is running, and commit it. Rows of processes that are gone become killed."""
+        ...
+
+    def note(self, row: Row) -> None:
+        """Keep what has become known of a running row, where that costs next to nothing."""
+        ...
+
+    def end(self, row: Row) -> None:
+        """Keep the whole row as it ended, and commit it."""
+        ...
+
+    def last(self, row: Row) -> dict[str, Any]:
+        """Return the last row that succeeded of the same call with the same inference model; empty where none did."""
+        ...
+
+    def close(self) -> None:
+        """Free what is open."""
+        ...
+
+
+def refusal(columns: Sequence[str]) -> str | None:
+    """Say why a relation is no run log, by its columns; None where it is one, or an older one."""
+    names = {name.lower() for name in columns}
+    lacking = [name for name in CORE if name not in names]
+    return f"it has no {', '.join(lacking)}" if lacking else None
+
+
+def refused(relation: str, why: str) -> WarehouseError:
+    """Return the error of a relation that is no run log."""
+    return WarehouseError(
+        f"{relation} is there already and is no run log: {why}. It is left alone; name another place by the variable "
+        "dbt_triton_runs_name or dbt_triton_runs_schema"
+    )
+
+
+def missing(columns: Sequence[str]) -> dict[str, str]:
+    """Return the columns that an older run log lacks, with their types in DuckDB's words."""
+    names = {name.lower() for name in columns}
+    return {name: kind for name, kind in COLUMNS.items() if name not in names}
+
+
+def failed_rows_query(relation: str, column: str) -> str:
+    """Return the query for the failed rows of a built table, by the quoted name of the column that says why."""
+    return f"select * from {relation} where {column} is not null"
+
+
+async def server_counts(servers: Servers, version: str | None) -> Counts | None:
+    """Ask all servers of a run what they have counted; None where one does not say, or not soon."""
+    try:
+        return await counted([server.client for server in servers.all], version, seconds=STATISTICS_SECONDS)
+    except Exception as error:  # noqa: BLE001 - whatever an answer is: nobody's run may fail for it
+        logger.debug("no statistics: %s", error)
+        return None
+
+
+def server_seconds(before: Counts | None, after: Counts | None) -> ServerSeconds | None:
+    """Return what servers spent between two answers; None where they do not say."""
+    found = counted_between(before, after)
+    if found is None:
+        return None
+    compute = sum(found[f"compute_{part}.ns"] for part in ("input", "infer", "output"))
+    return ServerSeconds(found["queue.ns"] / NANOSECONDS, compute / NANOSECONDS)
