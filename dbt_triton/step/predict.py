@@ -16,7 +16,16 @@ from dbt_triton.step.plan import Plan
 from dbt_triton.step.preflight import preflight
 from dbt_triton.step.report import SHOWN_ROWS, ended_early, failed_rows, kept
 from dbt_triton.step.run_log import LoggedCall, RunLog
-from dbt_triton.warehouses import CallRun, Dialect, InputSize, Predicted, RunContext, StoppedError, Warehouse, WarehouseError
+from dbt_triton.warehouses import (
+    CallRun,
+    Dialect,
+    InputSize,
+    Predicted,
+    RunContext,
+    StoppedError,
+    Warehouse,
+    WarehouseError,
+)
 from dbt_triton.warehouses.planned_call import PlannedCall
 from dbt_triton.warehouses.run_log import failed_rows_query
 

@@ -8,5 +8,5 @@
 {% test max_failed_ratio(model, at_most, column_name=none, error='ml_error') %}
   {{ config(fail_calc='coalesce(max(dbt_failures), 0)') }}
   {%- do dbt_triton.check_test_ratio('max_failed_ratio', 'at_most', at_most) -%}
-  {{- dbt_triton.failed_ratio_sql(model, at_most, column_name, error) -}}
+  {{- dbt_triton.failed_ratio_sql(model, at_most, dbt_triton.plain_name(column_name), error) -}}
 {% endtest %}

@@ -6,5 +6,5 @@
 -#}
 {% test prediction_freshness(model, count, period='hour', timestamp=none, column_name=none) %}
   {{ config(fail_calc='coalesce(max(dbt_failures), 0)') }}
-  {{- dbt_triton.freshness_sql(model, count, period, timestamp or column_name) -}}
+  {{- dbt_triton.freshness_sql(model, count, period, timestamp or dbt_triton.plain_name(column_name)) -}}
 {% endtest %}

@@ -16,7 +16,13 @@
   {%- if not (named or column_name) -%}
     {%- do exceptions.raise_compiler_error(test ~ ' needs the column of predictions: write `predicted`, or put the test at that column') -%}
   {%- endif -%}
-  {{- return(named or column_name) -}}
+  {{- return(named or dbt_triton.plain_name(column_name)) -}}
+{%- endmacro %}
+
+
+{#- The name of the column that a test stands at: with `quote: true`, dbt hands it over in quotes. -#}
+{% macro plain_name(column_name) -%}
+  {{- return(none if column_name is none else dbt_triton.unquoted(column_name)) -}}
 {%- endmacro %}
 
 
