@@ -25,8 +25,8 @@ Rows = list[dict[str, Any]]
 class Warehouse:
     """A DuckDB in memory, the macros of the tests on it, and a run log."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self.connection = connection
+    def __init__(self) -> None:
+        self.connection = duckdb.connect()
         self.said: list[str] = []
         self.flags = SimpleNamespace(WHICH="test")
         self.runs: str | None = "ml_predict_runs"
@@ -36,14 +36,21 @@ class Warehouse:
             flags=self.flags,
             model=SimpleNamespace(attached_node=NODE),
             graph=SimpleNamespace(nodes={NODE: SimpleNamespace(unique_id=NODE, name="predictions")}, sources={}),
-            run_query=lambda sql: SimpleNamespace(rows=connection.execute(sql).fetchall()),
-            get_columns_in_query=lambda sql: [item[0] for item in connection.execute(sql).description or ()],
+            run_query=lambda sql: SimpleNamespace(rows=self.connection.execute(sql).fetchall()),
+            get_columns_in_query=lambda sql: [item[0] for item in self.connection.execute(sql).description or ()],
             load_relation=lambda relation: relation,
             fromjson=json.loads,
             log=lambda text, info: self.said.append(text) if info else None,
         )
         self.macros._macros["runs_relation"] = lambda: self.runs
-        connection.execute(f"create table ml_predict_runs ({duckdb_columns()})")
+
+    def empty(self) -> None:
+        """Begin with another database, which is empty but for the run log."""
+        self.connection.close()
+        self.connection = duckdb.connect()
+        self.connection.execute(f"create table ml_predict_runs ({duckdb_columns()})")
+        self.said.clear()
+        self.flags.WHICH, self.runs = "test", "ml_predict_runs"
 
     def failing(self, sql: str) -> Rows:
         """Return the rows that a test finds, by column."""
@@ -63,11 +70,18 @@ class Warehouse:
         )
 
 
+@pytest.fixture(scope="module")
+def same_macros() -> Warehouse:
+    """Return the warehouse of all tests, whose macros are read once."""
+    return Warehouse()
+
+
 @pytest.fixture
-def warehouse() -> Generator[Warehouse]:
-    """Yield a warehouse."""
-    with duckdb.connect() as connection:
-        yield Warehouse(connection)
+def warehouse(same_macros: Warehouse) -> Generator[Warehouse]:
+    """Yield it with an empty database."""
+    same_macros.empty()
+    yield same_macros
+    same_macros.connection.close()
 
 
 def psi(before: dict[Any, float], now: dict[Any, float]) -> float:
