@@ -48,7 +48,38 @@
       test ~ ': ' ~ reason ~ ', so it reads ml_predict_runs, which the variable dbt_triton_runs says is not written'
     ) -%}
   {%- endif -%}
-  {{- return(load_relation(runs)) -}}
+  {#- dbt's own list of relations was made before the run log was. -#}
+  {{- return(runs if dbt_triton.is_there(runs) else none) -}}
+{%- endmacro %}
+
+
+{#- Whether a table or view is there, by the warehouse's own word. -#}
+{% macro is_there(relation) -%}
+  {{- return(run_query(dbt_triton.is_there_sql(relation)).rows | length > 0) -}}
+{%- endmacro %}
+
+
+{% macro is_there_sql(relation) -%}
+  {{- return(adapter.dispatch('is_there_sql', 'dbt_triton')(relation)) -}}
+{%- endmacro %}
+
+
+{% macro default__is_there_sql(relation) -%}
+  {{- dbt_triton.refuse_warehouse() -}}
+{%- endmacro %}
+
+
+{% macro duckdb__is_there_sql(relation) -%}
+  {%- set conditions = [] -%}
+  {%- for part, name in [('table_catalog', relation.database), ('table_schema', relation.schema), ('table_name', relation.identifier)] if name -%}
+    {%- do conditions.append('lower(' ~ part ~ ') = ' ~ dbt_triton.sql_text(name | lower)) -%}
+  {%- endfor -%}
+  {{- return('select 1 as found from information_schema.tables where ' ~ conditions | join(' and ')) -}}
+{%- endmacro %}
+
+
+{% macro spark__is_there_sql(relation) -%}
+  {{- return('show tables in ' ~ relation.include(identifier=false) ~ ' like ' ~ dbt_triton.sql_text(relation.identifier)) -}}
 {%- endmacro %}
 
 

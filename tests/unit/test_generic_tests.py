@@ -22,6 +22,16 @@ FLOOR = 0.0001
 Rows = list[dict[str, Any]]
 
 
+class Relation:
+    """The run log, as dbt names a relation."""
+
+    database, schema, identifier = "memory", "main", "ml_predict_runs"
+
+    def __str__(self) -> str:
+        """Return it as SQL."""
+        return "memory.main.ml_predict_runs"
+
+
 class Warehouse:
     """A DuckDB in memory, the macros of the tests on it, and a run log."""
 
@@ -29,7 +39,7 @@ class Warehouse:
         self.connection = duckdb.connect()
         self.said: list[str] = []
         self.flags = SimpleNamespace(WHICH="test")
-        self.runs: str | None = "ml_predict_runs"
+        self.runs: Relation | None = Relation()
         self.macros = Macros(
             *(f"internal/{name}.sql" for name in ("accuracy", "drift", "failed_ratio", "freshness")),
             *("internal/generic_tests.sql", "internal/texts.sql", "internal/evaluation.sql", "unit_tests/scanner.sql"),
@@ -38,7 +48,6 @@ class Warehouse:
             graph=SimpleNamespace(nodes={NODE: SimpleNamespace(unique_id=NODE, name="predictions")}, sources={}),
             run_query=lambda sql: SimpleNamespace(rows=self.connection.execute(sql).fetchall()),
             get_columns_in_query=lambda sql: [item[0] for item in self.connection.execute(sql).description or ()],
-            load_relation=lambda relation: relation,
             fromjson=json.loads,
             log=lambda text, info: self.said.append(text) if info else None,
         )
@@ -50,7 +59,7 @@ class Warehouse:
         self.connection = duckdb.connect()
         self.connection.execute(f"create table ml_predict_runs ({duckdb_columns()})")
         self.said.clear()
-        self.flags.WHICH, self.runs = "test", "ml_predict_runs"
+        self.flags.WHICH, self.runs = "test", Relation()
 
     def failing(self, sql: str) -> Rows:
         """Return the rows that a test finds, by column."""
@@ -334,6 +343,9 @@ def test_freshness_of_runs(warehouse: Warehouse, zone: str) -> None:
     """The age is that of the last run that succeeded, wherever the session's clock is; no run at all is too old."""
     warehouse.connection.execute(f"set timezone = '{zone}'")
     assert freshness(warehouse, 1)[0]["dbt_failures"] == 999_999
+    warehouse.connection.execute("alter table ml_predict_runs rename to later")
+    assert freshness(warehouse, 1)[0]["dbt_failures"] == 999_999
+    warehouse.connection.execute("alter table later rename to ml_predict_runs")
     warehouse.run("old", 50)
     warehouse.run("newest", 3.5)
     warehouse.run("failed", 1, outcome="failed")
