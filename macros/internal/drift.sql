@@ -1,4 +1,6 @@
 {% macro drift_sql(relation, at_most, column, baseline, baseline_column, output, call, bins, kind) -%}
+  {%- set nothing = dbt_triton.nothing_found(['psi', 'at_most', 'dbt_failures']) -%}
+  {%- if not execute -%}{{- return(nothing) -}}{%- endif -%}
   {%- if at_most is not number or at_most is boolean or at_most < 0 -%}
     {%- do exceptions.raise_compiler_error('max_drift: at_most is a number from 0, not ' ~ at_most) -%}
   {%- elif bins not in [2, 4, 5, 10, 20] -%}
@@ -8,7 +10,6 @@
   {%- elif baseline is none and kind is not none -%}
     {%- do exceptions.raise_compiler_error('max_drift: kind is for a baseline; the profile of a run says its own') -%}
   {%- endif -%}
-  {%- set nothing = dbt_triton.nothing_found(['psi', 'at_most', 'dbt_failures']) -%}
   {%- if dbt_triton.only_renders() -%}{{- return(nothing) -}}{%- endif -%}
   {%- set sides = namespace(baseline=none, current=none) -%}
   {%- if baseline is not none -%}

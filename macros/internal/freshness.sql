@@ -1,4 +1,6 @@
 {% macro freshness_sql(relation, count, period, timestamp) -%}
+  {%- set nothing = dbt_triton.nothing_found(['newest', 'age_seconds', 'dbt_failures']) -%}
+  {%- if not execute -%}{{- return(nothing) -}}{%- endif -%}
   {%- set seconds = {'minute': 60, 'hour': 3600, 'day': 86400}.get(period) -%}
   {%- if not seconds or count is not number or count is boolean -%}
     {%- do exceptions.raise_compiler_error(
@@ -11,7 +13,7 @@
     {%- set of.age = dbt_triton.seconds_since(of.newest) -%}
     {%- set of.rows = relation | string -%}
   {%- elif dbt_triton.only_renders() -%}
-    {{- return(dbt_triton.nothing_found(['newest', 'age_seconds', 'dbt_failures'])) -}}
+    {{- return(nothing) -}}
   {%- else -%}
     {%- set runs = dbt_triton.runs_for_test('prediction_freshness', 'it was given no timestamp column') -%}
     {%- if not runs -%}

@@ -13,7 +13,7 @@
 
 {#- The column of predictions: the one that a test stands at, or that it names. -#}
 {% macro tested_column(test, named, column_name) -%}
-  {%- if not (named or column_name) -%}
+  {%- if execute and not (named or column_name) -%}
     {%- do exceptions.raise_compiler_error(test ~ ' needs the column of predictions: write `predicted`, or put the test at that column') -%}
   {%- endif -%}
   {{- return(named or dbt_triton.plain_name(column_name)) -}}
@@ -26,7 +26,9 @@
 {%- endmacro %}
 
 
+{#- A wrong argument is an error of the test that has it. While dbt parses, it would be one of every command. -#}
 {% macro check_test_ratio(test, argument, value) -%}
+  {%- if not execute -%}{{- return('') -}}{%- endif -%}
   {%- if value is not number or value is boolean or value < 0 or value > 1 -%}
     {%- do exceptions.raise_compiler_error(test ~ ': ' ~ argument ~ ' is a ratio from 0 to 1, not ' ~ value) -%}
   {%- endif -%}
