@@ -14,7 +14,7 @@
 {#- Where the run log is: a map of `database`, `schema` and `identifier`. -#}
 {% macro runs_place() -%}
   {{- return({
-    'database': var('dbt_triton_runs_database', none) or target.database,
+    'database': var('dbt_triton_runs_database', none) or target.database or none,
     'schema': var('dbt_triton_runs_schema', none) or target.schema,
     'identifier': var('dbt_triton_runs_name', none) or 'ml_predict_runs',
   }) -}}

@@ -80,6 +80,11 @@ def duckdb_columns() -> str:
     return ", ".join(f'"{name}" {kind}' for name, kind in COLUMNS.items())
 
 
+def spark_type(kind: str) -> str:
+    """Return a type of `COLUMNS` in Spark's words."""
+    return _OF_SPARK[kind]
+
+
 def spark_columns() -> str:
     """Return the columns as ``CREATE TABLE`` of Spark has them."""
-    return ", ".join(f"`{name}` {_OF_SPARK[kind]}" for name, kind in COLUMNS.items())
+    return ", ".join(f"`{name}` {spark_type(kind)}" for name, kind in COLUMNS.items())

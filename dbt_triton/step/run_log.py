@@ -35,7 +35,7 @@ logger = logging.getLogger("dbt_triton.step")
 
 _INTERRUPTED = re.compile(r"INTERRUPT Error|the run was interrupted|^Interrupted!?$")
 #: The first line of dbt's own messages names the model, which the row does already.
-_HEADING = re.compile(r"^\w+ Error in \S+ .*\)\s*$")
+_HEADING = re.compile(r"^\w+ Error( in \S+ .*\))?\s*$")
 _ERROR_LENGTH = 500
 _NO_WORD = "dbt ended before the table was made"
 
@@ -175,7 +175,7 @@ class LoggedCall:
 
     def begin(self) -> None:
         """Commit the row."""
-        self.tried(self._add)
+        self._written(self._add)
 
     def _add(self) -> None:
         if self._table is not None:
@@ -201,7 +201,7 @@ class LoggedCall:
         if not self._is_there:
             return
         known = ("run_id", "rows", "served_version", "fingerprint", "plan_seconds")
-        self.tried(lambda: table.note({name: self.row[name] for name in known if name in self.row}))
+        self._written(lambda: table.note({name: self.row[name] for name in known if name in self.row}))
 
     def note_nothing_sent(self) -> None:
         """Note that no row had anything to send."""
@@ -223,21 +223,21 @@ class LoggedCall:
         table, row = self._table, self.row
         if table is None:
             return
-        last = self.tried(lambda: table.last(row)) if predicted.unchanged and self._is_there else None
+        last = self._found(lambda: table.last(row)) if predicted.unchanged and self._is_there else None
         if last and last.get("rows") == row["rows"]:
             row |= {name: last[name] for name in ("distinct_rows", "predicted")}
         if row.get("distinct_rows") is None:
-            row["distinct_rows"] = self.tried(lambda: _distinct(predicted, call, size, in_order=in_order))
+            row["distinct_rows"] = self._found(lambda: _distinct(predicted, call, size, in_order=in_order))
         if row.get("predicted") is None:
-            row["predicted"] = self.tried(lambda: _profiles(call, size))
+            row["predicted"] = self._found(lambda: _profiles(call, size))
 
     def note_failures(self, failed: int, call: CallRun, query: Callable[[], str | None]) -> None:
         """Note how many rows of the input failed, why, and how they are selected."""
         if self._table is None:
             return
         self.row["failed_rows"] = failed
-        self.row["failed_by_reason"] = json.dumps(self.tried(call.failed_by_reason) or {})
-        self.row["failed_query"] = self.tried(query)
+        self.row["failed_by_reason"] = json.dumps(self._found(call.failed_by_reason) or {})
+        self.row["failed_query"] = self._found(query)
 
     def failed(self, error: BaseException, call: CallRun | None) -> None:
         """Note why the call failed, and what it had done by then."""
@@ -268,7 +268,7 @@ class LoggedCall:
         if self.predicted_at is not None and is_last and row["outcome"] != INTERRUPTED:
             row["join_seconds"] = round(time.perf_counter() - self.predicted_at, 6)
         row["ended_at"] = _now()
-        self.tried((lambda: table.end(row)) if self._is_there else self._add)
+        self._written(lambda: table.end(row))
         processes.end(row["run_id"])
         with suppress(Exception):
             table.close()
@@ -276,12 +276,20 @@ class LoggedCall:
             logger.warning("%s", note)
         self._log.notes.clear()
 
-    def tried(self, work: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the work returns
-        """Return what comes of some work for the run log; None where it fails, which is said."""
+    def _written(self, work: Callable[[], object]) -> None:
+        """Write to the run log; where that fails, it is said."""
         try:
-            return work()
+            work()
         except Exception as error:  # noqa: BLE001 - nothing about the run log may fail a build
             self._log.say(str(error) or type(error).__name__)
+
+    @staticmethod
+    def _found(work: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the work returns
+        """Return what comes of some work for the run log; None where it fails."""
+        try:
+            return work()
+        except Exception as error:  # noqa: BLE001 - as above
+            logger.debug("a column of the run log stays empty: %s", harmless(str(error)))
             return None
 
     def _note_stats(self, stats: RunStats, call: CallRun | None) -> None:

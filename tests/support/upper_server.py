@@ -1,4 +1,4 @@
-"""A small server that speaks KServe v2 over HTTP in this process: it makes texts upper case, and fails as a test says."""
+"""A small server of KServe v2 over HTTP, in this process: it makes texts upper case, and fails as a test says."""
 
 from __future__ import annotations
 
@@ -56,6 +56,13 @@ class UpperServer:
             said = self.statistics(len(self.texts))
             return (400, {"error": "the server does not support statistics"}) if said is None else (200, said)
         return 404, {"error": "not found"}
+
+    def wait_for(self, condition: Callable[[], bool], *, seconds: float = 60) -> bool:
+        """Wait until a condition holds; tell whether it does."""
+        until = time.monotonic() + seconds
+        while not condition() and time.monotonic() < until:
+            time.sleep(0.02)
+        return condition()
 
     def infer(self, texts: list[str]) -> tuple[int, dict[str, Any]]:
         """Answer a request."""

@@ -42,5 +42,8 @@ def own_cursor() -> Generator[duckdb.DuckDBPyConnection]:
         with connection.handle.cursor().cursor() as cursor:
             yield cursor
         return
-    with adapter.connection_named(_NAME), adapter.connections.get_thread_connection().handle.cursor().cursor() as cursor:
+    with (
+        adapter.connection_named(_NAME),
+        adapter.connections.get_thread_connection().handle.cursor().cursor() as cursor,
+    ):
         yield cursor

@@ -40,7 +40,7 @@ class DuckDBRunTable:
 
     def __init__(self, session: DuckDBSession, place: RunPlace) -> None:
         self._session = session
-        self._database = place.database
+        self._place = place
         self._schema = ".".join(map(quote, filter(None, [place.database, place.schema])))
         self._relation = f"{self._schema}.{quote(place.identifier)}"
         self._writer: TableWriter | None = None
@@ -57,8 +57,9 @@ class DuckDBRunTable:
         """Keep the row as it ended; it is added once more where somebody has deleted it meanwhile."""
 
         def write() -> None:
+            self._ensure()
             if not self._update(row):
-                self._begin(row)
+                self._insert(row)
 
         self.close()
         try:
@@ -92,6 +93,9 @@ class DuckDBRunTable:
     def _begin(self, row: Row) -> None:
         self._ensure()
         self._mark_killed()
+        self._insert(row)
+
+    def _insert(self, row: Row) -> None:
         values = {name: row.get(name) for name in COLUMNS}
         names = ", ".join(map(quote, values))
         self._run(
@@ -114,16 +118,12 @@ class DuckDBRunTable:
         try:
             names = self._columns()
         except WarehouseError:
-            if self._session.is_view(self._relation):
+            if self._is_view():
                 raise refused(self._relation, "it is a view") from None
             self._run(f"create schema if not exists {self._schema}")
             self._run(f"create table if not exists {self._relation} ({duckdb_columns()})")
             names = self._columns()
-        why = refusal(names)
-        if why is None and not missing(names):
-            return
-        if why is None and not self._session.is_base_table(self._relation):
-            why = "it is a view"
+        why = "it is a view" if self._is_view() else refusal(names)
         if why is not None:
             raise refused(self._relation, why)
         for name, kind in missing(names).items():
@@ -131,6 +131,13 @@ class DuckDBRunTable:
 
     def _columns(self) -> list[str]:
         return [str(row[0]) for row in self._run(f"describe select * from {self._relation}")]
+
+    def _is_view(self) -> bool:
+        """Tell whether the relation is a view, also one that cannot be read."""
+        parts = {"database_name": self._place.database, "schema_name": self._place.schema}
+        parts["view_name"] = self._place.identifier
+        where = " and ".join(f"lower({name}) = lower({text_literal(part)})" for name, part in parts.items() if part)
+        return bool(self._run(f"select 1 from duckdb_views() where {where} limit 1"))
 
     def _mark_killed(self) -> None:
         running = self._run(f"select run_id, process from {self._relation} where outcome = '{RUNNING}'")
@@ -147,7 +154,7 @@ class DuckDBRunTable:
 
     def _is_alone(self) -> bool:
         """Tell whether the table is in a file, which DuckDB lets one process open to write."""
-        name = "current_database()" if self._database is None else text_literal(self._database)
+        name = text_literal(self._place.database) if self._place.database else "current_database()"
         found = self._run(
             "select 1 from duckdb_databases() where type = 'duckdb' and not readonly and path not like '%://%' "
             f"and lower(database_name) = lower({name})"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from dbt_triton.client.statistics import Counts
 from dbt_triton.engine import RunError, RunStats
 from dbt_triton.errors import DbtTritonError
 from dbt_triton.inference_model import Binding
@@ -22,14 +23,18 @@ from dbt_triton.warehouses import (
     Operand,
     Predicted,
     RunContext,
+    ServerSeconds,
     StoppedError,
     WarehouseError,
 )
 from dbt_triton.warehouses.columns import ERROR, HTTP_STATUS, KEY, REASON
 from dbt_triton.warehouses.planned_call import PlannedCall, unused_name
 from dbt_triton.warehouses.progress import reporter
+from dbt_triton.warehouses.requests import headers_of, open_servers
+from dbt_triton.warehouses.run_log import server_counts, server_seconds
 from dbt_triton.warehouses.spark.joined import Source, joined
 from dbt_triton.warehouses.spark.keys import key_expression
+from dbt_triton.warehouses.spark.observed import about_distinct, failed_by_reason, sampled_outputs
 from dbt_triton.warehouses.spark.run_names import RunName
 from dbt_triton.warehouses.spark.shipping import prepare_executors
 from dbt_triton.warehouses.spark.store import IS_FAILED, SparkStore
@@ -69,6 +74,9 @@ class SparkCall:
         self._lock: StoreLock | None = None
         self._size = InputSize(0, 0, 0)
         self._planned = planned
+        #: What was done so far.
+        self.stats = RunStats()
+        self.server_seconds: ServerSeconds | None = None
         try:
             self._source = self._read_from(planned, operand)
         except BaseException:
@@ -120,7 +128,8 @@ class SparkCall:
         start_anew = self._context.full_refresh or planned.in_order or options.cache == "off"
         known = store.prepare(retry_errors=options.retry_errors, start_anew=start_anew)
         at_most = size.filled - known if known < size.filled else size.filled
-        stats = self._sent(planned, binding, store, at_most, anything_known=known > 0)
+        with self._server_time(planned, binding):
+            stats = self._sent(planned, binding, store, at_most, anything_known=known > 0)
         if known:
             store.check_keys(self._context.name)
         if options.cache == "persistent":
@@ -129,7 +138,20 @@ class SparkCall:
             joined=joined(planned, self._source, store, self._dialect),
             stats=stats,
             reused=size.filled - stats.rows - stats.rows_failed if known else 0,
+            anything_known=known > 0,
         )
+
+    def distinct(self) -> int:
+        """Count the distinct inputs, about."""
+        return about_distinct(self._warehouse, self._source)
+
+    def outputs(self, rows: int, of: int) -> dict[str, pa.Array]:
+        """Return predictions by their columns, of about so many rows at most."""
+        return sampled_outputs(self._warehouse, self._planned, self._source, self._the_store, rows, of)
+
+    def failed_by_reason(self) -> dict[str, int]:
+        """Count the rows of the input that failed, by the kind of the reason."""
+        return failed_by_reason(self._warehouse, self._source, self._the_store)
 
     def failures(self) -> Failures:
         """Count the rows of the input that failed, in this run or before."""
@@ -209,6 +231,7 @@ class SparkCall:
             tasks=planned.model.options.spark_tasks,
             subject=f'inference model "{planned.model.name}"',
             check_interrupt=self._warehouse.check,
+            on_stats=self._keep_stats,
         )
         with reporter(self._context.name, rows) as progress:
             try:
@@ -221,6 +244,27 @@ class SparkCall:
                 raise
             except Exception as error:
                 raise StoppedError(str(self._warehouse.error_of(error))) from error
+
+    def _keep_stats(self, stats: RunStats) -> None:
+        self.stats = stats
+
+    @contextmanager
+    def _server_time(self, planned: PlannedCall, binding: Binding) -> Generator[None]:
+        """Ask the servers before and after the block what they have counted, from the driver."""
+        if not self._context.asks_servers:
+            yield
+            return
+
+        async def ask() -> Counts | None:
+            async with open_servers(planned.model.options, binding, headers_of(planned)) as servers:
+                return await server_counts(servers, binding.version)
+
+        before = self._warehouse.unless_interrupted(ask())
+        try:
+            yield
+        finally:
+            with suppress(Exception):  # what the block raised says more
+                self.server_seconds = server_seconds(before, self._warehouse.unless_interrupted(ask()))
 
     def _query(self, planned: PlannedCall, store: SparkStore, *, anything_known: bool) -> str:
         """Return the query for what is to be sent: the key, the values, and the order of a sequence."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from dbt_triton.inference_model import Binding
     from dbt_triton.warehouses.planned_call import PlannedCall
+    from dbt_triton.warehouses.run_log import RunPlace, RunTable
 
 T = TypeVar("T")
 
@@ -225,6 +226,12 @@ class SparkWarehouse:
             self.sql(f"alter table {relation} set tblproperties ({text_literal(NOTE_PROPERTY)} = {text_literal(note)})")
         except WarehouseError:
             self.check()
+
+    def run_table(self, place: RunPlace) -> RunTable:
+        """Return the table of the run log."""
+        from dbt_triton.warehouses.spark.run_table import SparkRunTable
+
+        return SparkRunTable(self, place)
 
     def _kind(self, relation: str) -> tuple[str | None, str]:
         """Return MANAGED, EXTERNAL, VIEW or TEMPORARY, None where there is no such relation, and the format."""

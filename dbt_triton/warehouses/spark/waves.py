@@ -67,6 +67,7 @@ class Sending:
         wave_rows: rows of a wave; by default so many that it takes about two minutes.
         progress: is told how far the run is.
         check_interrupt: is called between waves; what it raises ends the run.
+        on_stats: is given what is counted, before anything is sent; it grows with each wave.
     """
 
     query: str
@@ -79,6 +80,7 @@ class Sending:
     wave_rows: int | None = None
     progress: Callable[[Progress], None] | None = None
     check_interrupt: Callable[[], None] = field(default=lambda: None)
+    on_stats: Callable[[RunStats], None] = field(default=lambda _: None)
 
 
 def send_in_waves(spark: Any, store: SparkStore, sending: Sending, run: RunName) -> RunStats:
@@ -99,6 +101,7 @@ def send_in_waves(spark: Any, store: SparkStore, sending: Sending, run: RunName)
     started = time.perf_counter()
     with ExitStack() as stack:
         waves = _Waves(spark, store, sending, run, stack)
+        sending.on_stats(waves.findings.stats)
         try:
             waves.run()
         except RunError as error:
