@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from support.dbt import DbtProject, DbtResult
 
+pytestmark = pytest.mark.duckdb_only("tests/spark/test_still_good.py has all of them on Spark, in two builds")
+
 #: id, prediction, label, ml_error, price: of 20 rows 2 have failed, and 3 have no label.
 ROWS = [
     (
@@ -186,7 +188,6 @@ def test_unit_tests_of_ml_evaluate(tested: DbtResult) -> None:
     assert tested.status("by_macro") == "pass"
 
 
-@pytest.mark.duckdb_only("what dbt stores is the same on each warehouse")
 def test_what_is_stored(project: DbtProject, tested: DbtResult) -> None:
     """With store_failures the table of a test has its figures."""
     assert tested.status("inaccurate") == "fail"
@@ -194,7 +195,6 @@ def test_what_is_stored(project: DbtProject, tested: DbtResult) -> None:
     assert stored == [(18, 8, 0.9)]
 
 
-@pytest.mark.duckdb_only("dbt renders SQL alike for each warehouse")
 def test_before_anything_is_built(new_project: Callable[..., DbtProject], project: DbtProject) -> None:
     """`dbt compile` renders every test that has no wrong argument, though no table is there."""
     fresh = new_project()
