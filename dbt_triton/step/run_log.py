@@ -373,8 +373,8 @@ def _of_dbt(status: str, message: str) -> tuple[str, str | None]:
     """Return the outcome of a node, and the first line that says why."""
     if status.lower() in {"success", "pass", "partial success"}:
         return SUCCEEDED, None
-    lines = [line.strip() for line in message.splitlines() if line.strip() and not _HEADING.match(line)]
-    text = next(iter(lines), status)
+    lines = map(str.strip, message.splitlines())
+    text = next((line for line in lines if line and not _HEADING.match(line)), status)
     interrupted = bool(_INTERRUPTED.search(message)) or "KeyboardInterrupt" in message
     return (INTERRUPTED if interrupted else FAILED), _shortened(text)
 
