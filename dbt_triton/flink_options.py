@@ -38,7 +38,6 @@ NOT_NEEDED: dict[str, str] = {
     "connection-pool-max-total": _CONNECTIONS,
     "connection-pool-keep-alive": _CONNECTIONS,
     "connection-pool-monitoring-enabled": "DBT_TRITON_LOG=debug shows every request",
-    "task": "INPUT and OUTPUT say what the model does",
 }
 _POOL_PREFIX = "connection-pool-"
 #: Flink takes an option that is a map as one text, or with an option for each of its keys.

@@ -137,6 +137,13 @@ class Options(GenerationOptions):
     tls_key: Text | None = None
     preflight: Flag = True
     sample: Annotated[int, BeforeValidator(read.integer), Field(ge=1)] | None = None
+    task: (
+        Annotated[
+            Literal["classification", "clustering", "embedding", "regression", "text_generation"],
+            BeforeValidator(read.lower),
+        ]
+        | None
+    ) = None
     tensors: dict[str, Text] = Field(default_factory=dict)
     shapes: dict[str, Annotated[tuple[int | str, ...], BeforeValidator(read.lengths)]] = Field(default_factory=dict)
     stubs: dict[str, Annotated[list[str], BeforeValidator(read.stub_values)]] = Field(default_factory=dict)

@@ -1,37 +1,34 @@
 {#- The text of an ML_PREDICT call, for people who like macros: `from {{ dbt_triton.ml_predict(ref('t'), ref('m'), 'c') }}`. -#}
 {% macro ml_predict(table, model, descriptor, config={}) -%}
   {%- set columns = [descriptor] if descriptor is string else descriptor -%}
-  {%- set quoted = [] -%}
-  {%- for column in columns -%}
-    {%- do quoted.append(dbt_triton.quoted(column)) -%}
-  {%- endfor -%}
-  {%- set texts = [] -%}
-  {%- for key, value in config.items() -%}
-    {%- do texts.append(key) -%}
-    {%- do texts.append(dbt_triton.option_text(value)) -%}
-  {%- endfor -%}
+  {%- set call = dbt_triton.call_arguments(columns, config) -%}
+  {%- set text -%}
+ML_PREDICT(TABLE {{ table }}, MODEL {{ model }}, DESCRIPTOR({{ call.columns }}){{ call.config }})
+  {%- endset -%}
   {%- if execute and dbt_triton.is_shown_inline() -%}
     {#- Nothing of ours looks at the whole SQL. -#}
-    {%- set call -%}{{ dbt_triton.ml_predict_text(table, model, quoted, texts) }}{%- endset -%}
-    {{- return('(' ~ dbt_triton.predicted_for_show('select * from ' ~ call) ~ ')') -}}
+    {{- return('(' ~ dbt_triton.predicted_for_show('select * from ' ~ text) ~ ')') -}}
   {%- endif -%}
   {%- if execute -%}{%- do dbt_triton.refuse_ml_predict_here() -%}{%- endif -%}
   {%- if execute and dbt_triton.in_unit_test() -%}
     {#- dbt runs the SQL of a unit test itself. -#}
     {{- return(dbt_triton.stub_call(table, model, columns)) -}}
   {%- endif -%}
-  {{- return(dbt_triton.ml_predict_text(table, model, quoted, texts)) -}}
+  {{- return(text) -}}
 {%- endmacro %}
 
 
-{#- The call as SQL. -#}
-{% macro ml_predict_text(table, model, quoted, texts) -%}
-  {%- set options = [] -%}
-  {%- for text in texts -%}{%- do options.append(dbt_triton.flink_text(text)) -%}{%- endfor -%}
-  {{- return(
-    'ML_PREDICT(TABLE ' ~ table ~ ', MODEL ' ~ model ~ ', DESCRIPTOR(' ~ quoted | join(', ') ~ ')'
-    ~ (', MAP[' ~ options | join(', ') ~ ']' if options else '') ~ ')'
-  ) -}}
+{#- The columns of DESCRIPTOR, and `, MAP[…]` where there are options. -#}
+{% macro call_arguments(columns, config) -%}
+  {%- set quoted, texts = [], [] -%}
+  {%- for column in columns -%}
+    {%- do quoted.append(dbt_triton.quoted(column)) -%}
+  {%- endfor -%}
+  {%- for key, value in config.items() -%}
+    {%- do texts.append(dbt_triton.flink_text(key)) -%}
+    {%- do texts.append(dbt_triton.flink_text(dbt_triton.option_text(value))) -%}
+  {%- endfor -%}
+  {{- return({'columns': quoted | join(', '), 'config': ', MAP[' ~ texts | join(', ') ~ ']' if texts else ''}) -}}
 {%- endmacro %}
 
 

@@ -1,4 +1,4 @@
-"""ML_PREDICT calls within a user's own SELECT: where they stand, what they say, and which CTEs they can see.
+"""ML_PREDICT and ML_EVALUATE calls within a user's own SELECT: where they stand, what they say, which CTEs they see.
 
 Only the text of a call is ever replaced; everything else of the statement stays as it was written.
 """
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from dbt_triton.ddl.evaluation import Evaluation
 from dbt_triton.ddl.lexis import DUCKDB, Lexis
 from dbt_triton.ddl.tokens import Tokens
 
@@ -55,7 +56,7 @@ class Scope:
 
 @dataclass(frozen=True)
 class Call:
-    """One ML_PREDICT call.
+    """One ML_PREDICT call, or one of ML_EVALUATE, which has an ``evaluation``.
 
     ``relation`` holds the parts of TABLE's name, or is None where the operand is a query or a CTE, whose text is
     ``operand``. ``model`` is the relation of the inference model as written in SQL.
@@ -69,6 +70,12 @@ class Call:
     descriptor: tuple[str, ...]
     config: Mapping[str, Any]
     scopes: tuple[Scope, ...]
+    evaluation: Evaluation | None = None
+
+    @property
+    def function(self) -> str:
+        """What is called, for errors."""
+        return "ML_PREDICT" if self.evaluation is None else "ML_EVALUATE"
 
 
 def select_of_call(table: str, model: str, descriptor: Iterable[str]) -> str:

@@ -123,12 +123,13 @@ def refuse_query_without_parentheses(tokens: Tokens) -> None:
     )
 
 
-def refuse_rest_of_table(tokens: Tokens, start: int) -> None:
+def refuse_rest_of_table(tokens: Tokens, start: int, function: str) -> None:
     """Refuse what follows a table before the next argument: an alias, or the clauses of a query.
 
     Args:
         tokens: at the first token after the table.
         start: where the table's text begins.
+        function: whose table it is.
     """
     first = tokens.peek()
     if first is None or tokens.is_type(TokenType.COMMA, *_CLOSING) or tokens.is_word("MODEL"):
@@ -136,23 +137,23 @@ def refuse_rest_of_table(tokens: Tokens, start: int) -> None:
     table, begin, line = tokens.text[start : tokens.previous_end], tokens.index, tokens.line
     _skip_argument(tokens)
     if tokens.peek() is None:
-        raise tokens.error("expected , or ) in ML_PREDICT")
+        raise tokens.error(f"expected , or ) in {function}")
     rest = tokens.text[first.start : tokens.previous_end]
     words = rest.split()
     has_as = words[0].upper() == "AS"
     if words[0].upper() == "PARTITION":
         advice = (
-            f"ML_PREDICT takes each row by itself: write TABLE {_shown(table)} (the options sequence-by and order-by "
+            f"{function} takes each row by itself: write TABLE {_shown(table)} (the options sequence-by and order-by "
             "say which rows are a sequence)"
         )
     elif tokens.index - begin == 1 + has_as and words[-1].upper() not in _CLAUSES:
         advice = (
             f"the TABLE takes no alias: write TABLE {_shown(table)}, and the alias after the call: "
-            f"ML_PREDICT(…) as {words[-1]}"
+            f"{function}(…) as {words[-1]}"
         )
     else:
         advice = f"write TABLE (select * from {_shown(table + ' ' + rest)})"
-    raise SqlSyntaxError(f"expected , or ) in ML_PREDICT, found {first.text!r}; {advice}", line)
+    raise SqlSyntaxError(f"expected , or ) in {function}, found {first.text!r}; {advice}", line)
 
 
 def _qualified(expression: Expression, relation: Sequence[str] | None) -> str | None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from sqlglot.tokens import Token, TokenType
 
+from dbt_triton.ddl.arguments import FUNCTIONS
 from dbt_triton.ddl.calls import Call, Scope
 from dbt_triton.ddl.reads import Name, Names, Reads, dotted, word
 from dbt_triton.ddl.tokens import is_name
@@ -30,6 +31,7 @@ _ENDS = {
 _MODIFIERS = {"CROSS", "NATURAL", "POSITIONAL", "ASOF", "LEFT", "RIGHT", "FULL", "INNER", "OUTER", "SEMI", "ANTI"}
 #: With one of these a query can be related to what stands beside it.
 _CONDITIONS = {"WHERE", "ON", "USING", "NATURAL", "HAVING", "QUALIFY"}
+_FUNCTIONS = {function.name for function in FUNCTIONS}
 _ALWAYS = {("TRUE",), ("(", "TRUE", ")"), ("1", "=", "1"), ("(", "1", "=", "1", ")")}
 
 
@@ -179,7 +181,7 @@ class _Clause:
         tokens, words = self._places.tokens, self._places.words
         first = dotted(tokens[item.begin : item.end], 0)
         # Two calls side by side are no relation beside a call.
-        is_call = "ML_PREDICT" in words[item.begin : item.end]
+        is_call = not _FUNCTIONS.isdisjoint(words[item.begin : item.end])
         names = Names() if is_call else self._reads.between(item.begin, item.end)
         if first:
             names |= self._reads.relation(first, item.begin)

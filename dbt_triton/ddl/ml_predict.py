@@ -1,4 +1,4 @@
-"""Finding the ML_PREDICT calls within a user's own SELECT."""
+"""Finding the ML_PREDICT and ML_EVALUATE calls within a user's own SELECT."""
 
 from __future__ import annotations
 
@@ -9,18 +9,23 @@ from typing import Any
 
 from sqlglot.tokens import TokenType
 
-from dbt_triton.ddl.calls import Call, Cte, Scope, Span, Statement
-from dbt_triton.ddl.instead import (
-    Expression,
-    for_descriptor,
-    read_expression,
-    refuse_query_without_parentheses,
-    refuse_rest_of_table,
+from dbt_triton.ddl.arguments import (
+    EVALUATE,
+    FUNCTIONS,
+    Function,
+    columns_of,
+    read_descriptor,
+    read_map,
+    read_model,
+    read_task,
 )
+from dbt_triton.ddl.calls import Call, Cte, Scope, Span, Statement
+from dbt_triton.ddl.evaluation import Evaluation, split
+from dbt_triton.ddl.instead import refuse_query_without_parentheses, refuse_rest_of_table
 from dbt_triton.ddl.lateral import refuse_cross_products
 from dbt_triton.ddl.lexis import DUCKDB, Lexis
 from dbt_triton.ddl.statements import refuse_other_statements
-from dbt_triton.ddl.tokens import Tokens, is_name
+from dbt_triton.ddl.tokens import Tokens
 from dbt_triton.errors import SqlSyntaxError
 
 #: So many parentheses within one another; DuckDB itself takes no expression of more than 1,000.
@@ -29,15 +34,19 @@ MAX_DEPTH = 500
 MAX_CALLS = 1_000
 #: So many calls or WITH clauses within one another, each of which costs Python some frames of its stack.
 _MAX_CALL_DEPTH = 150
-_POSITIONAL = ("INPUT", "MODEL", "ARGS", "CONFIG")
-#: What is written for an argument without a name.
-_WRITTEN = {"INPUT": "TABLE …", "MODEL": "MODEL …", "ARGS": "DESCRIPTOR(…)"}
+#: How another function of Confluent Cloud is called here, by ours.
+_OF_CONFLUENT = {
+    "ML_PREDICT": "ML_PREDICT('model', column) is another function, of Confluent Cloud: write "
+    "ML_PREDICT(TABLE …, MODEL …, DESCRIPTOR(column))",
+    "ML_EVALUATE": "Confluent Cloud's ML_EVALUATE(model, label, column) FROM t is written "
+    "ML_EVALUATE(TABLE t, MODEL model, DESCRIPTOR(label), DESCRIPTOR(column))",
+}
 
 
 def parse_ml_predict(text: str, lexis: Lexis = DUCKDB) -> Statement:
-    """Find the ML_PREDICT calls of a statement.
+    """Find the ML_PREDICT and ML_EVALUATE calls of a statement.
 
-    Comments, strings and quoted names that mention ML_PREDICT are not calls. A trailing semicolon is dropped.
+    Comments, strings and quoted names that mention them are not calls. A trailing semicolon is dropped.
 
     Args:
         text: the statement.
@@ -177,7 +186,7 @@ class _Scanner:
     def _at_call(self, ahead: int = 0) -> bool:
         tokens = self.tokens
         return (
-            tokens.is_word("ML_PREDICT", ahead=ahead)
+            tokens.is_word(*(function.name for function in FUNCTIONS), ahead=ahead)
             and tokens.is_type(TokenType.L_PAREN, ahead=ahead + 1)
             and not tokens.is_type(TokenType.DOT, ahead=ahead - 1)
         )
@@ -193,7 +202,7 @@ class _Scanner:
         while not self._at_call():
             self.tokens.next()
         call = self._call(scopes)
-        self.tokens.expect_type(TokenType.R_PAREN, ") after ML_PREDICT(…), to close TABLE(")
+        self.tokens.expect_type(TokenType.R_PAREN, f") after {call.function}(…), to close TABLE(")
         return replace(call, span=Span(start, self.tokens.previous_end))
 
     def _call(self, scopes: tuple[Scope, ...]) -> Call:
@@ -206,65 +215,82 @@ class _Scanner:
     def _read_call(self, scopes: tuple[Scope, ...]) -> Call:
         tokens = self.tokens
         line = tokens.line
-        start = tokens.next().start
+        first = tokens.next()
+        function, start = next(one for one in FUNCTIONS if one.name == first.text.upper()), first.start
         tokens.next()
-        operand: tuple[Span, tuple[str, ...] | None] | None = None
-        model: str | None = None
-        descriptor: tuple[str | Expression, ...] | None = None
-        config: dict[str, Any] = {}
-        seen: set[str] = set()
+        read: dict[str, Any] = {}
         named = False
         while True:
             argument_line = tokens.line
-            named, argument = self._argument_name(len(seen), named=named)
-            if argument in seen:
+            named, argument = self._argument_name(function, len(read), named=named)
+            if argument in read:
                 raise SqlSyntaxError(f"{argument} is given twice", argument_line)
-            seen.add(argument)
-            if argument == "INPUT":
-                operand = self._table(scopes)
-            elif argument == "MODEL":
-                model = self._model()
-            elif argument == "ARGS":
-                descriptor = self._descriptor()
-            else:
-                tokens.in_options = True  # to the end of the call: a quote that is wrong may end MAP[…] early
-                config = self._map()
+            read[argument] = self._argument(function, argument, scopes)
             if tokens.accept_type(TokenType.R_PAREN):
                 break
             if not tokens.accept_type(TokenType.COMMA):
-                raise tokens.error("expected , or ) in ML_PREDICT")
-        if operand is None or model is None or descriptor is None:
-            wanted = [_WRITTEN[name] for name in _POSITIONAL[:3] if name not in seen]
-            raise SqlSyntaxError("ML_PREDICT needs TABLE, MODEL and DESCRIPTOR; missing: " + ", ".join(wanted), line)
-        span = Span(start, tokens.previous_end)
-        return Call(span, line, *operand, model, self._columns(descriptor, *operand), config, scopes)
+                raise tokens.error(f"expected , or ) in {function.name}")
+        if not set(function.written) <= set(read):
+            wanted = [text for name, text in function.written.items() if name not in read]
+            raise SqlSyntaxError(f"{function.name} needs {function.needs}; missing: " + ", ".join(wanted), line)
+        return self._made(Span(start, tokens.previous_end), line, read, scopes)
 
-    def _argument_name(self, position: int, *, named: bool) -> tuple[bool, str]:
+    def _argument(self, function: Function, argument: str, scopes: tuple[Scope, ...]) -> Any:  # noqa: ANN401 - one of five
+        """Read the value of an argument."""
+        tokens = self.tokens
+        if argument == "INPUT":
+            return self._table(function, scopes)
+        if argument == "MODEL":
+            return read_model(tokens)
+        if argument in {"LABEL", "ARGS"}:
+            return read_descriptor(tokens)
+        if argument == "TASK":
+            return read_task(tokens)
+        tokens.in_options = True  # to the end of the call: a quote that is wrong may end MAP[…] early
+        return read_map(tokens)
+
+    def _made(self, span: Span, line: int, read: dict[str, Any], scopes: tuple[Scope, ...]) -> Call:
+        """Return the call of its arguments."""
+        operand, relation = read["INPUT"]
+        config, label, evaluation = read.get("CONFIG", {}), read.get("LABEL"), None
+        if label is not None:
+            config, own = split(config)
+            (column,) = _one_label(columns_of(self.tokens, label, operand, relation), line)
+            evaluation = Evaluation(column, read.get("TASK"), **own)
+        columns = columns_of(self.tokens, read["ARGS"], operand, relation)
+        return Call(span, line, operand, relation, read["MODEL"], columns, config, scopes, evaluation)
+
+    def _argument_name(self, function: Function, position: int, *, named: bool) -> tuple[bool, str]:
         tokens = self.tokens
         if tokens.is_type(TokenType.FARROW, ahead=1):
-            if not tokens.is_word(*_POSITIONAL):
-                raise tokens.error("expected INPUT, MODEL, ARGS or CONFIG before =>")
+            if not tokens.is_word(*function.names):
+                *names, last = function.arguments
+                raise tokens.error(f"expected {', '.join(names)} or {last} before =>")
             name = tokens.next().text.upper()
             tokens.next()
-            return True, name
+            return True, function.aliases.get(name, name)
         if named:
             raise tokens.error("expected a named argument (NAME => …) after a named one")
-        if position >= len(_POSITIONAL):
-            raise tokens.error("ML_PREDICT takes at most four arguments")
-        return False, _POSITIONAL[position]
+        if position >= len(function.arguments):
+            raise tokens.error(f"{function.name} takes at most {function.most} arguments")
+        name = function.arguments[position]
+        # The task may be left out.
+        return False, "CONFIG" if name == "TASK" and tokens.is_word("MAP") else name
 
-    def _table(self, scopes: tuple[Scope, ...]) -> tuple[Span, tuple[str, ...] | None]:
-        """Read TABLE x, TABLE 'file', TABLE function(…), TABLE (query), (query) or another ML_PREDICT call."""
+    def _table(self, function: Function, scopes: tuple[Scope, ...]) -> tuple[Span, tuple[str, ...] | None]:
+        """Read TABLE x, TABLE 'file', TABLE function(…), TABLE (query), (query) or another call."""
         tokens = self.tokens
         tabled = tokens.accept_word("TABLE")
         refuse_query_without_parentheses(tokens)
         token = tokens.peek()
         start = token.start if token else len(tokens.text)
-        relation = self._operand(scopes, start, tabled=tabled)
-        refuse_rest_of_table(tokens, start)
+        relation = self._operand(function, scopes, start, tabled=tabled)
+        refuse_rest_of_table(tokens, start, function.name)
         return Span(start, tokens.previous_end), relation
 
-    def _operand(self, scopes: tuple[Scope, ...], start: int, *, tabled: bool) -> tuple[str, ...] | None:
+    def _operand(
+        self, function: Function, scopes: tuple[Scope, ...], start: int, *, tabled: bool
+    ) -> tuple[str, ...] | None:
         """Read what stands after TABLE. Returns the parts of a relation's name, if it is one."""
         tokens = self.tokens
         if tokens.is_type(TokenType.L_PAREN):
@@ -282,11 +308,8 @@ class _Scanner:
             return None if hidden else tuple(parts)
         else:
             expected = "expected TABLE and a relation, or TABLE and a query in parentheses"
-            if tokens.is_type(TokenType.STRING):
-                expected += (
-                    " (ML_PREDICT('model', column) is another function, of Confluent Cloud: write "
-                    "ML_PREDICT(TABLE …, MODEL …, DESCRIPTOR(column)))"
-                )
+            if tokens.is_type(TokenType.STRING) or function is EVALUATE:
+                expected += f" ({_OF_CONFLUENT[function.name]})"
             raise tokens.error(expected)
         return None
 
@@ -294,63 +317,17 @@ class _Scanner:
     def _is_cte(name: str, position: int, scopes: tuple[Scope, ...]) -> bool:
         return any(scope.has(name, position) for scope in scopes)
 
-    def _model(self) -> str:
-        """Read MODEL x, or the select over it that dbt's --empty and --sample make of a ref."""
-        tokens = self.tokens
-        tokens.accept_word("MODEL")
-        if tokens.is_type(TokenType.L_PAREN):
-            tokens.next()
-            depth, name = 1, ""
-            while depth and tokens.peek():
-                if depth == 1 and not name and tokens.accept_word("FROM"):
-                    name = tokens.dotted_sql("the relation of the inference model")
-                    continue
-                token = tokens.next()
-                depth += (token.token_type == TokenType.L_PAREN) - (token.token_type == TokenType.R_PAREN)
-            if depth or not name:
-                raise tokens.error("expected a relation, or (select * from a relation), after MODEL")
-            return name
-        return tokens.dotted_sql("the inference model after MODEL")
 
-    def _descriptor(self) -> tuple[str | Expression, ...]:
-        tokens = self.tokens
-        tokens.expect_word("DESCRIPTOR")
-        tokens.expect_type(TokenType.L_PAREN, "( after DESCRIPTOR")
-        items = [self._item()]
-        while tokens.accept_type(TokenType.COMMA):
-            items.append(self._item())
-        tokens.expect_type(TokenType.R_PAREN, ") after the columns of DESCRIPTOR")
-        return tuple(items)
+def _one_label(names: tuple[str, ...], line: int) -> tuple[str, ...]:
+    """Return the column of DESCRIPTOR(label).
 
-    def _item(self) -> str | Expression:
-        """Read one column of DESCRIPTOR, or the expression that stands in its place."""
-        tokens = self.tokens
-        if tokens.is_type(TokenType.COMMA, TokenType.R_PAREN) or tokens.peek() is None:
-            raise tokens.error("expected a column of the input")
-        token = tokens.peek()
-        if token is not None and is_name(token) and tokens.is_type(TokenType.COMMA, TokenType.R_PAREN, ahead=1):
-            return tokens.next().text
-        return read_expression(tokens)
-
-    def _columns(
-        self, items: tuple[str | Expression, ...], operand: Span, relation: tuple[str, ...] | None
-    ) -> tuple[str, ...]:
-        """Return the names of DESCRIPTOR; what to write in place of an expression depends on the TABLE."""
-        expressions = [item for item in items if isinstance(item, Expression)]
-        if expressions:
-            table = self.tokens.text[operand.start : operand.end]
-            raise SqlSyntaxError(for_descriptor(items, table, relation), expressions[0].line)
-        return tuple(item for item in items if isinstance(item, str))
-
-    def _map(self) -> dict[str, Any]:
-        """Read MAP['k', 'v', …]."""
-        tokens = self.tokens
-        tokens.expect_word("MAP")
-        tokens.expect_type(TokenType.L_BRACKET, "[ after MAP")
-        config: dict[str, Any] = {}
-        while not tokens.accept_type(TokenType.R_BRACKET):
-            if config:
-                tokens.expect_type(TokenType.COMMA, ", or ] in MAP")
-            key, value = tokens.option(TokenType.COMMA, (",", "]"), config)
-            config[key] = value
-        return config
+    Raises:
+        SqlSyntaxError: there are several.
+    """
+    if len(names) != 1:
+        raise SqlSyntaxError(
+            f"the label is one column, found DESCRIPTOR({', '.join(names)}); ML_EVALUATE takes DESCRIPTOR(label), "
+            "and then DESCRIPTOR(features…)",
+            line,
+        )
+    return names

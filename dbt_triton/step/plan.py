@@ -7,7 +7,7 @@ the names of OUTPUT, the store. What is wrong with all calls is said at once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dbt_triton.ddl import Call, Statement, parse_ml_predict
@@ -17,6 +17,7 @@ from dbt_triton.inference_model import InferenceModel
 from dbt_triton.options import STUB_PREFIX
 from dbt_triton.step.call_inputs import CallInputs
 from dbt_triton.step.called_models import CalledModels
+from dbt_triton.step.evaluations import measured_by
 from dbt_triton.step.options_of_step import options_of_meta
 from dbt_triton.warehouses import Operand, Warehouse, WarehouseError
 from dbt_triton.warehouses.columns import ERROR
@@ -53,7 +54,8 @@ def make_plan(args: Mapping[str, Any], warehouse: Warehouse) -> Plan:
     options_of_meta(args)
     if not statement.calls:
         raise DbtTritonError(
-            "it is materialized as ml_predict, but its SQL has no ML_PREDICT(TABLE …, MODEL …, DESCRIPTOR(…))"
+            "it is materialized as ml_predict, but its SQL has no ML_PREDICT(TABLE …, MODEL …, DESCRIPTOR(…)), "
+            "and no ML_EVALUATE"
         )
     models = CalledModels(args, warehouse)
     planner = _Planner(args, warehouse, statement, models)
@@ -116,11 +118,14 @@ class _Planner:
             order_by=inputs.order_by(model),
             nan_values=inputs.nan_values(model, chosen),
         )
+        if call.evaluation is not None:
+            planned = replace(planned, measured=measured_by(planned, inputs, self._warehouse.dialect))
         if model.is_stub:
             planned = planned.with_nan(planned.nan_values)
         # In its place it sees the CTEs; with them in it, one call behind another would double its text each time.
         operand = self._statement.operand_query(call, self.check_forms)
-        self.check_forms[call.span] = self._warehouse.dialect.check_form(planned, operand)
+        dialect = self._warehouse.dialect
+        self.check_forms[call.span] = dialect.evaluated(planned, dialect.check_form(planned, operand))
         return planned
 
     def _model(self, call: Call, where: str) -> InferenceModel | None:

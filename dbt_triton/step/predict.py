@@ -16,7 +16,16 @@ from dbt_triton.step.plan import Plan
 from dbt_triton.step.preflight import preflight
 from dbt_triton.step.report import SHOWN_ROWS, ended_early, failed_rows, kept
 from dbt_triton.step.run_log import LoggedCall, RunLog
-from dbt_triton.warehouses import CallRun, InputSize, Predicted, RunContext, StoppedError, Warehouse, WarehouseError
+from dbt_triton.warehouses import (
+    CallRun,
+    Dialect,
+    InputSize,
+    Predicted,
+    RunContext,
+    StoppedError,
+    Warehouse,
+    WarehouseError,
+)
 from dbt_triton.warehouses.planned_call import PlannedCall
 from dbt_triton.warehouses.run_log import failed_rows_query
 
@@ -62,7 +71,7 @@ def run_plan(  # noqa: PLR0913 - what is known of the model
         name,
         full_refresh=full_refresh,
         target=target,
-        statement=partial(_statement, plan) if len(plan.calls) == 1 else None,
+        statement=partial(_statement, plan, warehouse.dialect) if len(plan.calls) == 1 else None,
         asks_servers=log.is_written,
     )
     run = _Run(plan, warehouse, context, log, first_call, keeps=keeps)
@@ -121,7 +130,7 @@ class _Run:
         """Send what has no prediction yet, and find what replaces the call in the statement."""
         if planned.model.is_stub:
             query = planned.sampled(self._plan.statement.operand_query(planned.call, self.replacements))
-            self.replacements[planned.call.span] = self._warehouse.dialect.stubbed(planned, query)
+            self._replace(planned, self._warehouse.dialect.stubbed(planned, query))
             self.rows = None
             return
         logged, call = self._log.begin(planned, self._first_call + planned.number), None
@@ -138,11 +147,11 @@ class _Run:
         planned, size = self._measured(planned, call, logged)
         if not size.filled:
             # Nothing to send: no server is needed (dbt's --empty, an empty table).
-            self.replacements[planned.call.span] = self._warehouse.dialect.check_form(planned, call.rows)
+            self._replace(planned, self._warehouse.dialect.check_form(planned, call.rows))
             logged.note_nothing_sent()
             return
         predicted = self._predicted(planned, call, size)
-        self.replacements[planned.call.span] = predicted.joined
+        self._replace(planned, predicted.joined)
         self.stats += predicted.stats
         self.rows_reused += predicted.reused
         self.unchanged, self.remember = predicted.unchanged, predicted.remember
@@ -159,6 +168,10 @@ class _Run:
         """Free what the run has put into the session."""
         for call in self.calls:
             call.close(failed=failed)
+
+    def _replace(self, planned: PlannedCall, rows: str) -> None:
+        """Let the rows of a call take its place, or what is measured of them."""
+        self.replacements[planned.call.span] = self._warehouse.dialect.evaluated(planned, rows)
 
     def _measured(self, planned: PlannedCall, call: CallRun, logged: LoggedCall) -> tuple[PlannedCall, InputSize]:
         """Count the rows that are sent and their bytes; what becomes of NULL there, the server says."""
@@ -218,6 +231,7 @@ class _Run:
         return failed_rows_query(relation, self._warehouse.dialect.quote(column)) if column in names else None
 
 
-def _statement(plan: Plan, replacement: str) -> str:
-    """Return the whole SELECT of a plan of one call, with a text in its place."""
-    return plan.statement.render({plan.calls[0].call.span: replacement})
+def _statement(plan: Plan, dialect: Dialect, rows: str) -> str:
+    """Return the whole SELECT of a plan of one call, with some rows in its place."""
+    (planned,) = plan.calls
+    return plan.statement.render({planned.call.span: dialect.evaluated(planned, rows)})

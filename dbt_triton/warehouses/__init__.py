@@ -272,6 +272,14 @@ class Dialect(Protocol):
         """Return what stands for the call of a stub: its input, with what the stub predicts."""
         ...
 
+    def evaluated(self, planned: PlannedCall, rows: str) -> str:
+        """Return the one row of metrics that stands for a call of ML_EVALUATE, from the rows that it predicts."""
+        ...
+
+    def text(self, text: str) -> str:
+        """Write a text as SQL."""
+        ...
+
     def metadata_query(self, row: Mapping[str, Any], types: Mapping[str, SqlType]) -> str:
         """Return the SELECT of the one row of an inference model."""
         ...

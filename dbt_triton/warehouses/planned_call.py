@@ -9,6 +9,7 @@ from dbt_triton.ddl import Call
 from dbt_triton.inference_model import Binding, InferenceModel
 from dbt_triton.tensors.presence import optional_columns
 from dbt_triton.warehouses import Value
+from dbt_triton.warehouses.evaluation import Measured
 
 #: So many conditions stand beside one another.
 _IN_A_ROW = 50
@@ -33,6 +34,7 @@ class PlannedCall:
         order_by: the order of the rows of a sequence, as SQL.
         nan_values: by the place of a column of numbers, its value where NULL is NaN; with ``null-as``.
         optional: the places of the inputs that a row may lack: NULL there is left out. The server says which.
+        measured: what a call of ML_EVALUATE measures of its rows; None for one of ML_PREDICT.
     """
 
     call: Call
@@ -49,6 +51,7 @@ class PlannedCall:
     order_by: tuple[str, ...] = ()
     nan_values: Mapping[int, Value] = field(default_factory=dict)
     optional: tuple[int, ...] = ()
+    measured: Measured | None = None
 
     def bound_to(self, binding: Binding) -> PlannedCall:
         """Return the call as what is served wants it: which NULL is NaN, which is left out, and how long to wait."""

@@ -1,4 +1,7 @@
-{#- A statement with each ML_PREDICT call replaced by its input joined with the fixture of the inference model. -#}
+{#-
+  A statement with each ML_PREDICT call replaced by its input joined with the fixture of the inference model, and each of
+  ML_EVALUATE by the metrics of that.
+-#}
 {% macro stub_calls(text, depth=0) -%}
   {#- Each costs Python many frames of its stack. -#}
   {%- if depth > 20 -%}
@@ -28,7 +31,8 @@
       {%- set lateral = wrapped and index > 2 and tokens[index - 3].text | upper == 'LATERAL' -%}
       {%- set first = tokens[index - (3 if lateral else 2)] if wrapped else token -%}
       {%- set state.skip = index + 2 + found.count + (1 if wrapped else 0) -%}
-      {%- set state.result = state.result ~ text[state.position:first.start] ~ dbt_triton.stub_call_of(text, found.parts, depth) -%}
+      {%- set stub = dbt_triton.stub_evaluation_of if token.text | upper == 'ML_EVALUATE' else dbt_triton.stub_call_of -%}
+      {%- set state.result = state.result ~ text[state.position:first.start] ~ stub(text, found.parts, depth) -%}
       {%- set state.position = tokens[state.skip - 1].end -%}
     {%- endif -%}
   {%- endfor -%}
@@ -36,10 +40,10 @@
 {%- endmacro %}
 
 
-{#- Whether a call of ML_PREDICT begins at a token. -#}
+{#- Whether a call of ML_PREDICT or ML_EVALUATE begins at a token. -#}
 {% macro is_call(tokens, index) -%}
   {{- return(
-    tokens[index].text | upper == 'ML_PREDICT' and index + 1 < tokens | length
+    tokens[index].text | upper in ['ML_PREDICT', 'ML_EVALUATE'] and index + 1 < tokens | length
     and tokens[index + 1].text == '(' and (index == 0 or tokens[index - 1].text != '.')
   ) -}}
 {%- endmacro %}
@@ -56,16 +60,30 @@
 
 {#- What replaces one call, from the tokens of its arguments. -#}
 {% macro stub_call_of(text, arguments, depth=0) -%}
-  {%- set order = ['INPUT', 'MODEL', 'ARGS', 'CONFIG'] -%}
+  {{- return(dbt_triton.stub_of_arguments(text, dbt_triton.arguments_of(arguments, ['INPUT', 'MODEL', 'ARGS', 'CONFIG']), depth)) -}}
+{%- endmacro %}
+
+
+{#- The tokens of each argument by its name. -#}
+{% macro arguments_of(arguments, order) -%}
   {%- set said = {} -%}
+  {%- set aliases = {'MODEL_INPUT': 'MODEL', 'FEATURES': 'ARGS'} -%}
   {%- for argument in arguments if argument -%}
     {%- if argument | length > 1 and argument[1].text == '=>' -%}
-      {%- do said.update({argument[0].text | upper: argument[2:]}) -%}
+      {%- set name = argument[0].text | upper -%}
+      {%- do said.update({aliases.get(name, name): argument[2:]}) -%}
     {%- elif loop.index0 < order | length -%}
-      {%- do said.update({order[loop.index0]: argument}) -%}
+      {#- ML_EVALUATE's task may be left out. -#}
+      {%- set name = order[loop.index0] -%}
+      {%- do said.update({'CONFIG' if name == 'TASK' and argument[0].text | upper == 'MAP' else name: argument}) -%}
     {%- endif -%}
   {%- endfor -%}
-  {%- for name in order[:3] if not said.get(name) -%}
+  {{- return(said) -}}
+{%- endmacro %}
+
+
+{% macro stub_of_arguments(text, said, depth) -%}
+  {%- for name in ['INPUT', 'MODEL', 'ARGS'] if not said.get(name) -%}
     {%- do exceptions.raise_compiler_error('ML_PREDICT in ' ~ model.name ~ ' needs TABLE, MODEL and DESCRIPTOR; found none for ' ~ name) -%}
   {%- endfor -%}
   {%- set table = dbt_triton.operand_of(said['INPUT'], 'TABLE') -%}

@@ -27,10 +27,12 @@ FILE = re.compile(r"^(?:--|#) (\S+\.(?:sql|yml|yaml))$")
 DOCS = REPOSITORY / "docs"
 #: Pages whose snippets another file of tests builds.
 BUILT_ELSEWHERE = {
+    "champion-and-challenger.md": "test_dbt_still_good.py",
     "dbt.md": "test_dbt_docs.py",
     "language-models.md": "test_language_models.py",
     "recipes.md": "test_recipes.py",
     "spark.md": "../spark/test_spark_docs.py",
+    "still-good.md": "test_dbt_still_good.py",
 }
 #: Their models are served by nobody here; their statements and options are checked all the same.
 STUBBED = {"types.md"}

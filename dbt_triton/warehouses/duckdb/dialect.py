@@ -32,6 +32,12 @@ def table_type(kind: SqlType) -> str:
     return type_name(kind.in_tables)
 
 
+def mapped(values: Sequence[str]) -> str:
+    """Write a map of the SQL of keys and values, in turn."""
+    pairs = [f"{key}: {value}" for key, value in zip(values[::2], values[1::2], strict=True)]
+    return f"map {{{', '.join(pairs)}}}"
+
+
 def checksum(relation: str, values: Sequence[str]) -> str:
     """Return the SQL of the number of rows, and of a checksum of them in any order.
 

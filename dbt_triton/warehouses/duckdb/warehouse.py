@@ -14,7 +14,7 @@ from dbt_triton.tensors.sql_types import SqlType
 from dbt_triton.warehouses import Operand, RunContext, SampleBounds, Value, WarehouseError
 from dbt_triton.warehouses.duckdb.call import DuckDBCall
 from dbt_triton.warehouses.duckdb.count import count
-from dbt_triton.warehouses.duckdb.dialect import literal, quote, table_type, type_name
+from dbt_triton.warehouses.duckdb.dialect import literal, mapped, quote, table_type, text_literal, type_name
 from dbt_triton.warehouses.duckdb.python_model import DuckDBGiven, given_to
 from dbt_triton.warehouses.duckdb.rewrite import check_form, stubbed
 from dbt_triton.warehouses.duckdb.run_table import DuckDBRunTable
@@ -24,6 +24,7 @@ from dbt_triton.warehouses.duckdb.source_types import parse_source_type
 from dbt_triton.warehouses.duckdb.store import refusal
 from dbt_triton.warehouses.duckdb.unchanged import take_note
 from dbt_triton.warehouses.duckdb.values import value_of
+from dbt_triton.warehouses.evaluation import metrics
 from dbt_triton.warehouses.planned_call import PlannedCall
 from dbt_triton.warehouses.run_log import RunPlace
 
@@ -70,6 +71,14 @@ class DuckDBDialect:
     def stubbed(self, planned: PlannedCall, query: str) -> str:
         """Return what stands for the call of a stub."""
         return stubbed(planned, query)
+
+    def evaluated(self, planned: PlannedCall, rows: str) -> str:
+        """Return the one row of metrics that stands for a call of ML_EVALUATE."""
+        return rows if planned.measured is None else metrics(planned.measured, rows, "varchar", mapped)
+
+    def text(self, text: str) -> str:
+        """Write a text as SQL."""
+        return text_literal(text)
 
     def metadata_query(self, row: Mapping[str, Any], types: Mapping[str, SqlType]) -> str:
         """Return the SELECT of the one row of an inference model."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dbt_triton.ddl import SPARK, Lexis
 from dbt_triton.tensors.sql_types import SqlType
 from dbt_triton.warehouses import Value
+from dbt_triton.warehouses.evaluation import metrics
 from dbt_triton.warehouses.spark.features import Features
 from dbt_triton.warehouses.spark.literals import quote, text_literal
 from dbt_triton.warehouses.spark.source_types import parse_source_type
@@ -133,6 +134,12 @@ class SparkDialect:
             columns.append(f"cast(null as string) as {quote(planned.error_name)}")
         keyed = f"select *, {stub_key(planned.key_values)} as {key_name} from ({query})"
         return f"(select {', '.join(columns)} from ({keyed}) as {INPUT_ALIAS})"
+
+    def evaluated(self, planned: PlannedCall, rows: str) -> str:
+        """Return the one row of metrics that stands for a call of ML_EVALUATE."""
+        if planned.measured is None:
+            return rows
+        return metrics(planned.measured, rows, "string", lambda values: f"map({', '.join(values)})")
 
     def sampled(self, planned: PlannedCall, query: str) -> str:
         """Return the first rows of the input's query only, where ``sample`` says so."""
