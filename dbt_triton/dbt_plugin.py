@@ -11,20 +11,26 @@ import signal
 import sys
 import threading
 from contextlib import suppress
+from datetime import UTC
 from types import FrameType
 from typing import Any
 
 from dbt.plugins.manager import dbtPlugin
+
+from dbt_triton.instrumentation import setup
+from dbt_triton.instrumentation.invocation import Invocation
 
 #: The ``submission_method`` of Python models that run on dbt-spark's own session.
 SUBMISSION_METHOD = "dbt_triton"
 
 
 class DbtTritonPlugin(dbtPlugin):
-    """Registers the submission method, where the adapter is dbt-spark."""
+    """Registers the submission method, where the adapter is dbt-spark, and tells who watches of the command."""
 
     def initialize(self) -> None:
-        """Register it; called by dbt."""
+        """Register it; called by dbt, once for each command."""
+        with suppress(Exception):  # a dbt that is another one inside: nobody is told of its command
+            note_invocation()
         adapter = sys.modules.get("dbt.adapters.spark.impl")
         if adapter is not None:
             with suppress(Exception):  # another dbt-spark, which says that it knows no such submission method
@@ -57,6 +63,48 @@ def job_helper(parsed_model: dict[str, Any], credentials: object) -> object:
     from dbt_triton.warehouses.spark.submission import SessionJobHelper  # noqa: PLC0415 - for a model that runs
 
     return SessionJobHelper(parsed_model, credentials)
+
+
+def note_invocation() -> None:
+    """Note which command of dbt runs, and where somebody watches, when it ends.
+
+    What is of dbt's common library is found without an import: dbt has loaded it.
+    """
+    common, managers = (sys.modules[f"dbt_common.{name}"] for name in ("invocation", "events.event_manager_client"))
+    context = sys.modules.get("opentelemetry.context")
+    started = common.get_invocation_started_at().replace(tzinfo=UTC)
+    invocation = Invocation(
+        common.get_invocation_id(),
+        _command(),
+        int(started.timestamp() * 1e9),
+        _node,
+        None if context is None else context.get_current(),
+    )
+    invocation.begin()
+    if not setup.may_be_wanted():
+        return
+
+    def noted(message: Any) -> None:  # noqa: ANN401 - an event of dbt's
+        if message.info.name == "CommandCompleted":
+            with suppress(Exception):
+                setup.invocation_ended(invocation.id, succeeded=bool(message.data.success))
+            invocation.end()
+
+    managers.add_callback_to_manager(noted)
+
+
+def _command() -> str:
+    """Return the command of dbt that runs, such as ``build``."""
+    flags = sys.modules.get("dbt.flags")
+    found = None if flags is None else getattr(flags.get_flags(), "WHICH", None)
+    return str(found or "")
+
+
+def _node() -> str:
+    """Return the unique id of the node that the thread which asks works at."""
+    variables = sys.modules.get("dbt_common.events.contextvars")
+    found = {} if variables is None else variables.get_node_info()
+    return str(found.get("unique_id") or "")
 
 
 def cancel_by_sigterm() -> None:

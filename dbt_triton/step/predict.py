@@ -12,6 +12,8 @@ from dbt_triton.ddl.calls import Span
 from dbt_triton.engine import RunError, RunStats
 from dbt_triton.errors import DbtTritonError
 from dbt_triton.inference_model import Binding
+from dbt_triton.instrumentation import CallEnd
+from dbt_triton.step.observed_call import note_end, observed_call
 from dbt_triton.step.plan import Plan
 from dbt_triton.step.preflight import preflight
 from dbt_triton.step.report import SHOWN_ROWS, ended_early, failed_rows, kept
@@ -52,7 +54,8 @@ def run_plan(
     run = _Run(plan, warehouse, name=name, full_refresh=full_refresh, target=target)
     try:
         for planned in plan.calls:
-            run.predict(planned)
+            with observed_call(planned, warehouse, name) as calling:
+                run.predict(planned, calling.end)
     except BaseException:
         run.close(failed=True)
         raise
@@ -103,8 +106,13 @@ class _Run:
         )
         self._bindings: dict[int, Binding] = {}
 
-    def predict(self, planned: PlannedCall) -> None:
-        """Send what has no prediction yet, and find what replaces the call in the statement."""
+    def predict(self, planned: PlannedCall, end: CallEnd) -> None:
+        """Send what has no prediction yet, and find what replaces the call in the statement.
+
+        Args:
+            planned: the call.
+            end: takes what comes of it, for those who watch.
+        """
         if planned.model.is_stub:
             query = planned.sampled(self._plan.statement.operand_query(planned.call, self.replacements))
             self.replacements[planned.call.span] = self._warehouse.dialect.stubbed(planned, query)
@@ -113,6 +121,7 @@ class _Run:
         call = self._warehouse.call(planned, self._plan.operand(planned, self.replacements), self._context)
         self.calls.append(call)
         planned, size = self._measured(planned, call)
+        end.rows = size.every_row
         if not size.filled:
             # Nothing to send: no server is needed (dbt's --empty, an empty table).
             self.replacements[planned.call.span] = self._warehouse.dialect.check_form(planned, call.rows)
@@ -120,6 +129,7 @@ class _Run:
         predicted = self._predicted(planned, call, size)
         self.replacements[planned.call.span] = predicted.joined
         self.stats += predicted.stats
+        note_end(end, predicted)
         self.rows_reused += predicted.reused
         self.unchanged, self.remember = predicted.unchanged, predicted.remember
         self._judge_failures(planned, call)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import sys
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import PurePath
@@ -28,6 +26,9 @@ from dbt_triton.inference_model import (
     with_served_schema,
 )
 from dbt_triton.inference_model.row import COLUMNS
+from dbt_triton.instrumentation import step_of
+from dbt_triton.instrumentation.logs import configure_logging
+from dbt_triton.instrumentation.setup import turn_on
 from dbt_triton.options import KEYS
 from dbt_triton.step.advice import with_advice
 from dbt_triton.step.dry_run import dry_run as count_dry_run
@@ -181,7 +182,17 @@ def _run(
     """Do the work and leave its result, or its error, for Jinja."""
     args: Arguments = json.loads(arguments)
     warehouse = open_warehouse(session, args)
-    _configure_logging(debug=bool(args.get("debug")))
+    configure_logging(debug=bool(args.get("debug")))
+    with step_of(str(args.get("unique_id") or ""), str(args.get("invocation_id") or ""), str(args["name"])):
+        turn_on()
+        result = _result(args, warehouse, work)
+    warehouse.set_result(result)
+
+
+def _result(
+    args: Arguments, warehouse: Warehouse, work: Callable[[Arguments, Warehouse], dict[str, Any]]
+) -> dict[str, Any]:
+    """Do the work, and return its result, or its error."""
     try:
         _check_versions(str(args["package_version"]))
         warehouse.end_transaction()
@@ -200,7 +211,7 @@ def _run(
     if "error" in result:
         # Whatever words it has come from: it goes to the console, to dbt.log and to run_results.json.
         result["error"] = harmless(result["error"])
-    warehouse.set_result(result)
+    return result
 
 
 def _notes_on_types(model: InferenceModel, dialect: Dialect) -> str:
@@ -291,16 +302,3 @@ def _check_versions(package_version: str) -> None:
             f"Run `pip install dbt-triton=={package_version}`, or put revision v{__version__} into packages.yml "
             "and run `dbt deps`"
         )
-
-
-def _configure_logging(*, debug: bool) -> None:
-    """Show our log on standard error, if ``DBT_TRITON_LOG`` or dbt's ``--debug`` asks for it."""
-    level = os.environ.get("DBT_TRITON_LOG", "debug" if debug else "").upper()
-    if level not in {"DEBUG", "INFO", "WARNING"}:
-        return
-    logger.setLevel(level)
-    if not logger.handlers:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
-        logger.addHandler(handler)
-        logger.propagate = False
