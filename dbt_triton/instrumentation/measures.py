@@ -149,6 +149,7 @@ class MeasuredCall:
     def __init__(self, call: Call, sink: Sink) -> None:
         self._call = call
         self._sink = sink
+        self._predicted = self._sent = self._received = 0
         self._of_model: dict[str, str | int] = {MODEL: call.inference_model}
         self._of_node: dict[str, str | int] = {NODE: call.node, MODEL: call.inference_model}
         #: Attributes are made once for each server, status and error.
@@ -163,6 +164,8 @@ class MeasuredCall:
     def attempt_ended(self, request: Request, end: AttemptEnd) -> None:
         """Take the time of an attempt."""
         target = request.target
+        self._sent += request.size
+        self._received += end.size
         key = (target.host, target.port, end.status, end.error)
         attributes = self._of_attempts.get(key)
         if attributes is None:
@@ -173,7 +176,9 @@ class MeasuredCall:
 
     def event(self, name: str, attributes: Mapping[str, str | int | float]) -> None:
         """Count what else happens."""
-        if name == "request.split":
+        if name == "run.ended":
+            self._predicted += int(attributes["rows"])
+        elif name == "request.split":
             self._sink.take(SPLITS, 1, {**self._of_model, ERROR: str(attributes["reason"])})
         elif name in {"breaker.opened", "server.left_out"}:
             self._sink.take(OUTAGES, 1, {**self._of_model, ERROR: str(attributes["reason"])})
@@ -186,7 +191,10 @@ class MeasuredCall:
         return NO_HEADERS
 
     def ended(self, end: CallEnd) -> None:
-        """Take what came of the call as a whole; a task of Spark's is a part of one."""
+        """Take what came of the call; a task of Spark is a part of one, and counts what it has sent itself."""
+        for direction, size in (("transmit", self._sent), ("receive", self._received)):
+            if size:
+                self._sink.take(BYTES, size, {**self._of_model, "network.io.direction": direction})
         if self._call.task is None:
             self._take_call(end)
         self._sink.call_ended()
@@ -195,12 +203,10 @@ class MeasuredCall:
         take, now = self._sink.take, time.time()
         error = {ERROR: end.error} if end.error else {}
         take(CALL_SECONDS, end.seconds, {**self._of_node, OUTCOME: end.outcome, **error})
-        for outcome, rows in (("predicted", end.predicted), ("reused", end.reused)):
+        # Where a run ended early, only the engine knows; where tasks of Spark have sent, only the driver.
+        for outcome, rows in (("predicted", max(self._predicted, end.predicted)), ("reused", end.reused)):
             if rows:
                 take(ROWS, rows, {**self._of_node, ROW_OUTCOME: outcome})
-        for direction, size in (("transmit", end.bytes_sent), ("receive", end.bytes_received)):
-            if size:
-                take(BYTES, size, {**self._of_model, "network.io.direction": direction})
         of_call: dict[str, str | int] = {**self._of_node, NUMBER: self._call.number}
         take(LAST_ROWS, end.rows, of_call)
         take(LAST_SECONDS, end.seconds, of_call)

@@ -128,7 +128,8 @@ class _CallObserver:
         self._tracer = tracer
         self._measured = measured
         self._failed: dict[str, int] = {}
-        self._splits = 0
+        self._counts = dict.fromkeys(("requests", "retries", "request.splits", "bytes.sent", "bytes.received"), 0)
+        self._of_run: dict[str, int] = {}
         self._of_targets: dict[int, tuple[str, dict[str, Any]]] = {}
         attributes: dict[str, str | int] = {
             "db.system.name": call.system,
@@ -138,8 +139,9 @@ class _CallObserver:
             "dbt_triton.model.name": call.model_name,
             "dbt_triton.model.version": call.model_version,
             "dbt_triton.endpoint": ", ".join(call.endpoints),
-            "dbt_triton.invocation_id": call.invocation_id,
         }
+        if call.invocation_id:
+            attributes["dbt_triton.invocation_id"] = call.invocation_id
         name = f"ML_PREDICT {call.inference_model}"
         if call.task is not None:
             name, attributes["dbt_triton.spark.task"] = f"{name} task", call.task
@@ -149,6 +151,10 @@ class _CallObserver:
 
     def attempt(self, request: Request) -> _Attempt:
         """Begin the span of a request."""
+        counts = self._counts
+        counts["requests"] += 1
+        counts["retries"] += request.resends > 0
+        counts["bytes.sent"] += request.size
         found = self._of_targets.get(id(request.target))
         if found is None:
             found = self._of_targets[id(request.target)] = self._of_target(request.target)
@@ -158,7 +164,11 @@ class _CallObserver:
             attributes["http.request.resend_count"] = request.resends
         span = self._tracer.start_span(name, self._context, SpanKind.CLIENT, attributes)
         measured = None if self._measured is None else self._measured.attempt(request)
-        return _Attempt(span, self._context, measured)
+        return _Attempt(self, span, self._context, measured)
+
+    def received(self, size: int) -> None:
+        """Count the bytes of an answer."""
+        self._counts["bytes.received"] += size
 
     def event(self, name: str, attributes: Mapping[str, str | int | float]) -> None:
         """Add an event to the span of the call; failed rows are counted by their reason."""
@@ -168,9 +178,12 @@ class _CallObserver:
             reason = str(attributes["reason"])
             self._failed[reason] = self._failed.get(reason, 0) + int(attributes["rows"])
             return
+        if name == "run.ended":
+            self._of_run = {key: int(value) for key, value in attributes.items()}
+            return
         if name == "request.split":
-            self._splits += 1
-            if self._splits > _MOST_SPLITS:
+            self._counts["request.splits"] += 1
+            if self._counts["request.splits"] > _MOST_SPLITS:
                 return
         self._span.add_event(f"dbt_triton.{name}", {_event_key(key): value for key, value in attributes.items()})
 
@@ -183,16 +196,21 @@ class _CallObserver:
     def ended(self, end: CallEnd) -> None:
         """End the span of the call."""
         otel_context.detach(self._token)
+        # A run that ended early has left no figures, and tasks of Spark have sent what nothing here has counted.
+        told = {
+            "requests": end.requests,
+            "retries": end.retries,
+            "bytes.sent": end.bytes_sent,
+            "bytes.received": end.bytes_received,
+        }
         found: dict[str, str | int] = {
             "dbt_triton.rows": end.rows,
-            "dbt_triton.rows.predicted": end.predicted,
+            "dbt_triton.rows.predicted": max(end.predicted, self._of_run.get("rows", 0)),
             "dbt_triton.rows.reused": end.reused,
-            "dbt_triton.rows.failed": end.failed,
-            "dbt_triton.requests": end.requests,
-            "dbt_triton.retries": end.retries,
-            "dbt_triton.request.splits": self._splits,
-            "dbt_triton.bytes.sent": end.bytes_sent,
-            "dbt_triton.bytes.received": end.bytes_received,
+            "dbt_triton.rows.failed": max(end.failed, sum(self._failed.values())),
+            **{f"dbt_triton.{name}": max(count, told.get(name, 0)) for name, count in self._counts.items()},
+            **({"dbt_triton.requests.limit": self._of_run["limit"]} if self._of_run else {}),
+            **({"gen_ai.usage.output_tokens": self._of_run["tokens"]} if self._of_run.get("tokens") else {}),
             OUTCOME: end.outcome,
             **{f"dbt_triton.rows.failed.{reason}": rows for reason, rows in self._failed.items()},
             **({ERROR: end.error} if end.error else {}),
@@ -229,9 +247,10 @@ class _CallObserver:
 class _Attempt:
     """The span of one attempt. It is the current one while the request is sent, so that logs name it."""
 
-    __slots__ = ("_measured", "_span", "_token", "headers")
+    __slots__ = ("_call", "_measured", "_span", "_token", "headers")
 
-    def __init__(self, span: Span, context: Context, measured: MeasuredAttempt | None) -> None:
+    def __init__(self, call: _CallObserver, span: Span, context: Context, measured: MeasuredAttempt | None) -> None:
+        self._call = call
         self._span = span
         self._measured = measured
         inside = trace.set_span_in_context(span, context)
@@ -242,6 +261,7 @@ class _Attempt:
     def ended(self, end: AttemptEnd) -> None:
         """End the span."""
         otel_context.detach(self._token)
+        self._call.received(end.size)
         span = self._span
         if span.is_recording():
             if end.status is not None:
