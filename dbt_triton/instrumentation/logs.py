@@ -21,8 +21,6 @@ _LEVELS = {"DEBUG", "INFO", "WARNING"}
 #: The field of a record that holds numbers of its own, which become keys of the object.
 FIELDS = "dbt_triton_fields"
 logger = logging.getLogger("dbt_triton")
-#: Whose warnings stand on standard error as well.
-_OTHERS = ("opentelemetry",)
 
 
 def wants_json() -> bool:
@@ -54,11 +52,6 @@ def configure_logging(*, debug: bool = False) -> None:
         logger.addHandler(handler)
         logger.propagate = False
     handler.setFormatter(JsonFormatter() if is_json else _words())
-    for name in _OTHERS:
-        other = logging.getLogger(name)
-        if is_json and handler not in other.handlers and not other.handlers:
-            other.addHandler(handler)
-            other.propagate = False
 
 
 class OurHandler(logging.StreamHandler[Any]):

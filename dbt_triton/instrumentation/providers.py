@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import threading
 import time
@@ -16,6 +17,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from dbt_triton import __version__
+from dbt_triton.foreign_text import shown
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
@@ -28,6 +30,8 @@ logger = logging.getLogger("dbt_triton.instrumentation")
 #: At its end, a process waits no longer for a collector.
 END_SECONDS = 3.0
 _PROTOCOLS = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
+#: The path of a collector, which may hold a token.
+_PATH = re.compile(r"url: \S+")
 #: Samplers that the SDK makes of the environment by itself.
 _OWN_SAMPLERS = {
     "always_on",
@@ -53,15 +57,17 @@ class Providers:
         self.meters = meters
         self._all = [provider for provider in (tracers, meters) if provider is not None]
         self._closers = [_Closer(provider) for provider in self._all] if own else []
+        self._was_late = False
 
     def flush(self, seconds: float) -> None:
-        """Export what there is. A collector that does not answer is left alone after so many seconds."""
-        until = time.monotonic() + seconds
+        """Export what there is. A collector that does not answer in so many seconds is not waited for again."""
+        until = time.monotonic() + (0.0 if self._was_late else seconds)
         works = [threading.Thread(target=_told, args=(each, "force_flush"), daemon=True) for each in self._all]
         for work in works:
             work.start()
         for work in works:
             work.join(max(until - time.monotonic(), 0.0))
+        self._was_late = any(work.is_alive() for work in works)
 
     def close(self) -> None:
         """Export what there is, and end; both within `END_SECONDS`. Nothing is done with what is the process's."""
@@ -130,6 +136,7 @@ def own_providers(*, traces: bool, metrics: bool) -> Providers | None:
     """
     from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - an extra, and slow to import
 
+    _tell_of_trouble_once()
     named = "OTEL_SERVICE_NAME" in os.environ or "service.name=" in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
     resource = Resource.create({"dbt_triton.version": __version__, **({} if named else {"service.name": "dbt"})})
     tracers = _tracers(resource) if traces else None
@@ -137,6 +144,32 @@ def own_providers(*, traces: bool, metrics: bool) -> Providers | None:
     if tracers is None and meters is None:
         return None
     return Providers(tracers, meters, own=True)
+
+
+class _Trouble(logging.Handler):
+    """Says once that nothing arrives; the SDK says it for each try, while a build goes on."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._was_told = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Tell of the first record; of each one where everything is shown."""
+        if not self._was_told:
+            self._was_told = True
+            logger.warning(
+                "OpenTelemetry: spans or metrics do not reach their collector, and the build goes on without them; "
+                "look at OTEL_EXPORTER_OTLP_ENDPOINT, or set DBT_TRITON_LOG=debug, which shows every try"
+            )
+        logger.debug("OpenTelemetry: %s", shown(_PATH.sub("url: …", record.getMessage())))
+
+
+def _tell_of_trouble_once() -> None:
+    """Take the warnings of the SDK's exporters, unless somebody has said where they go."""
+    theirs = logging.getLogger("opentelemetry")
+    if not theirs.handlers and not logging.getLogger().handlers:
+        theirs.addHandler(_Trouble())
+        theirs.propagate = False
 
 
 def _tracers(resource: Resource) -> TracerProvider | None:

@@ -12,7 +12,18 @@ from dbt_triton.warehouses import columns
 
 PACKAGE = Path(__file__).parents[2] / "dbt_triton"
 #: No module imports one that is further to the right.
-LAYERS = ["options", "instrumentation", "ddl", "tensors", "client", "inference_model", "engine", "warehouses", "step", "tune"]
+LAYERS = [
+    "options",
+    "instrumentation",
+    "ddl",
+    "tensors",
+    "client",
+    "inference_model",
+    "engine",
+    "warehouses",
+    "step",
+    "tune",
+]
 #: Which layer a module at the top is in; the folders are layers by their names.
 AT_THE_TOP = {
     **dict.fromkeys(
