@@ -8,6 +8,7 @@ a whole file always.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import tempfile
@@ -214,6 +215,8 @@ class MetricsFile:
                 return
             pending, self._pending = self._pending, Values()
         try:
+            if not self._path.parent.is_dir():  # which the lock would make
+                raise FileNotFoundError(errno.ENOENT, "there is no such folder")
             with FileLock(self._path.with_name(f".{self._path.name}.lock"), timeout=seconds):
                 self._add(pending)
         except (OSError, ValueError, Timeout) as error:
