@@ -127,7 +127,9 @@ class FailedRequests:
         self._too_large += rows == self.most_rows
         if self._too_large == _TOO_LARGE_IN_A_ROW:
             self.most_rows, self._too_large = rows // 2, 0
-            logger.warning("%s. From now on a request has %d row(s); 'batch-size' sets it", error.message, rows // 2)
+            # Our own words; the server's may quote a row.
+            said = error.message if isinstance(error, AnswerTooLongError) else "the request is too large (413)"
+            logger.warning("%s. From now on a request has %d row(s); 'batch-size' sets it", said, rows // 2)
 
     def undecodable(self, request: Request, error: AnswerError) -> None:
         """Send a request again whose answer cannot be decoded, alone or in parts."""

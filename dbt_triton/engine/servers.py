@@ -220,7 +220,7 @@ class Servers:
         else:
             is_own = error.reason == Reason.REJECTED or server.succeeded_at < started
         if is_own and server.state != State.AWAY:
-            logger.info("%s is left out for a while: %s", server.name, error.message)
+            logger.info("%s is left out for a while: %s (status %s)", server.name, error.reason, error.status)
             event("server.left_out", server=server.name, reason=reason_word(error.reason))
             server.state, server.why = State.AWAY, error
             self._bring_back(server, server.delay)

@@ -203,7 +203,9 @@ def _result(
         result = {"error": f"dbt-triton, {args['name']}: {error}"}
     except Exception as error:  # noqa: BLE001 - its traceback is logged as harmless text
         # dbt-duckdb would print source lines of the generated module, and a secret may stand on one.
-        logger.debug("unexpected error\n%s", harmless(traceback.format_exc()))
+        # Without its text, which may quote a value; that one is in the result.
+        where = "".join(traceback.format_tb(error.__traceback__))
+        logger.debug("unexpected %s\n%s", type(error).__name__, harmless(where))
         result = {
             "error": f"dbt-triton, {args['name']}: unexpected {type(error).__name__}: {shown(error)}. "
             "This is a bug; run again with DBT_TRITON_LOG=debug and report the traceback"
