@@ -200,14 +200,16 @@ class TritonClient:
             headers = {**headers, "Content-Type": "application/octet-stream", HEADER_LENGTH: length}
         if self.options.compression != "none":
             body = compressed(body, self.options.compression)
-        attempt = self._attempt if not self._observers else partial(self._observed, rows, sent_before)
         try:
-            return await attempt(1, headers, body, request_id)
+            if self._observers:
+                return await self._observed(rows, sent_before, 1, headers, body, request_id)
+            return await self._attempt(1, headers, body, request_id)
         except RetryableError as error:
             timeouts = int(error.reason == Reason.TIMEOUT)
             if not retry or not self._is_worth_retrying(error, timeouts, rows=rows, alone=alone):
                 raise self._given_up(error) from error
             first = error
+        attempt = partial(self._observed, rows, sent_before) if self._observers else self._attempt
         send = partial(attempt, headers=headers, body=body, request_id=request_id)
         return await self._retry(first, send, rows=rows, alone=alone)
 
