@@ -18,7 +18,7 @@ from dbt_triton.server import TritonServer
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.duckdb_only("hooks are told by the same code; tests/spark/test_observed_tasks.py has Spark's tasks"),
+    pytest.mark.duckdb_only("hooks are told by the same code; tests/unit/test_observed_tasks.py has Spark's tasks"),
 ]
 
 ROWS, BATCH = 60, 10
