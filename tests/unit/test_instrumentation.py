@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
-from http_server import Answer, RecordingServer
-from kserve import Kept, UpperModel, batches_of, run_engine
-from watching import CALL, Watching, on_a_loop
+from unit.http_server import Answer, RecordingServer
+from unit.kserve import Kept, UpperModel, batches_of, run_engine
+from unit.watching import CALL, Watching, on_a_loop
 
 from dbt_triton import instrumentation
 from dbt_triton.client import TritonClient
@@ -19,9 +19,15 @@ from dbt_triton.instrumentation import Attempt, Request, call_observed
 from dbt_triton.options import parse_options
 
 
-async def send(server: RecordingServer, *, rows: int = 1, **options: str) -> object:
+async def send(server: RecordingServer, options: Mapping[str, str] | None = None, *, rows: int = 1) -> object:
     """Send one request, as a call that is watched does."""
-    raw = {"provider": "triton", "endpoint": server.url, "model-name": "m", "retry-initial-backoff": "1ms", **options}
+    raw = {
+        "provider": "triton",
+        "endpoint": server.url,
+        "model-name": "m",
+        "retry-initial-backoff": "1ms",
+        **(options or {}),
+    }
     with call_observed(lambda: CALL):
         async with TritonClient(parse_options(raw, "m")) as client:
             return await client.infer(b'{"a":1}', None, rows=rows)
@@ -73,7 +79,7 @@ async def test_failures_have_a_reason(
     """Whatever a request fails by, its attempt ends once, with a reason that is one of few words."""
     async with RecordingServer(answer) as server:
         with pytest.raises(InferenceError):
-            await send(server, **options)
+            await send(server, options)
     assert [end.error for end in watching.ends] == [error]
     assert watching.ends[0].status in {status, 200}
     assert watching.end is not None

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from support.otlp import Collector
 from support.waves import FakeTriton, refused
-from test_spark_bridge import TEXTS, _batches, _model, _rows, _task
+from unit.test_spark_bridge import TEXTS, _batches, _model, _rows, _task
 
 from dbt_triton import instrumentation
 from dbt_triton.instrumentation import Call, call_for_tasks, call_observed, setup

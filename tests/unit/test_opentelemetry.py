@@ -9,8 +9,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from http_server import Answer, RecordingServer
-from kserve import Kept, UpperModel, batches_of, run_engine
 from opentelemetry import trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -18,7 +16,9 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
-from watching import CALL, on_a_loop
+from unit.http_server import Answer, RecordingServer
+from unit.kserve import Kept, UpperModel, batches_of, run_engine
+from unit.watching import CALL, on_a_loop
 
 from dbt_triton import instrumentation
 from dbt_triton.client import TritonClient
@@ -55,7 +55,7 @@ class Exported:
     def metrics(self) -> dict[str, list[Any]]:
         """The points of each metric."""
         data: Any = self._reader.get_metrics_data()
-        found = {}
+        found: dict[str, list[Any]] = {}
         for of_resource in [] if data is None else data.resource_metrics:
             for of_scope in of_resource.scope_metrics:
                 found |= {metric.name: list(metric.data.data_points) for metric in of_scope.metrics}

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from http_server import Answer, RecordingServer
 from prometheus_client.parser import text_string_to_metric_families
-from watching import CALL, on_a_loop
+from unit.http_server import Answer, RecordingServer
+from unit.watching import CALL, on_a_loop
 
 from dbt_triton import instrumentation
 from dbt_triton.client import TritonClient
@@ -116,7 +116,7 @@ def test_others_can_read_it_and_nothing_is_left(path: Path) -> None:
 def test_processes_and_threads_share_a_file(path: Path) -> None:
     """Several dbt processes with several threads each write one file; nothing of any of them is lost, or seen half."""
     code = (
-        "import sys, threading; from pathlib import Path; from test_prometheus_file import one_call\n"
+        "import sys, threading; from pathlib import Path; from unit.test_prometheus_file import one_call\n"
         "from dbt_triton.instrumentation.prometheus import PrometheusHook\n"
         "hook = PrometheusHook(sys.argv[1])\n"
         "work = lambda n: [one_call(hook, f'model.shop.{sys.argv[2]}_{n}') for _ in range(10)]\n"
