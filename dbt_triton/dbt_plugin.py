@@ -11,10 +11,14 @@ import signal
 import sys
 import threading
 from contextlib import suppress
+from datetime import UTC
 from types import FrameType
 from typing import Any
 
 from dbt.plugins.manager import dbtPlugin
+
+from dbt_triton.instrumentation import setup
+from dbt_triton.instrumentation.invocation import Invocation
 
 #: The ``submission_method`` of Python models that run on dbt-spark's own session.
 SUBMISSION_METHOD = "dbt_triton"
@@ -23,10 +27,12 @@ SHOW = "dbt_triton_show"
 
 
 class DbtTritonPlugin(dbtPlugin):
-    """Registers the submission method of dbt-spark, and what `dbt show` calls of dbt-duckdb."""
+    """Registers what dbt's adapters call of ours, and tells who watches of the command."""
 
     def initialize(self) -> None:
-        """Register them; called by dbt."""
+        """Register it; called by dbt, once for each command."""
+        with suppress(Exception):  # a dbt that is another one inside: nobody is told of its command
+            note_invocation()
         on_duckdb = sys.modules.get("dbt.adapters.duckdb.impl")
         if on_duckdb is not None:
             with suppress(Exception):  # another dbt-duckdb; the macro says that nothing can be shown
@@ -76,6 +82,48 @@ def _show(adapter: Any, arguments: dict[str, Any]) -> dict[str, str]:  # noqa: A
     from dbt_triton.adhoc.show import show  # noqa: PLC0415 - for the command that needs it
 
     return show(arguments, adapter.connections.get_thread_connection().handle.cursor())
+
+
+def note_invocation() -> None:
+    """Note which command of dbt runs, and where somebody watches, when it ends.
+
+    What is of dbt's common library is found without an import: dbt has loaded it.
+    """
+    common, managers = (sys.modules[f"dbt_common.{name}"] for name in ("invocation", "events.event_manager_client"))
+    context = sys.modules.get("opentelemetry.context")
+    started = common.get_invocation_started_at().replace(tzinfo=UTC)
+    invocation = Invocation(
+        common.get_invocation_id(),
+        _command(),
+        int(started.timestamp() * 1e9),
+        _node,
+        None if context is None else context.get_current(),
+    )
+    invocation.begin()
+    if not setup.may_be_wanted():
+        return
+
+    def noted(message: Any) -> None:  # noqa: ANN401 - an event of dbt's
+        if message.info.name == "CommandCompleted":
+            with suppress(Exception):
+                setup.invocation_ended(invocation.id, succeeded=bool(message.data.success))
+            invocation.end()
+
+    managers.add_callback_to_manager(noted)
+
+
+def _command() -> str:
+    """Return the command of dbt that runs, such as ``build``."""
+    flags = sys.modules.get("dbt.flags")
+    found = None if flags is None else getattr(flags.get_flags(), "WHICH", None)
+    return str(found or "")
+
+
+def _node() -> str:
+    """Return the unique id of the node that the thread which asks works at."""
+    variables = sys.modules.get("dbt_common.events.contextvars")
+    found = {} if variables is None else variables.get_node_info()
+    return str(found.get("unique_id") or "")
 
 
 def cancel_by_sigterm() -> None:

@@ -6,8 +6,9 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self, cast
 
@@ -17,6 +18,7 @@ from dbt_triton.client.connection import BrokenAnswerError, LostServerError
 from dbt_triton.client.judgement import failure_in
 from dbt_triton.client.latencies import Latencies
 from dbt_triton.client.metadata import Metadata, connection_words
+from dbt_triton.client.observed import ObservedAttempt
 from dbt_triton.client.reply import (
     HEADER_LENGTH,
     Reply,
@@ -35,6 +37,7 @@ from dbt_triton.client.stream import id_in
 from dbt_triton.client.transport import HttpxTransportAdapter, Transport, open_transport
 from dbt_triton.errors import AnswerError, AnswerTooLongError, InferenceError, Reason
 from dbt_triton.foreign_text import remember_secrets
+from dbt_triton.instrumentation import Request, Target, observers
 from dbt_triton.options import Options
 
 logger = logging.getLogger("dbt_triton.client")
@@ -105,6 +108,10 @@ class TritonClient:
         model_path = f"/v2/models/{options.model_name}{version}"
         last = "generate_stream" if self.generates else "infer"
         self._infer_url = f"{options.endpoint}{model_path}/{last}"
+        self._observers = observers()
+        self._target = Target.of(
+            self._infer_url, address=address, model_name=options.model_name, generates=self.generates
+        )
         self._logs = logger.isEnabledFor(logging.DEBUG)
         logger.debug("opening connections to %s as they are needed", options.endpoint)
         remember_secrets((headers or {}).values())
@@ -169,6 +176,7 @@ class TritonClient:
         alone: bool = True,
         request_id: int | None = None,
         retry: bool = True,
+        sent_before: int = 0,
     ) -> Reply:
         """Send one inference request, by the route of the client, with retries.
 
@@ -181,6 +189,7 @@ class TritonClient:
             request_id: is put into the JSON of the body. Triton repeats it, so that an answer to another request, on a
                 connection that is out of step, is not believed.
             retry: whether it is sent again where that may help; else whoever calls does so, perhaps elsewhere.
+            sent_before: how often whoever calls has sent it already.
 
         Raises:
             InferenceError: it was refused, or every attempt failed; with Triton's own words.
@@ -194,13 +203,17 @@ class TritonClient:
         if self.options.compression != "none":
             body = compressed(body, self.options.compression)
         try:
+            if self._observers:
+                return await self._observed(rows, sent_before, 1, headers, body, request_id)
             return await self._attempt(1, headers, body, request_id)
         except RetryableError as error:
             timeouts = int(error.reason == Reason.TIMEOUT)
             if not retry or not self._is_worth_retrying(error, timeouts, rows=rows, alone=alone):
                 raise self._given_up(error) from error
             first = error
-        return await self._retry(first, headers, body, request_id, rows=rows, alone=alone)
+        attempt = partial(self._observed, rows, sent_before) if self._observers else self._attempt
+        send = partial(attempt, headers=headers, body=body, request_id=request_id)
+        return await self._retry(first, send, rows=rows, alone=alone)
 
     def _given_up(self, error: RetryableError) -> InferenceError:
         """Make the error of a request that has no attempt left; while the run ends, nothing has."""
@@ -214,15 +227,8 @@ class TritonClient:
             return False
         return is_worth_retrying(error.reason, timeouts, rows=rows, alone=alone, generates=self.generates)
 
-    async def _retry(  # noqa: PLR0913 - what `infer` was told
-        self,
-        first: RetryableError,
-        headers: Mapping[str, str],
-        body: bytes,
-        request_id: int | None,
-        *,
-        rows: int,
-        alone: bool,
+    async def _retry(
+        self, first: RetryableError, send: Callable[[int], Awaitable[Reply]], *, rows: int, alone: bool
     ) -> Reply:
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         timeouts = int(first.reason == Reason.TIMEOUT)
@@ -231,7 +237,7 @@ class TritonClient:
             nonlocal timeouts
             self._backing_off.discard(task)
             try:
-                return await self._attempt(number, headers, body, request_id)
+                return await send(number)
             except RetryableError as error:
                 error.attempts = number
                 timeouts += error.reason == Reason.TIMEOUT
@@ -251,6 +257,25 @@ class TritonClient:
             raise
         finally:
             self._backing_off.discard(task)
+
+    async def _observed(  # noqa: PLR0913, PLR0917 - what an attempt has, and what observers are told of it
+        self,
+        rows: int,
+        sent_before: int,
+        number: int,
+        headers: Mapping[str, str],
+        body: bytes,
+        request_id: int | None,
+    ) -> Reply:
+        """Make one attempt that somebody watches."""
+        if self.resume_at:
+            await self._turn()
+        if self.stopping:
+            return await self._attempt(number, headers, body, request_id)
+        request = Request(self._target, rows, sent_before + number - 1, len(body))
+        with ObservedAttempt(self._observers, request) as seen:
+            seen.reply = await self._attempt(number, {**headers, **seen.headers}, body, request_id)
+        return seen.reply
 
     async def _attempt(self, number: int, headers: Mapping[str, str], body: bytes, request_id: int | None) -> Reply:
         if self.resume_at:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from dbt_triton.errors import InferenceError, Reason
+from dbt_triton.instrumentation import event, reason_word
 
 #: So many requests in a row that the model answers with an error, and none that it answers well, are no bad rows.
 BREAKER_FAILURES = 256
@@ -59,6 +60,8 @@ class Breaker:
 
     def alive(self) -> None:
         """Note that the server looked at a request, whatever it said of it."""
+        if self._gone_since is not None:
+            event("breaker.closed", seconds=round(self._clock() - self._gone_since, 3))
         self._gone_since = None
         self._not_before = 0.0
         self._prober = None
@@ -134,6 +137,7 @@ class Breaker:
         now = self._clock()
         if self._gone_since is None:
             self._gone_since = now
+            event("breaker.opened", reason=reason_word(error.reason))
         seconds = now - self._gone_since
         if seconds < patience or now < self._not_before:
             return None

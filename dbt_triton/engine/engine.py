@@ -32,6 +32,7 @@ from dbt_triton.engine.servers import Servers, nobody_is_told
 from dbt_triton.engine.source import Request, SequenceMarker, Source, exact_batches, taken
 from dbt_triton.engine.stats import Progress, RunStats
 from dbt_triton.errors import DbtTritonError, InferenceError, Reason
+from dbt_triton.instrumentation import event
 from dbt_triton.tensors import Format
 from dbt_triton.tensors.trim import Trimmer
 
@@ -149,6 +150,7 @@ class Engine:
                 self._servers.stop()
                 await source.close()
                 await self._results.settle()
+                self._tell_observers()
         if self._interrupt is not None:
             raise self._interrupt
         if self._failure is not None:
@@ -340,6 +342,11 @@ class Engine:
                     self._end(RunError(InferenceError(str(error), reason=Reason.STOPPED), []))
                     for worker in self._workers:
                         worker.cancel()
+
+    def _tell_observers(self) -> None:
+        """Say what was done by the end, however the run ends."""
+        results = self._results
+        event("run.ended", rows=results.rows, limit=self._servers.current, tokens=results.tokens)
 
     def _so_far(self) -> Progress:
         done, failed = self._results.rows, self._results.rows_failed

@@ -12,6 +12,7 @@ from dbt_triton.engine.handover import HandOver
 from dbt_triton.engine.outcomes import TOO_LARGE, FailedRows, RunError, is_about_rows, not_the_batch
 from dbt_triton.engine.source import Request
 from dbt_triton.errors import AnswerError, AnswerTooLongError, InferenceError, PaddedAxisError, Reason, RowCountError
+from dbt_triton.instrumentation import event, reason_word
 from dbt_triton.options import Options
 
 logger = logging.getLogger("dbt_triton.engine")
@@ -90,6 +91,7 @@ class FailedRequests:
         if request.rows > 1:
             if isinstance(error, AnswerTooLongError) or error.status == TOO_LARGE:
                 self._note_too_large(request.rows, error)
+            event("request.split", rows=request.rows, reason=reason_word(error.reason))
             # Half of the rows may have the right number of answers by chance; one row has its own.
             return request.pieces(1) if isinstance(error, RowCountError) else request.halves()
         has_several = isinstance(error, RowCountError) and error.more and self._batch_size > 1
@@ -125,7 +127,9 @@ class FailedRequests:
         self._too_large += rows == self.most_rows
         if self._too_large == _TOO_LARGE_IN_A_ROW:
             self.most_rows, self._too_large = rows // 2, 0
-            logger.warning("%s. From now on a request has %d row(s); 'batch-size' sets it", error.message, rows // 2)
+            # Our own words; the server's may quote a row.
+            said = error.message if isinstance(error, AnswerTooLongError) else "the request is too large (413)"
+            logger.warning("%s. From now on a request has %d row(s); 'batch-size' sets it", said, rows // 2)
 
     def undecodable(self, request: Request, error: AnswerError) -> None:
         """Send a request again whose answer cannot be decoded, alone or in parts."""

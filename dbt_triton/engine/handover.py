@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from dbt_triton.engine.outcomes import FailedRows, Sink
 from dbt_triton.engine.source import Request
 from dbt_triton.errors import AnswerError, InferenceError, Reason
+from dbt_triton.instrumentation import event, reason_word
 from dbt_triton.tensors import Answer, Format, TensorSpec, decode_outputs, parse_texts
 from dbt_triton.tensors.trim import Trimmer
 
@@ -99,6 +100,7 @@ class HandOver:
         """Take rows that failed for good."""
         self._chunk.failed.append(failed)
         self.rows_failed += len(failed.keys[0])
+        event("rows.failed", rows=len(failed.keys[0]), reason=reason_word(failed.error.reason))
 
     def is_due(self) -> bool:
         """Whether there is enough to hand over, or it is time."""
@@ -146,6 +148,8 @@ class HandOver:
             unfit = sum(len(failed.keys[0]) for failed in handed.unfit)
             self._rows -= unfit
             self.rows_failed += unfit
+            if unfit:
+                event("rows.failed", rows=unfit, reason=reason_word(Reason.UNFIT_TEXT))
             if self._structured is not None:
                 self.on_unfit(handed.unfit, handed.fit_rows)
 

@@ -58,7 +58,11 @@ class Sender:
                 alone=alone,
                 request_id=request_id,
                 retry=self._servers.only is not None if retry is None else retry,
+                sent_before=request.attempts,
             )
+        except InferenceError as error:
+            request.attempts += error.attempts
+            raise
         finally:
             self.in_flight -= 1
             self.bytes_in_flight -= len(body)

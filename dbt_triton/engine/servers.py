@@ -23,6 +23,7 @@ from dbt_triton.engine.breaker import PROBE_INITIAL_SECONDS, PROBE_MAX_SECONDS
 from dbt_triton.engine.concurrency import ConcurrencyLimit
 from dbt_triton.engine.server import Server, State, named
 from dbt_triton.errors import InferenceError, Reason
+from dbt_triton.instrumentation import event, reason_word
 
 logger = logging.getLogger("dbt_triton.engine")
 
@@ -196,6 +197,7 @@ class Servers:
         """Note that a server looked at a request, whatever it said of it."""
         if server.state == State.TRIAL:
             logger.info("%s answers again", server.name)
+            event("server.returned", server=server.name)
             server.state, server.why, server.delay = State.PRESENT, None, PROBE_INITIAL_SECONDS
             self._wake()
             self.on_room()
@@ -219,7 +221,8 @@ class Servers:
         else:
             is_own = error.reason == Reason.REJECTED or server.succeeded_at < started
         if is_own and server.state != State.AWAY:
-            logger.info("%s is left out for a while: %s", server.name, error.message)
+            logger.info("%s is left out for a while: %s (status %s)", server.name, error.reason, error.status)
+            event("server.left_out", server=server.name, reason=reason_word(error.reason))
             server.state, server.why = State.AWAY, error
             self._bring_back(server, server.delay)
             server.delay = min(2 * server.delay, PROBE_MAX_SECONDS)

@@ -39,6 +39,8 @@ class Request:
     not_at: object = None
     #: The servers where it broke its connection after it was sent.
     broken_at: tuple[object, ...] = ()
+    #: How often it was sent, in vain so far.
+    attempts: int = 0
 
     @property
     def rows(self) -> int:
@@ -59,12 +61,12 @@ class Request:
     def halves(self) -> list[Request]:
         """Split it in two."""
         middle = self.start + self.rows // 2
-        return [replace(self, end=middle), replace(self, start=middle)]
+        return [replace(self, end=middle, attempts=0), replace(self, start=middle, attempts=0)]
 
     def pieces(self, rows: int) -> list[Request]:
         """Split it into requests of so many rows."""
         starts = range(self.start, self.end, rows)
-        return [replace(self, start=start, end=min(start + rows, self.end)) for start in starts]
+        return [replace(self, start=start, end=min(start + rows, self.end), attempts=0) for start in starts]
 
 
 class SequenceMarker:

@@ -12,6 +12,8 @@ from dbt_triton.ddl.calls import Span
 from dbt_triton.engine import RunError, RunStats
 from dbt_triton.errors import DbtTritonError
 from dbt_triton.inference_model import Binding
+from dbt_triton.instrumentation import CallEnd
+from dbt_triton.step.observed_call import note_end, observed_call
 from dbt_triton.step.plan import Plan
 from dbt_triton.step.preflight import preflight
 from dbt_triton.step.report import SHOWN_ROWS, ended_early, failed_rows, kept
@@ -77,7 +79,8 @@ def run_plan(  # noqa: PLR0913 - what is known of the model
     run = _Run(plan, warehouse, context, log, first_call, keeps=keeps)
     try:
         for planned in plan.calls:
-            run.predict(planned)
+            with observed_call(planned, warehouse, name) as calling:
+                run.predict(planned, calling.end)
     except BaseException:
         run.close(failed=True)
         raise
@@ -126,8 +129,13 @@ class _Run:
         self._keeps = keeps
         self._bindings: dict[int, Binding] = {}
 
-    def predict(self, planned: PlannedCall) -> None:
-        """Send what has no prediction yet, and find what replaces the call in the statement."""
+    def predict(self, planned: PlannedCall, end: CallEnd) -> None:
+        """Send what has no prediction yet, and find what replaces the call in the statement.
+
+        Args:
+            planned: the call.
+            end: takes what comes of it, for those who watch.
+        """
         if planned.model.is_stub:
             query = planned.sampled(self._plan.statement.operand_query(planned.call, self.replacements))
             self._replace(planned, self._warehouse.dialect.stubbed(planned, query))
@@ -137,14 +145,15 @@ class _Run:
         try:
             call = self._warehouse.call(planned, self._plan.operand(planned, self.replacements), self._context)
             self.calls.append(call)
-            self._carry_out(planned, call, logged)
+            self._carry_out(planned, call, logged, end)
         except BaseException as error:
             logged.failed(error, call)
             raise
         logged.done()
 
-    def _carry_out(self, planned: PlannedCall, call: CallRun, logged: LoggedCall) -> None:
+    def _carry_out(self, planned: PlannedCall, call: CallRun, logged: LoggedCall, end: CallEnd) -> None:
         planned, size = self._measured(planned, call, logged)
+        end.rows = size.every_row
         if not size.filled:
             # Nothing to send: no server is needed (dbt's --empty, an empty table).
             self._replace(planned, self._warehouse.dialect.check_form(planned, call.rows))
@@ -153,6 +162,7 @@ class _Run:
         predicted = self._predicted(planned, call, size)
         self._replace(planned, predicted.joined)
         self.stats += predicted.stats
+        note_end(end, predicted)
         self.rows_reused += predicted.reused
         self.unchanged, self.remember = predicted.unchanged, predicted.remember
         logged.note_predicted(predicted, call)

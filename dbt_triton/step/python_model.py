@@ -16,6 +16,8 @@ from dbt_triton.errors import ConfigurationError, DbtTritonError
 from dbt_triton.flink_options import reasons_not_needed
 from dbt_triton.inference_model import InferenceModel, model_from_row
 from dbt_triton.inference_model.row import COLUMNS
+from dbt_triton.instrumentation import step_of
+from dbt_triton.instrumentation.setup import turn_on
 from dbt_triton.step.plan import make_plan
 from dbt_triton.step.predict import run_plan
 from dbt_triton.step.python_config import check_config
@@ -63,17 +65,32 @@ def ml_predict(  # noqa: PLR0913 - dbt's two, and the four arguments of ML_PREDI
         wanted = "pass dbt.ref(…), a data frame, an Arrow table, or a SELECT as a text"
         raise ConfigurationError([f"a table is wanted, not a value of type {kind}: {wanted}"], "table of ml_predict")
     name = str(dbt.this.identifier)
+    with step_of("", name=name):
+        turn_on()
+        return _predicted(dbt, session, table, model, descriptor, dict(config or {}), name)
+
+
+def _predicted(  # noqa: PLR0913, PLR0917 - as above
+    dbt: Any,  # noqa: ANN401 - as above
+    session: Any,  # noqa: ANN401 - as above
+    table: Any,  # noqa: ANN401 - as above
+    model: Any,  # noqa: ANN401 - as above
+    descriptor: str | Sequence[str],
+    config: Mapping[str, Any],
+    name: str,
+) -> Any:  # noqa: ANN401 - as above
+    """Predict, once what was passed is known to be of the right kinds."""
     warehouse = open_warehouse(session, {"name": name})
     log = RunLog.of_python_model(warehouse, str(dbt.this))
     with warehouse.given(table, model) as given:
         row = _only_row(given.model_rows())
-        for reason in reasons_not_needed(config or {}):
+        for reason in reasons_not_needed(config):
             logger.warning("%s: accepted, and not needed here: %s", name, reason)
         chosen = _descriptor(descriptor, given.columns, model_from_row(row))
         given.put_model(warehouse.dialect.metadata_query(row, COLUMNS))
         sql = select_of_call(given.table, given.model, map(warehouse.dialect.quote, chosen))
         try:
-            plan = make_plan(_arguments(dbt, sql, config or {}), warehouse)
+            plan = make_plan(_arguments(dbt, sql, config), warehouse)
             result = run_plan(plan, warehouse, name=name, log=log, first_call=getattr(dbt, _CALLS))
             given.keep(result["build_sql"], result["clean_up"])
         finally:

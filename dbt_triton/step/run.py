@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -29,6 +27,9 @@ from dbt_triton.inference_model import (
     with_served_schema,
 )
 from dbt_triton.inference_model.row import COLUMNS
+from dbt_triton.instrumentation import step_of
+from dbt_triton.instrumentation.logs import configure_logging
+from dbt_triton.instrumentation.setup import turn_on
 from dbt_triton.options import KEYS
 from dbt_triton.step.advice import with_advice
 from dbt_triton.step.dry_run import dry_run as count_dry_run
@@ -190,7 +191,17 @@ def _run(
     """Do the work and leave its result, or its error, for Jinja."""
     args: Arguments = json.loads(arguments)
     warehouse = open_warehouse(session, args)
-    _configure_logging(debug=bool(args.get("debug")))
+    configure_logging(debug=bool(args.get("debug")))
+    with step_of(str(args.get("unique_id") or ""), str(args.get("invocation_id") or ""), str(args["name"])):
+        turn_on()
+        result = _result(args, warehouse, work)
+    warehouse.set_result(result)
+
+
+def _result(
+    args: Arguments, warehouse: Warehouse, work: Callable[[Arguments, Warehouse], dict[str, Any]]
+) -> dict[str, Any]:
+    """Do the work, and return its result, or its error."""
     try:
         _check_versions(str(args["package_version"]))
         warehouse.end_transaction()
@@ -201,7 +212,9 @@ def _run(
         result = {"error": f"dbt-triton, {args['name']}: {error}"}
     except Exception as error:  # noqa: BLE001 - its traceback is logged as harmless text
         # dbt-duckdb would print source lines of the generated module, and a secret may stand on one.
-        logger.debug("unexpected error\n%s", harmless(traceback.format_exc()))
+        # Without its text, which may quote a value; that one is in the result.
+        where = "".join(traceback.format_tb(error.__traceback__))
+        logger.debug("unexpected %s\n%s", type(error).__name__, harmless(where))
         result = {
             "error": f"dbt-triton, {args['name']}: unexpected {type(error).__name__}: {shown(error)}. "
             "This is a bug; run again with DBT_TRITON_LOG=debug and report the traceback"
@@ -209,7 +222,7 @@ def _run(
     if "error" in result:
         # Whatever words it has come from: it goes to the console, to dbt.log and to run_results.json.
         result["error"] = harmless(result["error"])
-    warehouse.set_result(result)
+    return result
 
 
 def _notes_on_types(model: InferenceModel, dialect: Dialect) -> str:
@@ -300,16 +313,3 @@ def _check_versions(package_version: str) -> None:
             f"Run `pip install dbt-triton=={package_version}`, or put revision v{__version__} into packages.yml "
             "and run `dbt deps`"
         )
-
-
-def _configure_logging(*, debug: bool) -> None:
-    """Show our log on standard error, if ``DBT_TRITON_LOG`` or dbt's ``--debug`` asks for it."""
-    level = os.environ.get("DBT_TRITON_LOG", "debug" if debug else "").upper()
-    if level not in {"DEBUG", "INFO", "WARNING"}:
-        return
-    logger.setLevel(level)
-    if not logger.handlers:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
-        logger.addHandler(handler)
-        logger.propagate = False

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
-import httpx
-
-from dbt_triton.client import TritonClient
 from dbt_triton.client.http11 import Http11Transport
-from dbt_triton.client.reply import Reply
-from dbt_triton.client.transport import Transport
 from dbt_triton.engine.servers import Servers
 from dbt_triton.errors import InferenceError, Reason
+from dbt_triton.inference_model import Binding
+from dbt_triton.instrumentation import NO_HEADERS, AttemptEnd, CallEnd, Request, observing
+from dbt_triton.options import Options
+from dbt_triton.warehouses.requests import open_servers
 
 _OK = 200
 
@@ -65,80 +64,93 @@ class Answers:
     failures: Counter[str] = field(default_factory=Counter)
 
 
-def measure(servers: Servers, answers: Answers, budget: Budget, on_spent: Callable[[], None]) -> None:
-    """Let the clients of a run note what their requests come to, and send no more than a budget allows.
+class Measuring:
+    """Watches a trial: it notes what requests come to, and sends no more than a budget allows.
 
     Args:
-        servers: of the product, as a run has them. Others that a host name comes to have meanwhile are left out.
         answers: what is noted.
         budget: of requests.
-        on_spent: is called when it is used up; nothing is sent after that.
     """
-    servers._newcomers = None  # noqa: SLF001 - nobody would count what they are sent
-    for server in servers.all:
-        _measure(server.client, answers, budget, on_spent)
 
-
-def _measure(client: TritonClient, answers: Answers, budget: Budget, on_spent: Callable[[], None]) -> None:
-    transport, infer = client._transport, client.infer  # noqa: SLF001 - nothing else sees every attempt
-    if isinstance(transport, Http11Transport):
-        transport._may_repeat = False  # noqa: SLF001 - an attempt that it repeats by itself would not be counted
-    client._transport = _MeasuredTransport(transport, answers, budget, on_spent)  # noqa: SLF001
-
-    async def measured(body: bytes, header_length: int | None, *, rows: int = 1, **more: Any) -> Reply:  # noqa: ANN401
-        try:
-            reply = await infer(body, header_length, rows=rows, **more)
-        except InferenceError as error:
-            # With 200, the transport has not counted it: the model failed within a stream.
-            if error.status == _OK and error.reason != Reason.STOPPED:
-                answers.failures[str(error.reason)] += 1
-            raise
-        answers.ends.append(time.monotonic())
-        answers.rows.append(rows)
-        return reply
-
-    setattr(client, "infer", measured)  # noqa: B010 - mypy lets no method be assigned
-
-
-class _MeasuredTransport:
-    """Counts and times what another transport sends."""
-
-    def __init__(self, transport: Transport, answers: Answers, budget: Budget, on_spent: Callable[[], None]) -> None:
-        self._transport = transport
+    def __init__(self, answers: Answers, budget: Budget) -> None:
         self._answers = answers
         self._budget = budget
-        self._on_spent = on_spent
+        #: Is called when the budget is used up; nothing is sent after that.
+        self.on_spent: Callable[[], None] = _nothing
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        """Send one attempt, unless the budget is used up."""
+    def attempt(self, request: Request) -> MeasuredAttempt:
+        """Count one attempt.
+
+        Raises:
+            InferenceError: the budget is used up.
+        """
         if not self._budget.take():
-            self._on_spent()
+            self.on_spent()
             raise InferenceError("not sent: the trial is over", reason=Reason.STOPPED, attempts=0)
         self._answers.attempts += 1
-        started = time.monotonic()
-        try:
-            reply = await self._transport.post(url, headers, body)
-        except httpx.TimeoutException:
-            self._answers.failures["timeout"] += 1
-            raise
-        except Exception:
-            self._answers.failures["no answer"] += 1
-            raise
-        if reply.status == _OK:
-            self._answers.attempt_ends.append(time.monotonic())
-            self._answers.latencies.append(self._answers.attempt_ends[-1] - started)
+        return MeasuredAttempt(self._answers, request.rows)
+
+    def event(self, name: str, attributes: Mapping[str, str | int | float]) -> None:
+        """Leave it: what failed is counted by attempts."""
+
+    def carrier(self) -> Mapping[str, str]:
+        """Return nothing: a trial is one process."""
+        return NO_HEADERS
+
+    def ended(self, end: CallEnd) -> None:
+        """Leave it: a trial has an end of its own."""
+
+
+class MeasuredAttempt:
+    """Notes what comes of one attempt.
+
+    Args:
+        answers: where.
+        rows: of the request.
+    """
+
+    headers = NO_HEADERS
+
+    def __init__(self, answers: Answers, rows: int) -> None:
+        self._answers = answers
+        self._rows = rows
+
+    def ended(self, end: AttemptEnd) -> None:
+        """Note it; of what failed by status 200, the time is that of an answer, and the model's reason counts."""
+        answers = self._answers
+        if end.status == _OK:
+            answers.attempt_ends.append(time.monotonic())
+            answers.latencies.append(end.seconds)
+        if end.error:
+            no_answer = "timeout" if end.error == "timeout" else "no answer"
+            failed = no_answer if end.status is None else str(end.status)
+            answers.failures[end.error.replace("_", " ") if end.status == _OK else failed] += 1
         else:
-            self._answers.failures[str(reply.status)] += 1
-        return reply
+            answers.ends.append(time.monotonic())
+            answers.rows.append(self._rows)
 
-    async def get(self, url: str, headers: Mapping[str, str]) -> Reply:
-        """Ask for what is no inference, and costs nothing."""
-        return await self._transport.get(url, headers)
 
-    def close_idle(self) -> None:
-        """Close the connections that carry no request."""
-        self._transport.close_idle()
+@asynccontextmanager
+async def measured_servers(
+    options: Options, binding: Binding, headers: Mapping[str, str], measuring: Measuring
+) -> AsyncGenerator[Servers]:
+    """Open the servers of a trial as a run does, with clients that are watched; nothing is sent that nobody counts.
 
-    async def aclose(self) -> None:
-        """Close every connection."""
-        await self._transport.aclose()
+    Args:
+        options: of the trial.
+        binding: of the call.
+        headers: of the requests.
+        measuring: watches them.
+    """
+    with observing(measuring):
+        async with open_servers(options, binding, headers) as servers:
+            servers._newcomers = None  # noqa: SLF001 - others that a host name comes to have are left out
+            for server in servers.all:
+                transport = server.client._transport  # noqa: SLF001 - only this class of transport has what follows
+                if isinstance(transport, Http11Transport):
+                    transport._may_repeat = False  # noqa: SLF001 - what it repeats by itself would not be counted
+            yield servers
+
+
+def _nothing() -> None:
+    """Stand for a trial that has not begun."""

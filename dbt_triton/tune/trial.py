@@ -20,10 +20,10 @@ from dbt_triton.errors import DbtTritonError, InferenceError, Reason
 from dbt_triton.foreign_text import harmless
 from dbt_triton.inference_model import Binding
 from dbt_triton.options import Options
-from dbt_triton.tune.measured import Answers, Budget, measure
+from dbt_triton.tune.measured import Answers, Budget, Measuring, measured_servers
 from dbt_triton.tune.server_side import between
 from dbt_triton.tune.trial_figures import Settings, Trial
-from dbt_triton.warehouses.requests import open_servers, request_format
+from dbt_triton.warehouses.requests import request_format
 
 #: The first part of a trial is not measured: connections are opened, and the limit on requests in flight finds itself.
 WARM_UP = 0.25
@@ -88,7 +88,8 @@ async def run_trial(
     options = settings.applied(subject.options)
     binding = replace(subject.binding, batch_size=settings.batch_size)
     sink, answers, over = _Discard(), Answers(), asyncio.Event()
-    async with open_servers(options, binding, subject.headers) as servers:
+    measuring = Measuring(answers, budget)
+    async with measured_servers(options, binding, subject.headers, measuring) as servers:
         clients = [server.client for server in servers.all]
         before = await _unless_stopped(counted(clients, binding.version), stopped)
         engine = _TrialEngine(
@@ -105,7 +106,7 @@ async def run_trial(
             over.set()
             engine.end(InferenceError("the trial is over", reason=Reason.STOPPED))
 
-        measure(servers, answers, budget, end)
+        measuring.on_spent = end
         started = time.monotonic()
 
         async def watch() -> float:

@@ -324,6 +324,11 @@ class Warehouse(Protocol):
     """The session of one dbt model."""
 
     @property
+    def system(self) -> str:
+        """What kind of warehouse it is, as OpenTelemetry's ``db.system.name`` says it."""
+        ...
+
+    @property
     def dialect(self) -> Dialect:
         """How it writes SQL."""
         ...

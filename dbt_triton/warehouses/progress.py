@@ -1,11 +1,13 @@
 """How far a run is: a bar on a terminal, elsewhere a line every ten seconds.
 
-Both go to standard error, since orchestrators read dbt's standard output, where a line that parses as JSON is taken for
-an event of dbt's. ``DBT_TRITON_PROGRESS`` chooses: ``auto`` (the default), ``bar``, ``plain`` or ``off``.
+With ``DBT_TRITON_LOG_FORMAT=json`` a line is an object of JSON, on a terminal, too. All goes to standard error, since
+orchestrators read dbt's standard output, where a line that parses as JSON is taken for an event of dbt's.
+``DBT_TRITON_PROGRESS`` chooses: ``auto`` (the default), ``bar``, ``plain`` or ``off``.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -13,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 from dbt_triton.engine import Progress
+from dbt_triton.instrumentation.logs import FIELDS, JsonFormatter, wants_json
 from dbt_triton.standard_streams import stderr_is_terminal, tell
 
 if TYPE_CHECKING:
@@ -48,9 +51,10 @@ def reporter(name: str, rows: int) -> Reporter:
     wanted = os.environ.get(VARIABLE, "auto").strip().lower()
     if wanted not in {"bar", "plain", "off"}:
         wanted = "bar" if stderr_is_terminal() else "plain"
-    if wanted == "bar":
-        return BarReporter(name, rows)
-    return PlainReporter(name, rows, every=PLAIN_SECONDS if wanted == "plain" else float("inf"))
+    every = float("inf") if wanted == "off" else PLAIN_SECONDS
+    if wants_json():
+        return JsonReporter(name, rows, every=every)
+    return BarReporter(name, rows) if wanted == "bar" else PlainReporter(name, rows, every=every)
 
 
 def seconds_left(rows: int, done: int, seconds: float) -> float | None:
@@ -101,7 +105,30 @@ class PlainReporter:
             f"{progress.rows_failed:,} errors",
             *([] if left is None else [f"{left:,.0f} s left"]),
         ]
-        tell(f"ML_PREDICT {self._name}: {', '.join(parts)}")
+        tell(self._line(f"ML_PREDICT {self._name}: {', '.join(parts)}", progress, seconds))
+
+    def _line(self, words: str, progress: Progress, seconds: float) -> str:  # noqa: ARG002 - a JSON line has them
+        """Return the line."""
+        return words
+
+
+class JsonReporter(PlainReporter):
+    """Writes an object of JSON now and then, as the log does."""
+
+    def _line(self, words: str, progress: Progress, seconds: float) -> str:
+        record = logging.makeLogRecord(
+            {"name": "dbt_triton.progress", "levelname": "INFO", "levelno": logging.INFO, "msg": words, "args": None}
+        )
+        vars(record)[FIELDS] = {
+            "rows": progress.rows,
+            "rows_total": self._rows,
+            "rows_failed": progress.rows_failed,
+            "in_flight": progress.in_flight,
+            "retries": progress.retries,
+            "seconds": round(seconds, 3),
+            **({"tokens": progress.tokens} if progress.tokens else {}),
+        }
+        return JsonFormatter().format(record)
 
 
 class BarReporter:

@@ -10,6 +10,7 @@
   {%- do arguments.update({
     'adapter': adapter.type(),
     'unique_id': model.unique_id,
+    'invocation_id': invocation_id,
     'package_version': dbt_triton.package_version(),
     'name': model.name,
     'alias': model.alias,

@@ -20,6 +20,8 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 #: dbt loads the adapter, which we do not import.
 NOT_IMPORTED = {"dbt-duckdb"}
+#: Folders that several distributions share, in which each module is one of theirs.
+SHARED = {"opentelemetry"}
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -34,7 +36,8 @@ def imported(path: Path) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            yield node.module
+            shared = node.module in SHARED
+            yield from (f"{node.module}.{alias.name}" for alias in node.names) if shared else [node.module]
 
 
 @cache
@@ -84,6 +87,9 @@ def test_imports_are_declared() -> None:
         "matplotlib",
         "vl-convert-python",
     }  # the next tests say where
+    for extra in ("opentelemetry", "prometheus"):
+        names |= declared(PROJECT["optional-dependencies"][extra])
+    names |= {"opentelemetry-api"}  # of the SDK's own version
     assert {name: file for name, file in imported_distributions().items() if name not in names} == {}
 
 
@@ -115,6 +121,22 @@ def test_charts_are_an_extra() -> None:
     assert "vl_convert" not in subprocess.check_output(
         [sys.executable, "-c", "import dbt_triton.report.command, sys; print(*sys.modules)"], text=True
     )
+
+
+def test_instrumentations_are_extras() -> None:
+    """Only their own modules import OpenTelemetry and Prometheus, and nothing imports these but what turns them on."""
+    folder = ROOT / "dbt_triton" / "instrumentation"
+    extras = {"opentelemetry": ["opentelemetry"], "prometheus": ["prometheus_client", "filelock"]}
+    assert set(extras) <= set(PROJECT["optional-dependencies"])
+    foreign = {name for names in extras.values() for name in names}
+    theirs = {folder / f"{name}.py" for name in ("opentelemetry", "providers", "sampler", "prometheus")}
+    for path in sorted((ROOT / "dbt_triton").rglob("*.py")):
+        found = {module.partition(".")[0] for module in imported(path)} & foreign
+        assert not found or path in theirs, path
+        top = ast.parse(path.read_text(encoding="utf-8")).body
+        at_top = [name for node in top if isinstance(node, ast.Import | ast.ImportFrom) for name in _modules(node)]
+        lazily = {f"dbt_triton.instrumentation.{one.stem}" for one in theirs}
+        assert path in theirs or not lazily & set(at_top), path
 
 
 def _modules(node: ast.Import | ast.ImportFrom) -> list[str]:

@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).parents[2] / "dbt_triton"
 LAYERS = [
     "run_log",
     "options",
+    "instrumentation",
     "ddl",
     "tensors",
     "client",

@@ -89,6 +89,7 @@ class DuckDBDialect:
 class DuckDBWarehouse(DuckDBSession):
     """The session of one dbt model, on DuckDB."""
 
+    system = "duckdb"
     dialect = DuckDBDialect()
 
     def first_rows(self, relation: str, limit: int) -> list[dict[str, Any]]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -20,6 +20,9 @@ import pyarrow as pa
 from dbt_triton.client import TritonClient
 from dbt_triton.engine import Engine, Progress, RunError, RunStats, SequenceEngine, Server, Servers, event_loop
 from dbt_triton.errors import DbtTritonError, InferenceError, Reason
+from dbt_triton.instrumentation import Calling, call_observed, flush, set_model, step_of
+from dbt_triton.instrumentation.calls import error_type
+from dbt_triton.instrumentation.setup import turn_on
 from dbt_triton.warehouses.spark.figures import Figures
 from dbt_triton.warehouses.spark.neighbours import Neighbours
 from dbt_triton.warehouses.spark.outbox import ClosedError, Outbox
@@ -29,6 +32,8 @@ from dbt_triton.warehouses.spark.type_names import from_spark
 
 _KEY_COLUMNS = 1
 _JOIN_SECONDS = 5.0
+#: A task waits no longer for a collector of spans.
+_FLUSH_SECONDS = 2.0
 
 
 def run_task(task: Task, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -54,7 +59,9 @@ def run_task(task: Task, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Recor
 def _fill(outbox: Outbox, task: Task, number: int, batches: Iterator[pa.RecordBatch]) -> None:
     """Run the engine, and put everything that comes of it into the outbox: also what it raises."""
     try:
-        figures = event_loop.run(_TaskRun(task, number, outbox, batches).run())
+        with _watched(task, number) as calling:
+            figures = event_loop.run(_TaskRun(task, number, outbox, batches).run())
+            _note_end(calling, figures)
         for _ in batches:  # what was not read: Spark takes a worker for broken that leaves something
             pass
         outbox.figures(figures)
@@ -64,6 +71,34 @@ def _fill(outbox: Outbox, task: Task, number: int, batches: Iterator[pa.RecordBa
         outbox.done(error)
     else:
         outbox.done()
+
+
+@contextmanager
+def _watched(task: Task, number: int) -> Generator[Calling]:
+    """Let hooks watch what a task does of a call: those that the environment of this very process turns on."""
+    call = task.call
+    if call is None:
+        yield Calling(())
+        return
+    turn_on()
+    with step_of(call.node, call.invocation_id), set_model(call.inference_model):
+        try:
+            with call_observed(lambda: replace(call, task=number)) as calling:
+                yield calling
+        finally:
+            flush(_FLUSH_SECONDS)  # Spark ends its workers without a word
+
+
+def _note_end(calling: Calling, figures: Figures) -> None:
+    """Note what came of a task."""
+    end, stats = calling.end, figures.stats
+    end.predicted, end.failed = stats.rows, stats.rows_failed
+    end.requests, end.retries = stats.requests, stats.retries
+    end.bytes_sent, end.bytes_received = stats.bytes_sent, stats.bytes_received
+    if figures.error is not None:
+        end.outcome, end.error = "failed", error_type(figures.error)
+    elif figures.stopped:
+        end.outcome = "interrupted"
 
 
 class _TaskRun:

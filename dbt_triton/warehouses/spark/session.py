@@ -63,6 +63,11 @@ class SparkWarehouse:
                 raise WarehouseError(f"dbt-triton cannot write SQL for a session with {setting}=true; set it to false")
 
     @property
+    def system(self) -> str:
+        """What kind of warehouse it is."""
+        return "spark"
+
+    @property
     def dialect(self) -> SparkDialect:
         """How Spark writes SQL."""
         if self._dialect is None:

@@ -13,6 +13,7 @@ from dbt_triton.credentials import MASK, mask_text, request_headers
 from dbt_triton.engine import RunError, Servers
 from dbt_triton.errors import ConfigurationError, InferenceError, Reason
 from dbt_triton.inference_model import Binding
+from dbt_triton.instrumentation import Call
 from dbt_triton.options import Options
 from dbt_triton.tensors import Format
 from dbt_triton.tensors.sql_types import SqlType
@@ -44,6 +45,7 @@ class Task:
         run_timeout: how many seconds the run may take in all.
         seen: what earlier waves have seen of padded axes.
         folder: a folder that driver and tasks share, on a local master; else None.
+        call: as those who watch are told of it, with the span that tasks go on from; None where nobody does.
     """
 
     binding: Binding
@@ -57,6 +59,7 @@ class Task:
     run_timeout: float = 0.0
     seen: tuple[SeenAxis, ...] = field(default=())
     folder: str | None = None
+    call: Call | None = None
 
     @property
     def request_format(self) -> Format:

@@ -20,6 +20,7 @@ from typing import Any
 from dbt_triton.engine import Progress, RunError, RunStats
 from dbt_triton.errors import DbtTritonError, InferenceError, Reason
 from dbt_triton.inference_model import Binding
+from dbt_triton.instrumentation import call_for_tasks
 from dbt_triton.options import Options
 from dbt_triton.tensors.sql_types import SqlType
 from dbt_triton.tensors.trim import Trimmer
@@ -140,6 +141,7 @@ class _Waves:
             deadline=None if timeout is None else time.time() + timeout / 1000,
             run_timeout=0.0 if timeout is None else timeout / 1000,
             folder=self._folder,
+            call=call_for_tasks(),
         )
         if self._folder is not None:
             leave_headers(self._task, options)
