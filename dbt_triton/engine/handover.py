@@ -107,9 +107,10 @@ class HandOver:
         chunk = self._chunk
         if chunk.rows >= CHUNK_ROWS or chunk.bytes >= CHUNK_BYTES:
             return True
+        if time.monotonic() - chunk.started < CHUNK_SECONDS:
+            return False
         # While the writer has enough to do, a larger chunk costs it less than two.
-        is_writing = any(not written.done() for written in self._behind)
-        return not is_writing and time.monotonic() - chunk.started >= CHUNK_SECONDS
+        return all(written.done() for written in self._behind)
 
     async def hand_over(self, writer: ThreadPoolExecutor) -> None:
         """Hand over what there is; wait where the writer is too far behind."""
@@ -167,13 +168,13 @@ class HandOver:
             self._sink.failures(chunk.failed)
         if not chunk.requests:
             return handed
+        requests, answers = _as_they_were_read(chunk)
         try:
-            outputs = self._decoded(chunk.requests, chunk.answers)
+            outputs = self._decoded(requests, answers)
         except AnswerError:
             self._decode_one_by_one(chunk, handed)
             return handed
-        columns = zip(*(request.request_keys for request in chunk.requests), strict=True)
-        self._sink_rows([pa.concat_arrays(column) for column in columns], outputs, handed)
+        self._sink_rows(_keys_of(requests), outputs, handed)
         return handed
 
     def _decode_one_by_one(self, chunk: _Chunk, handed: _Handed) -> None:
@@ -209,6 +210,31 @@ class HandOver:
             handed.fit_rows += len(keys[0])
         if len(keys[0]):
             self._sink.predictions(keys, outputs)
+
+
+def _as_they_were_read(chunk: _Chunk) -> tuple[list[Request], list[Answer]]:
+    """Return the requests of a chunk and their answers in the order of their rows, not of the answers."""
+    batches: dict[int, int] = {}
+    for request in chunk.requests:
+        batches.setdefault(id(request.keys), len(batches))
+    order = sorted(
+        range(len(chunk.requests)),
+        key=lambda place: (batches[id(chunk.requests[place].keys)], chunk.requests[place].start),
+    )
+    return [chunk.requests[place] for place in order], [chunk.answers[place] for place in order]
+
+
+def _keys_of(requests: Sequence[Request]) -> list[pa.Array]:
+    """Return the keys of the rows of some requests; those of rows side by side are taken at once."""
+    pieces = []
+    first = last = requests[0]
+    for request in requests[1:]:
+        if request.keys is not last.keys or request.start != last.end:
+            pieces.append([column.slice(first.start, last.end - first.start) for column in first.keys])
+            first = request
+        last = request
+    pieces.append([column.slice(first.start, last.end - first.start) for column in first.keys])
+    return [pa.concat_arrays(columns) for columns in zip(*pieces, strict=True)]
 
 
 def _nobody_is_told(*_: object) -> None:
