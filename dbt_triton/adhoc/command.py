@@ -26,10 +26,10 @@ from dbt_triton.errors import ConfigurationError, DbtTritonError
 from dbt_triton.foreign_text import harmless
 from dbt_triton.inference_model import metadata_row
 from dbt_triton.inference_model.model import TypedColumn
+from dbt_triton.instrumentation.logs import configure_logging
 from dbt_triton.step.plan import Plan, make_plan
 from dbt_triton.step.predict import run_plan
 from dbt_triton.step.report import SHOWN_ROWS
-from dbt_triton.step.run import _configure_logging
 from dbt_triton.step.shown_values import shown_row
 from dbt_triton.tensors.sql_types import INTEGER_BITS
 from dbt_triton.warehouses.duckdb.alone import INPUT, MODEL, Alone, Rows  # noqa: TID251 - whatever the project has
@@ -63,7 +63,7 @@ def predict(arguments: Namespace, dbt_arguments: Sequence[str], say: Callable[..
     Raises:
         DbtTritonError: nothing is predicted; with what to do.
     """
-    _configure_logging(debug=False)
+    configure_logging(debug=False)
     try:
         return _predict(arguments, dbt_arguments, say)
     except KeyboardInterrupt:
