@@ -7,8 +7,8 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
@@ -45,12 +45,14 @@ class DbtFigures:
         node: of the whole node, from the table of reviews to the table of labels; this one is compared.
         seconds: of the whole node.
         peak_megabytes: resident memory of the whole dbt process, at its highest.
+        watched: where dbt was watched (`watched_dbt`), what was seen.
     """
 
     step: float
     node: float
     seconds: float
     peak_megabytes: float
+    watched: dict[str, float] = field(default_factory=dict)
 
 
 class DbtProject:
@@ -76,12 +78,13 @@ class DbtProject:
                 assert lengths == [(REVIEW_BYTES,)]
         self._dbt(["deps"], {})
 
-    def build(self, case: Case, *, sent: int | None = None, **more: str) -> DbtFigures:
+    def build(self, case: Case, *, sent: int | None = None, watched: bool = False, **more: str) -> DbtFigures:
         """Run ``dbt build``, and check that every row was sent and labelled.
 
         Args:
             case: what to build.
             sent: so many rows must be sent; all of them by default.
+            watched: note whose the memory is, and the processor time of the node.
             more: further settings of the project, such as MEMORY_LIMIT.
         """
         sent = case.rows if sent is None else sent
@@ -90,7 +93,10 @@ class DbtProject:
             "BATCH_SIZE": str(case.batch_size),
             "IN_FLIGHT": str(case.in_flight),
         }
-        peak = self._dbt(["build", "--no-partial-parse"], settings | more)
+        seen = self._folder / "watched.json"
+        watch = [str(Path(__file__).with_name("watched_dbt.py")), str(seen)] if watched else []
+        more |= {"PYTHONMALLOC": "malloc"} if watched else {}
+        peak = self._dbt(["build", "--no-partial-parse"], settings | more, watch)
         results = json.loads((self._folder / "target" / "run_results.json").read_text())["results"]
         node = next(result for result in results if result["unique_id"] == "model.bench.classified")
         step = json.loads(node["adapter_response"]["code"])
@@ -100,7 +106,13 @@ class DbtProject:
             labels = warehouse.execute("select label, count(*) from classified group by label").fetchall()
         assert labels == [(LABEL, case.rows)]
         seconds = node["execution_time"]
-        return DbtFigures(case.rows / step["seconds"], case.rows / seconds, seconds, peak)
+        return DbtFigures(
+            case.rows / step["seconds"],
+            case.rows / seconds,
+            seconds,
+            peak,
+            json.loads(seen.read_text()) if watched else {},
+        )
 
     def change(self, case: Case, rows: int) -> None:
         """Change the first letter of some reviews to the next one."""
@@ -114,13 +126,14 @@ class DbtProject:
         with duckdb.connect(str(self._folder / "bench.duckdb")) as warehouse:
             warehouse.execute("drop table if exists classified__ml_predictions")
 
-    def _dbt(self, arguments: list[str], settings: dict[str, str]) -> float:
-        """Run dbt, and return its peak of resident memory in megabytes."""
+    def _dbt(self, arguments: list[str], settings: dict[str, str], script: Sequence[str] = ()) -> float:
+        """Run dbt, perhaps by a script in its place, and return its peak of resident memory in megabytes."""
+        program = [sys.executable, *script] if script else [str(Path(sys.executable).parent / "dbt")]
         placeholders = {"REVIEWS": "", "BATCH_SIZE": "1", "IN_FLIGHT": "1"}
         environment = {"DBT_SEND_ANONYMOUS_USAGE_STATS": "false", "TRITON_URL": self._endpoint}
         with (self._folder / "dbt.out").open("w+") as output:
             process = subprocess.Popen(
-                [str(Path(sys.executable).parent / "dbt"), *arguments, "--profiles-dir", str(self._folder)],
+                [*program, *arguments, "--profiles-dir", str(self._folder)],
                 cwd=self._folder,
                 env=os.environ | environment | placeholders | settings,
                 stdout=output,
