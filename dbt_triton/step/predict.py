@@ -104,12 +104,12 @@ class _Run:
         self.rows_failed = 0
         self._plan = plan
         self._warehouse = warehouse
-        self._keeps = keeps
         self._context = RunContext(
             name,
             full_refresh=full_refresh,
             target=target,
             statement=partial(_statement, plan) if len(plan.calls) == 1 else None,
+            keeps=keeps,
         )
         self._bindings: dict[int, Binding] = {}
 
@@ -162,10 +162,10 @@ class _Run:
             predicted = call.predict(planned, self._bindings[planned.number], size)
         except RunError as error:
             rows = call.rows_with(error.keys, SHOWN_ROWS) if error.keys else []
-            text = ended_early(error, planned, rows, full_refresh=full_refresh, keeps=self._keeps)
+            text = ended_early(error, planned, rows, full_refresh=full_refresh, keeps=self._context.keeps)
             raise DbtTritonError(text) from error
         except StoppedError as error:
-            if not self._keeps:
+            if not self._context.keeps:
                 raise
             # Such as a full disk: the warehouse's words say nothing of what is done already.
             raise WarehouseError(f"{error}\n  {kept(planned, full_refresh=full_refresh)}") from error
@@ -179,7 +179,7 @@ class _Run:
         self.rows_failed += failed
         if not failed or (options.on_error == "null" and failed <= options.max_error_ratio * sent):
             return
-        text = failed_rows(failed, planned, call, of=sent, keeps=self._keeps)
+        text = failed_rows(failed, planned, call, of=sent, keeps=self._context.keeps)
         if options.on_error == "null":
             text = f"{failed:,} of {sent:,} rows failed, more than max-error-ratio {options.max_error_ratio}. {text}"
         raise DbtTritonError(text)

@@ -105,12 +105,14 @@ class RunContext:
         full_refresh: forget what earlier runs have left.
         target: what is known of the table, where it is made anew as a whole; as the macros pass it.
         statement: renders the whole SELECT with the call replaced by a text; of a plan with one call only.
+        keeps: whether the stores outlive the run.
     """
 
     name: str
     full_refresh: bool = False
     target: Mapping[str, Any] | None = None
     statement: Callable[[str], str] | None = None
+    keeps: bool = True
 
 
 @dataclass(frozen=True)
