@@ -231,7 +231,7 @@ def test_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 def test_a_bug_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What nobody has thought of ends with the exit code 1 and a sentence, and no traceback, which may hold a secret."""
+    """What nobody has thought of ends with the exit code 1 and a sentence; a traceback may hold a secret."""
 
     def fail(*_: object, **__: object) -> None:
         raise KeyError("something")
