@@ -8,8 +8,10 @@ opened.
 from __future__ import annotations
 
 import gzip
+import logging
 import re
 import sys
+import traceback
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -23,7 +25,7 @@ from dbt_triton.adhoc.words import STANDARD_INPUT, Columns, Words, json_columns,
 from dbt_triton.adhoc.written import as_declared, write
 from dbt_triton.ddl.calls import select_of_call
 from dbt_triton.errors import ConfigurationError, DbtTritonError
-from dbt_triton.foreign_text import harmless
+from dbt_triton.foreign_text import harmless, shown
 from dbt_triton.inference_model import metadata_row
 from dbt_triton.inference_model.model import TypedColumn
 from dbt_triton.instrumentation.logs import configure_logging
@@ -35,6 +37,8 @@ from dbt_triton.tensors.sql_types import INTEGER_BITS
 from dbt_triton.warehouses.duckdb.alone import INPUT, MODEL, Alone, Rows  # noqa: TID251 - whatever the project has
 from dbt_triton.warehouses.planned_call import PlannedCall
 from dbt_triton.warehouses.sequence_order import read_term
+
+logger = logging.getLogger("dbt_triton")
 
 _NODE = "model.dbt_triton_predict"
 _INTERRUPTED = 130
@@ -75,7 +79,11 @@ def predict(arguments: Namespace, dbt_arguments: Sequence[str], say: Callable[..
             return _say_interrupted()
         if isinstance(error, DbtTritonError):
             raise DbtTritonError(harmless(str(error))) from error
+        raise _unexpected(error) from error
+    except OSError:
         raise
+    except Exception as error:
+        raise _unexpected(error) from error
 
 
 def _predict(arguments: Namespace, dbt_arguments: Sequence[str], say: Callable[..., None]) -> int:
@@ -199,9 +207,9 @@ def _told(  # noqa: PLR0913, PLR0917 - what was asked for, and what came of it
     rows, failed = alone.count(build_sql, error)
     always_said = model.options.on_error == "null"
     hidden = [error] if error is not None and not failed and not always_said else []
-    shown, batches = alone.result(hidden)
+    found, batches = alone.result(hidden)
     declared = dict(zip(planned.call.descriptor, map(_kind, planned.model.inputs), strict=True))
-    columns = [as_declared((one.name, one.kind, one.levels), declared) for one in shown]
+    columns = [as_declared((one.name, one.kind, one.levels), declared) for one in found]
     out = cast("TextIO", sys.stdout)
     with suppress(AttributeError, ValueError):  # somebody has put another stream there
         sys.stdout.reconfigure(errors="replace" if shape == "table" else "strict", encoding=_encoding(shape))  # type: ignore[union-attr]
@@ -222,8 +230,8 @@ def _failed(shape: str, rows: int, failed: int, planned: PlannedCall, alone: Alo
     if shape == "table":
         return f"{said}; {error} says why"
     first = alone.failed(error, SHOWN_ROWS)
-    shown = [({name: row[name] for name in planned.columns if name in row}, row[error]) for row in first]
-    return "\n".join([f"{said}, the first:", *(f"  {shown_row(row)}: {why}" for row, why in shown)])
+    told = [({name: row[name] for name in planned.columns if name in row}, row[error]) for row in first]
+    return "\n".join([f"{said}, the first:", *(f"  {shown_row(row)}: {why}" for row, why in told)])
 
 
 def _not_sent(plan: Plan, asked: Asked, alone: Alone) -> int:
@@ -254,6 +262,15 @@ def _as_said_here(error: ConfigurationError) -> DbtTritonError:
         return DbtTritonError(harmless(str(error)))
     problems = [_IN_THE_CALL.sub("", problem) for problem in error.problems]
     return DbtTritonError(harmless("\n  ".join(problems)))
+
+
+def _unexpected(error: Exception) -> DbtTritonError:
+    """Return what is said of a bug; its traceback, which is for who mends it, is logged as harmless text."""
+    logger.debug("unexpected error\n%s", harmless(traceback.format_exc()))
+    return DbtTritonError(
+        f"unexpected {type(error).__name__}: {shown(error)}. This is a bug; run again with DBT_TRITON_LOG=debug and "
+        "report the traceback"
+    )
 
 
 def _note(text: str) -> None:

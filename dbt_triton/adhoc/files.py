@@ -67,7 +67,8 @@ def chosen_columns(names: Sequence[str], columns: Columns, said: Sequence[str]) 
     _require(columns.others, by_name, names, "")
     if said:
         _require(said, by_name, names, "--descriptor: ")
-        inputs = [column.name for column in columns.inputs]
+        may_lack = columns.optional() if columns.served and len(said) != len(columns.inputs) else set()
+        inputs = [column.name for column in columns.inputs if column.name not in may_lack]
         return Chosen([by_name[one.lower()] for one in said], [], inputs if len(inputs) == len(said) else [])
     found = {column.name: by_name.get(column.name.lower()) for column in columns.inputs}
     lacking = [name for name, there in found.items() if there is None]

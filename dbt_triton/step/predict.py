@@ -75,8 +75,9 @@ def run_plan(  # noqa: PLR0913 - what is known of the model
         target=target,
         statement=partial(_statement, plan, warehouse.dialect) if len(plan.calls) == 1 else None,
         asks_servers=log.is_written,
+        keeps=keeps,
     )
-    run = _Run(plan, warehouse, context, log, first_call, keeps=keeps)
+    run = _Run(plan, warehouse, context, log, first_call)
     try:
         for planned in plan.calls:
             with observed_call(planned, warehouse, name) as calling:
@@ -109,9 +110,7 @@ def run_plan(  # noqa: PLR0913 - what is known of the model
 class _Run:
     """One run of a plan, and what has come of its calls so far."""
 
-    def __init__(  # noqa: PLR0913 - what is known of the model
-        self, plan: Plan, warehouse: Warehouse, context: RunContext, log: RunLog, first_call: int, *, keeps: bool
-    ) -> None:
+    def __init__(self, plan: Plan, warehouse: Warehouse, context: RunContext, log: RunLog, first_call: int) -> None:
         self.unchanged = False
         self.remember: dict[str, str] | None = None
         self.replacements: dict[Span, str] = {}
@@ -126,7 +125,6 @@ class _Run:
         self._context = context
         self._log = log
         self._first_call = first_call
-        self._keeps = keeps
         self._bindings: dict[int, Binding] = {}
 
     def predict(self, planned: PlannedCall, end: CallEnd) -> None:
@@ -203,10 +201,10 @@ class _Run:
             predicted = call.predict(planned, self._bindings[planned.number], size)
         except RunError as error:
             rows = call.rows_with(error.keys, SHOWN_ROWS) if error.keys else []
-            text = ended_early(error, planned, rows, full_refresh=full_refresh, keeps=self._keeps)
+            text = ended_early(error, planned, rows, full_refresh=full_refresh, keeps=self._context.keeps)
             raise DbtTritonError(text) from error
         except StoppedError as error:
-            if not self._keeps:
+            if not self._context.keeps:
                 raise
             # Such as a full disk: the warehouse's words say nothing of what is done already.
             raise WarehouseError(f"{error}\n  {kept(planned, full_refresh=full_refresh)}") from error
@@ -224,7 +222,7 @@ class _Run:
         logged.note_failures(failed, call, partial(self._failed_query, planned, call, passes=passes))
         if passes:
             return
-        text = failed_rows(failed, planned, call, of=sent, keeps=self._keeps)
+        text = failed_rows(failed, planned, call, of=sent, keeps=self._context.keeps)
         if options.on_error == "null":
             text = f"{failed:,} of {sent:,} rows failed, more than max-error-ratio {options.max_error_ratio}. {text}"
         raise DbtTritonError(text)

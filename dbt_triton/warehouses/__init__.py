@@ -114,6 +114,7 @@ class RunContext:
         target: what is known of the table, where it is made anew as a whole; as the macros pass it.
         statement: renders the whole SELECT with the call replaced by a text; of a plan with one call only.
         asks_servers: whether servers are asked for their statistics, before and after rows are sent.
+        keeps: whether the stores outlive the run.
     """
 
     name: str
@@ -121,6 +122,7 @@ class RunContext:
     target: Mapping[str, Any] | None = None
     statement: Callable[[str], str] | None = None
     asks_servers: bool = False
+    keeps: bool = True
 
 
 @dataclass(frozen=True)

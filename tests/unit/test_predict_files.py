@@ -226,3 +226,16 @@ def test_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     assert main(["predict", *STUB, "--input", "t STRING", "--output", "o INT", "--file", "../x.csv"]) == 0
     assert capsys.readouterr().err == ""
     assert not [*(tmp_path / "here").iterdir(), *(tmp_path / "temporary").iterdir()]
+
+
+def test_a_bug_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What nobody has thought of ends with the exit code 1 and a sentence; a traceback may hold a secret."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise KeyError("something")
+
+    monkeypatch.setattr("dbt_triton.adhoc.command.make_plan", fail)
+    (tmp_path / "x.csv").write_text("t\nx\n")
+    assert "unexpected KeyError: 'something'. This is a bug" in _fails(capsys, tmp_path / "x.csv")
