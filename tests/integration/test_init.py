@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -59,12 +61,13 @@ def everything(module_project: Callable[..., DbtProject], tmp_path_factory: pyte
         load(server.url, names)
         models = [argument for name in names for argument in ("--model", name)]
         assert main(["init", "--project-dir", str(project.root), "--endpoint", server.url, *models]) == 0
-        listed = project.dbt_triton("init", "--all", "--endpoint", server.url)
+        with contextlib.redirect_stdout(io.StringIO()) as listed:
+            assert main(["init", "--all", "--endpoint", server.url]) == 0
         build = project.dbt("build", "--exclude-resource-type", "unit_test")
     # The warehouse is an empty one, in which nothing was ever built.
     target = {"type": "duckdb", "path": str(project.root / "empty.duckdb"), "threads": 4}
     project.write("profiles.yml", json.dumps({"shop": {"target": "dev", "outputs": {"dev": target}}}))
-    return Everything(names, project, listed.stdout, build, project.dbt("test", "--select", "test_type:unit"))
+    return Everything(names, project, listed.getvalue(), build, project.dbt("test", "--select", "test_type:unit"))
 
 
 @pytest.mark.timeout(600)
