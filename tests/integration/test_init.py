@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +12,8 @@ from dataclasses import dataclass
 import httpx
 import pytest
 from support.dbt import DbtProject, DbtResult
-from support.every_model import language_models, write_every_model
+from support.every_model import language_models, write_every_model, write_formulas
+from support.formulas import FormulaModel
 
 from dbt_triton.cli import main
 from dbt_triton.server import TritonServer
@@ -23,6 +26,26 @@ REFUSE_EXAMPLES = {
     *("wrong_datatype", "wrong_output", "wrong_rows"),
     *("decoder_cache", "promptable_segmentation", "recommender_forty_inputs"),
 }
+
+
+MISREAD = "{{ run_query(1) }} `q` it's"
+#: Names that SQL, Jinja or dbt would read, and a picture.
+UNUSUAL = FormulaModel(
+    "3D-Unet.v2",
+    "max_batch_size: 4\n"
+    f'input {{ name: "{MISREAD}" data_type: TYPE_STRING dims: [ 1 ] }}\n'
+    'input { name: "select" data_type: TYPE_FP32 dims: [ 3, 224, 224 ] }\n'
+    'output { name: "Y" data_type: TYPE_FP32 dims: [ 1 ] }\n'
+    'output { name: "y" data_type: TYPE_FP32 dims: [ 1 ] }\n'
+    'output { name: "{% raw %}" data_type: TYPE_STRING dims: [ 1 ] }\n'
+    'output { name: "ml_key" data_type: TYPE_FP32 dims: [ 3, 224, 224 ] }\n',
+    {
+        "Y": "inputs['select'].max((1, 2, 3))[:, None]",
+        "y": "inputs['select'].max((1, 2, 3))[:, None] * 2",
+        "{% raw %}": f'inputs["{MISREAD}"]',
+        "ml_key": "inputs['select']",
+    },
+)
 
 
 @dataclass(frozen=True)
@@ -52,6 +75,7 @@ def load(url: str, names: list[str]) -> None:
 def everything(module_project: Callable[..., DbtProject], tmp_path_factory: pytest.TempPathFactory) -> Everything:
     """One server of all models, one project with the files of all of them, one build, and then the server is gone."""
     repository = tmp_path_factory.mktemp("every_model")
+    write_formulas(UNUSUAL, repository)
     names = write_every_model(repository)
     project = module_project()
     # They are loaded one by one, since a busy machine takes longer for all of them than a start may take.
@@ -59,12 +83,13 @@ def everything(module_project: Callable[..., DbtProject], tmp_path_factory: pyte
         load(server.url, names)
         models = [argument for name in names for argument in ("--model", name)]
         assert main(["init", "--project-dir", str(project.root), "--endpoint", server.url, *models]) == 0
-        listed = project.dbt_triton("init", "--all", "--endpoint", server.url)
+        with contextlib.redirect_stdout(io.StringIO()) as listed:
+            assert main(["init", "--all", "--endpoint", server.url]) == 0
         build = project.dbt("build", "--exclude-resource-type", "unit_test")
     # The warehouse is an empty one, in which nothing was ever built.
     target = {"type": "duckdb", "path": str(project.root / "empty.duckdb"), "threads": 4}
     project.write("profiles.yml", json.dumps({"shop": {"target": "dev", "outputs": {"dev": target}}}))
-    return Everything(names, project, listed.stdout, build, project.dbt("test", "--select", "test_type:unit"))
+    return Everything(names, project, listed.getvalue(), build, project.dbt("test", "--select", "test_type:unit"))
 
 
 @pytest.mark.timeout(600)
@@ -92,6 +117,13 @@ def test_columns_are_called_like_tensors(everything: Everything) -> None:
     assert columns["feature_fusion/concat_3:0"] == "FLOAT[5][][]"
     assert everything.project.query("select TOTAL from running_total_predicted order by id") == [(1,), (3,)]
     assert everything.project.columns("identity_fixed_predicted")["OUT_BF16"] == "FLOAT[3][2]"
+
+
+def test_unusual_names_are_names(everything: Everything) -> None:
+    """Names that SQL, Jinja or dbt would read are names in dbt, too: of the model, of tensors, of columns."""
+    columns = "Y, y_2, raw, len(ml_key_2), ml_error"
+    rows = everything.project.query(f"select {columns} from model_3d_unet_v2_predicted order by id")
+    assert rows == [(1.5, 3.0, "example 1", 3, None), (2.5, 5.0, "example 2", 3, None)]
 
 
 def test_language_models_are_known(everything: Everything) -> None:

@@ -45,11 +45,13 @@ def write_every_model(repository: Path) -> list[str]:
         model.write(repository)
     interfaces = {model.name: model for one in INTERFACES.values() for model in (*one.before, one.model)}
     for interface in interfaces.values():
-        _write(interface, repository / interface.name)
+        write_formulas(interface, repository)
     return sorted(folder.name for folder in repository.iterdir())
 
 
-def _write(model: FormulaModel, folder: Path) -> None:
+def write_formulas(model: FormulaModel, repository: Path) -> None:
+    """Write one model of formulas into a model repository."""
+    folder = repository / model.name
     shutil.copytree((model.copy_of / "1") if model.copy_of else _FORMULAS, folder / "1")
     (folder / "config.pbtxt").write_text(model.config)
     if model.labels:
