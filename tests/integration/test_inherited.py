@@ -32,7 +32,7 @@ ODD = "a place, é"
 #: Started by a script in the background: `command &`, by cron, by a service manager, or with nohup.
 PLACES = {
     "in the background of a script": Inherited(
-        "trap '' INT; umask 077; ulimit -n 256",
+        "trap '' INT; umask 077; ulimit -S -n 256",
         "<&- >&- 2>&-",
         {"TZ": "Pacific/Kiritimati", "TERM": None, "HOME": "read-only", "TMPDIR": "odd", "USER": None, "LOGNAME": None},
     ),
@@ -138,7 +138,7 @@ def test_tests(tmp_path: Path) -> None:
     checkout = copy_of_repository(tmp_path / ODD)
     place = at(
         Inherited(
-            "trap '' INT; umask 077; ulimit -n 256",
+            "trap '' INT; umask 077; ulimit -S -n 256",
             "<&-",
             {
                 "TZ": "Pacific/Kiritimati",
