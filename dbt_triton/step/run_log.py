@@ -307,7 +307,7 @@ class LoggedCall:
         for percent in (50, 95, 99):
             seconds = stats.latencies.quantile(percent / 100)
             self.row[f"latency_p{percent}_ms"] = None if seconds is None else round(1000 * seconds, 4)
-        spent = None if call is None else call.server_seconds
+        spent = None if call is None or not stats.requests else call.server_seconds
         if spent is not None:
             self.row["server_queue_seconds"] = round(spent.queue, 6)
             self.row["server_compute_seconds"] = round(spent.compute, 6)

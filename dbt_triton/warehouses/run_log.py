@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
+
+import pyarrow as pa
 
 from dbt_triton.client.statistics import NANOSECONDS, Counts, counted, counted_between
 from dbt_triton.engine import Servers
@@ -98,3 +102,35 @@ def server_seconds(before: Counts | None, after: Counts | None) -> ServerSeconds
         return None
     compute = sum(found[f"compute_{part}.ns"] for part in ("input", "infer", "output"))
     return ServerSeconds(found["queue.ns"] / NANOSECONDS, compute / NANOSECONDS)
+
+
+class ServerTime:
+    """What servers spend on a run; they are asked only if anything is sent. Make it on the event loop of the run.
+
+    Args:
+        servers: of the run.
+        version: of the model.
+    """
+
+    def __init__(self, servers: Servers, version: str | None) -> None:
+        self._servers = servers
+        self._version = version
+        self._loop = asyncio.get_running_loop()
+        self._asked = False
+        self._before: Counts | None = None
+
+    def before(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Yield what is to be sent; before the first row, the servers are asked. It is read by another thread."""
+        for batch in batches:
+            if batch.num_rows and not self._asked:
+                self._asked = True
+                asking = asyncio.run_coroutine_threadsafe(server_counts(self._servers, self._version), self._loop)
+                with suppress(Exception):  # the run is over before it began
+                    self._before = asking.result(2 * STATISTICS_SECONDS)
+            yield batch
+
+    async def after(self) -> ServerSeconds | None:
+        """Ask once more, and return what was spent since; None where that is not known."""
+        if self._before is None:
+            return None
+        return server_seconds(self._before, await server_counts(self._servers, self._version))

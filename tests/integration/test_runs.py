@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import signal
 import subprocess
 from collections.abc import Callable, Generator
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from support.dbt import DbtProject
+from support.dbt import REPOSITORY, DbtProject
 from support.runs import Row, predicted, runs
 from support.triton import Triton
 from support.upper_server import UpperServer, slow, upper_server
@@ -127,6 +128,19 @@ def test_every_door_and_every_call(shared: tuple[DbtProject, UpperServer, dict[s
     (nothing,) = found["nothing"]
     assert (nothing["outcome"], nothing["rows"], nothing["sent_rows"], nothing["requests"]) == ("succeeded", 0, 0, 0)
     assert "stubbed" not in found
+
+
+def test_documented_queries(shared: tuple[DbtProject, UpperServer, dict[str, list[Row]]]) -> None:
+    """Each query of docs/runs.md can be pasted; that for failures names the runs that failed, and no other."""
+    project, _, found = shared
+    page = (REPOSITORY / "docs" / "runs.md").read_text("utf-8")
+    queries = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
+    answers = [project.query(query.replace("ml_predict_runs", '"night shift"."all runs"')) for query in queries]
+    assert len(answers) == 6
+    failed = {f"model.shop.{name}" for name in found if found[name][-1]["outcome"] == "failed"}
+    assert {row[0] for row in answers[1]} == failed
+    assert len(answers[2]) == 10
+    assert answers[5] == []
 
 
 def test_build_that_fails_is_no_success(shared: tuple[DbtProject, UpperServer, dict[str, list[Row]]]) -> None:

@@ -44,7 +44,7 @@ from dbt_triton.warehouses.duckdb.wide import WideInput, copy_statements
 from dbt_triton.warehouses.planned_call import PlannedCall, unused_name
 from dbt_triton.warehouses.progress import reporter
 from dbt_triton.warehouses.requests import headers_of, open_servers, request_format
-from dbt_triton.warehouses.run_log import server_counts, server_seconds
+from dbt_triton.warehouses.run_log import ServerTime
 
 _OUT_OF_MEMORY = (
     "DuckDB has 2,048 rows of a list, a fixed array or a compressed BLOB in memory at once, however few are read. Keep "
@@ -300,11 +300,11 @@ class DuckDBCall:
                 self._engine = engine
                 if not self._context.asks_servers:
                     return await engine.run(batches)
-                before = await server_counts(servers, binding.version)
+                time = ServerTime(servers, binding.version)
                 try:
-                    return await engine.run(batches)
+                    return await engine.run(time.before(batches))
                 finally:
-                    self.server_seconds = server_seconds(before, await server_counts(servers, binding.version))
+                    self.server_seconds = await time.after()
 
 
 class _StoreSink:

@@ -47,8 +47,8 @@ def sampled_outputs(  # noqa: PLR0913, PLR0917 - where the rows are, and how man
     columns = []
     for column, name in zip(planned.model.outputs, planned.output_names, strict=True):
         value, kind = quote(name), table_type(column.type)
-        if kind == "VARCHAR":
-            value = f"left({value}, {TEXT_LENGTH + 1})"
+        if kind in {"VARCHAR", "JSON"}:
+            value = f"left(cast({value} as varchar), {TEXT_LENGTH + 1})"
         elif column.type.dims or kind == "BLOB":
             value = f"case when {value} is not null then ''::blob end"
         columns.append(f"{value} as {quote(name)}")

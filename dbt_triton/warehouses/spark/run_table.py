@@ -15,6 +15,7 @@ from dbt_triton.run_log.processes import is_gone
 from dbt_triton.warehouses import WarehouseError
 from dbt_triton.warehouses.run_log import KILLED_WORDS, Row, RunPlace, missing, refusal, refused
 from dbt_triton.warehouses.spark.spark_words import quietly, words_of
+from dbt_triton.warehouses.spark.table_formats import drop_statement
 
 if TYPE_CHECKING:
     from dbt_triton.warehouses.spark.session import SparkWarehouse
@@ -99,10 +100,15 @@ class SparkRunTable:
         names = ", ".join(map(_quote, COLUMNS))
         # What a process says of its own run counts more than that another one took it for killed.
         order = f"case outcome when '{RUNNING}' then 2 when '{KILLED}' then 1 else 0 end, ended_at desc"
-        self._sql(
-            f"create or replace view {self._view} as select {names} from (select *, row_number() over "
-            f"(partition by run_id order by {order}) as place from {self._table}) where place = 1"
-        )
+        try:
+            self._sql(
+                f"create or replace view {self._view} as select {names} from (select *, row_number() over "
+                f"(partition by run_id order by {order}) as place from {self._table}) where place = 1"
+            )
+        except WarehouseError:
+            if not has_table:  # such as a catalog that has no views
+                self._sql(drop_statement(self._spark, self._table))
+            raise
 
     def _columns(self, relation: str) -> list[str]:
         with quietly():
