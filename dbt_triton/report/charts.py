@@ -8,7 +8,7 @@ from dataclasses import replace
 from dbt_triton.report import words
 from dbt_triton.report.drawing import Chart, Frame, Key, Value, bars, lines
 from dbt_triton.report.run_row import RunRow
-from dbt_triton.report.series import duplicate_rows, highest, middle, throughput, total
+from dbt_triton.report.series import duplicate_rows, highest, middle, stored_rows, throughput, total
 from dbt_triton.report.slots import Slots
 from dbt_triton.run_log import columns
 
@@ -16,7 +16,7 @@ from dbt_triton.run_log import columns
 MOST_REASONS = 5
 _OF_ROWS: dict[str, tuple[str, Callable[[RunRow], float | None]]] = {
     "sent": ("sent", lambda row: row.sent_rows),
-    "from the store": ("reused", lambda row: row.reused_rows),
+    "from the store": ("reused", stored_rows),
     "same input as another row, or NULL": ("same", duplicate_rows),
 }
 _PARTS: dict[str, tuple[str, Callable[[RunRow], float | None]]] = {

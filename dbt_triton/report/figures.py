@@ -10,7 +10,7 @@ from dbt_triton.population_stability import CHANGED_WORD, FEW_WORD, LOOK_WORD, S
 from dbt_triton.report import words
 from dbt_triton.report.predicted import NULL, OTHER, PredictedColumn, PredictedRun
 from dbt_triton.report.run_row import RunRow
-from dbt_triton.report.series import Series, duplicate_rows, highest, middle, saved_rows, throughput, total
+from dbt_triton.report.series import Series, duplicate_rows, highest, middle, saved_rows, stored_rows, throughput, total
 from dbt_triton.report.slots import Slots
 from dbt_triton.run_log import columns
 
@@ -104,7 +104,7 @@ def last_run(row: RunRow) -> list[tuple[str, str]]:
         ("Took", words.seconds(seconds)),
         ("Rows", words.count(row.rows)),
         ("Sent", words.count(row.sent_rows)),
-        ("From the store", words.count(row.reused_rows)),
+        ("From the store", words.count(stored_rows(row))),
         ("Failed rows", words.count(row.failed_rows)),
         ("Rows sent a second", words.rate(throughput([row]))),
         ("Requests", words.count(row.requests)),
@@ -151,7 +151,7 @@ def run_table(slots: Slots) -> list[list[str]]:
         outcome = said_of(rows[0]) if slots.is_by_run else words.several(len(rows), "run")
         ill = sum(not row.has_succeeded for row in rows)
         counts = (
-            lambda row: row.rows, lambda row: row.sent_rows, lambda row: row.reused_rows, duplicate_rows,
+            lambda row: row.rows, lambda row: row.sent_rows, stored_rows, duplicate_rows,
             lambda row: row.failed_rows, lambda row: row.requests, lambda row: row.retries,
         )  # fmt: skip
         seconds = (

@@ -33,6 +33,8 @@ def headline(judged: Sequence[Judged], *, is_there: bool = True) -> Headline:
     last = [one for one in judged if _is_of(one.series.last, newest)]
     others = [one for one in judged if not _is_of(one.series.last, newest)]
     detail = _detail([one.series.last for one in last])
+    if others:
+        detail += f" · not in it: {_names(others)}"
     bad, look, running = (_at(last, level) for level in (Level.BAD, Level.LOOK, Level.RUNNING))
     if bad:
         return Headline(Level.BAD, f"{_names(bad)} {_ended(bad)} in the last run", detail)

@@ -72,19 +72,23 @@ def highest(rows: Iterable[RunRow], of: Callable[[RunRow], float | None]) -> flo
     return max((number for number in map(of, rows) if number is not None), default=None)
 
 
-def duplicate_rows(row: RunRow) -> int | None:
-    """Return how many rows had the inputs of another row, and needed no prediction of their own."""
-    if row.rows is None or row.distinct_rows is None:
-        return None
-    return max(row.rows - row.distinct_rows, 0)
-
-
 def saved_rows(row: RunRow) -> int | None:
-    """Return how many rows were predicted without being sent: by the store, or with a row of the same inputs."""
-    duplicates = duplicate_rows(row)
-    if duplicates is None and row.reused_rows is None:
+    """Return how many rows needed no request: the store had them, another row had the same input, or it was NULL."""
+    if row.rows is None or row.sent_rows is None:
         return None
-    return (duplicates or 0) + (row.reused_rows or 0)
+    return max(row.rows - row.sent_rows, 0)
+
+
+def stored_rows(row: RunRow) -> int | None:
+    """Return how many of these the store had; where it had any, rows equal to one that was sent are among them."""
+    saved = saved_rows(row)
+    return row.reused_rows if saved is None or row.reused_rows is None else min(row.reused_rows, saved)
+
+
+def duplicate_rows(row: RunRow) -> int | None:
+    """Return how many of these are the rest: the same as another row, or NULL."""
+    saved = saved_rows(row)
+    return None if saved is None else saved - (stored_rows(row) or 0)
 
 
 def throughput(rows: Iterable[RunRow]) -> float | None:

@@ -324,6 +324,16 @@ def test_totals() -> None:
     assert "Failed rows 5 0.05 % of rows; 30 retries of 90 requests" in text
 
 
+def test_what_the_store_saved_is_counted_once() -> None:
+    """Rows that the store had and that equal one another are saved once: never more than there are."""
+    text = read([run(rows=10, distinct_rows=4, reused_rows=10, sent_rows=0)])
+    assert "Saved 100 % 10 rows needed no request" in text
+    assert "succeeded 10 0 10 0 0" in text
+    text = read([run(rows=10, distinct_rows=4, reused_rows=0, sent_rows=4)])
+    assert "Saved 60.0 % 6 rows needed no request" in text
+    assert "succeeded 10 4 0 6 0" in text
+
+
 @pytest.mark.parametrize(("runs", "each"), [(40, "a run"), (41, "2 days"), (400, "2 weeks"), (3000, "13 weeks")])
 def test_many_runs_are_added_up(runs: int, each: str) -> None:
     """Up to 40 runs have a place each; more are added up by time, which is said, and the table has no more rows."""
