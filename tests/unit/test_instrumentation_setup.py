@@ -164,6 +164,12 @@ def test_what_is_not_installed_is_named(tmp_path: Path, broken: str) -> None:
     assert f"pip install 'dbt-triton[{extra}]'" in done.stderr
 
 
+def test_a_file_that_cannot_be_named_fails_nothing() -> None:
+    """A home that this machine does not have is told, and the build goes on."""
+    done = run(DBT_TRITON_PROMETHEUS_FILE="~nobody-of-that-name/x.prom")
+    assert "DBT_TRITON_PROMETHEUS_FILE cannot be used" in done.stderr
+
+
 def test_protocol_whose_exporter_is_missing_is_named() -> None:
     """GRPC wants another package than the extra brings: the warning names what is missing."""
     done = run(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1", OTEL_EXPORTER_OTLP_PROTOCOL="grpc2")
