@@ -202,7 +202,8 @@ class MeasuredCall:
     def _take_call(self, end: CallEnd) -> None:
         take, now = self._sink.take, time.time()
         error = {ERROR: end.error} if end.error else {}
-        take(CALL_SECONDS, end.seconds, {**self._of_node, OUTCOME: end.outcome, **error})
+        # Not by node: a histogram of each would be most of the file of a large project.
+        take(CALL_SECONDS, end.seconds, {**self._of_model, OUTCOME: end.outcome, **error})
         # Where a run ended early, only the engine knows; where tasks of Spark have sent, only the driver.
         for outcome, rows in (("predicted", max(self._predicted, end.predicted)), ("reused", end.reused)):
             if rows:

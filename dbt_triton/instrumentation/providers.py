@@ -165,9 +165,9 @@ class _Trouble(logging.Handler):
 
 
 def _tell_of_trouble_once() -> None:
-    """Take the warnings of the SDK's exporters, unless somebody has said where they go."""
+    """Take the warnings of the SDK's exporters, unless somebody has said where these very ones go."""
     theirs = logging.getLogger("opentelemetry")
-    if not theirs.handlers and not logging.getLogger().handlers:
+    if not theirs.handlers:
         theirs.addHandler(_Trouble())
         theirs.propagate = False
 

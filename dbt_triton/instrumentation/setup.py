@@ -13,6 +13,7 @@ import sys
 import threading
 from typing import NamedTuple
 
+from dbt_triton.foreign_text import shown
 from dbt_triton.instrumentation.calls import install, installed, uninstall
 from dbt_triton.instrumentation.hooks import Hook
 
@@ -147,6 +148,8 @@ def _prometheus(asked: Wanted) -> Hook | None:
     except ImportError:
         said = "%s is set, but prometheus_client is not installed: run `pip install 'dbt-triton[prometheus]'`"
         logger.warning(said, PROMETHEUS_FILE)
+    except Exception as error:  # noqa: BLE001 - such as ~ of a user whom this machine does not have
+        logger.warning("%s cannot be used: %s", PROMETHEUS_FILE, shown(error))
     return None
 
 

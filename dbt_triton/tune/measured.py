@@ -118,6 +118,8 @@ class MeasuredAttempt:
     def ended(self, end: AttemptEnd) -> None:
         """Note it; of what failed by status 200, the time is that of an answer, and the model's reason counts."""
         answers = self._answers
+        if end.error in {"cancelled", "stopped"}:
+            return  # the trial is over
         if end.status == _OK:
             answers.attempt_ends.append(time.monotonic())
             answers.latencies.append(end.seconds)

@@ -147,8 +147,11 @@ def test_collector_that_is_away_fails_nothing(kind: str) -> None:
         if kind == "hangs":
             listening.listen()
         started = time.monotonic()
-        done = run(OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{listening.getsockname()[1]}")
+        # dbt, or what it imports, has a handler for everybody's warnings, as this has.
+        before = "import logging; logging.basicConfig()"
+        done = run(before, OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{listening.getsockname()[1]}")
     assert time.monotonic() - started < END_SECONDS + 5
+    assert done.stderr.count("do not reach their collector") == (kind == "refused")
     assert len(done.stderr.splitlines()) <= 1
 
 
@@ -159,6 +162,12 @@ def test_what_is_not_installed_is_named(tmp_path: Path, broken: str) -> None:
     done = run(before, DBT_TRITON_OPENTELEMETRY="true", DBT_TRITON_PROMETHEUS_FILE=str(tmp_path / "x.prom"))
     extra = "prometheus" if broken == "prometheus_client" else "opentelemetry"
     assert f"pip install 'dbt-triton[{extra}]'" in done.stderr
+
+
+def test_a_file_that_cannot_be_named_fails_nothing() -> None:
+    """A home that this machine does not have is told, and the build goes on."""
+    done = run(DBT_TRITON_PROMETHEUS_FILE="~nobody-of-that-name/x.prom")
+    assert "DBT_TRITON_PROMETHEUS_FILE cannot be used" in done.stderr
 
 
 def test_protocol_whose_exporter_is_missing_is_named() -> None:
