@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -66,7 +66,7 @@ OF_NOTHING = [
 ]
 
 
-def _thousandths(before: list[float], now: list[float]) -> int:
+def _thousandths(before: Sequence[float], now: Sequence[float]) -> int:
     """Return the population stability index of rows by bin, as dbt shows it."""
     shares = [(max(b / sum(before), 0.0001), max(n / sum(now), 0.0001)) for b, n in zip(before, now, strict=True)]
     return int(1000 * sum((n - b) * math.log(n / b) for b, n in shares))

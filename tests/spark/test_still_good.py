@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import numpy as np
@@ -72,7 +72,7 @@ def test_drift_since_the_run_before(nights: tuple[SparkProject, list[DbtResult]]
     assert (second.status("drift"), second.results["drift"]["failures"]) == ("fail", _psi(before, now))
 
 
-def _psi(before: list[float], now: list[float]) -> int:
+def _psi(before: Sequence[float], now: Sequence[float]) -> int:
     """Return the population stability index of rows by bin in thousandths, as dbt shows it."""
     shares = [(max(b / sum(before), 0.0001), max(n / sum(now), 0.0001)) for b, n in zip(before, now, strict=True)]
     return int(1000 * sum((n - b) * math.log(n / b) for b, n in shares))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -20,7 +21,7 @@ MACROS = Macros("evaluate.sql", "internal/texts.sql", "internal/evaluation.sql")
 Row = dict[str, Any]
 
 
-def measured(rows: list[tuple[object, ...]], types: str, **said: Any) -> Row:
+def measured(rows: Sequence[tuple[object, ...]], types: str, **said: Any) -> Row:
     """Return the metrics of rows of a prediction, a label and what else there is, by column."""
     names = [column.split()[0] for column in types.split(", ")]
     with duckdb.connect() as connection:

@@ -60,7 +60,7 @@ def test_with_a_server(triton: Triton, serve: Callable[[str], str], session: Ste
         + EVALUATE.format(table="reviews")
         + " as m where m.rows_failed > 0"
     )
-    rows = dict(session.build("metrics", select, ["opinion"]))
+    rows: dict[str, float] = dict(session.build("metrics", select, ["opinion"]))
     assert rows == {"few": 1.0, "all": pytest.approx(row[5])}
 
 
