@@ -62,7 +62,7 @@ class Watch(threading.Thread):
             self.node_seconds += time.process_time()
 
     def _look(self) -> None:
-        environment = DuckDBConnectionManager._ENV  # noqa: SLF001 - dbt-duckdb has no other way to its database
+        environment: Any = DuckDBConnectionManager._ENV  # noqa: SLF001 - dbt-duckdb has no other way to its database
         resident, in_use = _resident(), _in_use()
         if environment is None or getattr(environment, "conn", None) is None:
             self._resident_before, self._in_use_before = resident, in_use
@@ -91,7 +91,7 @@ def _in_use() -> int:
     library = ctypes.CDLL(None)
     library.mallinfo2.restype = _InUse
     found = library.mallinfo2()
-    return int(found.uordblks + found.hblkhd) + pa.total_allocated_bytes()
+    return int(found.uordblks + found.hblkhd) + int(pa.total_allocated_bytes())
 
 
 def main() -> int:

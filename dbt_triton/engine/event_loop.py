@@ -48,8 +48,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 def _old_objects_left_alone() -> Generator[None]:
     """Keep Python's garbage collector from looking at what was there before.
 
-    dbt holds hundreds of thousands of objects, more the larger the project is, and each look at all of them stops every
-    thread for a sixth of a second or longer. Requests in flight are objects enough to make it look. What a run leaves
+    dbt holds a great many objects, more the larger the project is, and each look at all of them stops every thread for
+    a seventh of a second or longer. Requests in flight are objects enough to make it look. What a run leaves
     behind is collected as ever.
     """
     with _FROZEN.lock:
