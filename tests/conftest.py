@@ -15,8 +15,10 @@ from support.spark import has_java, spark_session
 from support.triton import Triton, shared_triton
 from support.warehouses import new_steps, projects, spark_schema
 
+from dbt_triton.client.open_files import allow_connections
 from dbt_triton.standard_streams import make_usable
 
+_OPEN_FILES = 2_000
 #: Variables that are told to the tests themselves.
 _FOR_TESTS = {"DBT_TRITON_ORCHESTRATORS", "DBT_TRITON_WHEEL"}
 
@@ -32,9 +34,11 @@ def pytest_configure() -> None:
     """Make the tests the same whatever they inherit.
 
     A shell has its background commands ignore Ctrl-C, and they hand that on; no proxy leads to this machine; and what
-    configures somebody's own dbt is not for the tests' projects.
+    configures somebody's own dbt is not for the tests' projects. Client, proxy and server of a test are one process,
+    which needs more open files than the product has to.
     """
     make_usable()
+    allow_connections(_OPEN_FILES)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     not_by_proxy = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
