@@ -7,10 +7,8 @@ wrong is said once, and the run goes on.
 
 from __future__ import annotations
 
-import atexit
 import json
 import logging
-import re
 import threading
 import time
 import uuid
@@ -24,20 +22,16 @@ from dbt_triton.engine import RunStats
 from dbt_triton.foreign_text import harmless
 from dbt_triton.inference_model import Binding
 from dbt_triton.run_log import processes
-from dbt_triton.run_log.columns import FAILED, INTERRUPTED, RUNNING, SUCCEEDED
+from dbt_triton.run_log.columns import INTERRUPTED, RUNNING, SUCCEEDED
 from dbt_triton.run_log.profile import profiles
 from dbt_triton.step.dbt_context import invocation_id, listen, node_id, target, variable
-from dbt_triton.warehouses import CallRun, InputSize, Predicted, Warehouse, WarehouseError
+from dbt_triton.step.run_outcomes import first_line, outcome_of
+from dbt_triton.step.waiting_rows import WAITING, on_event
+from dbt_triton.warehouses import CallRun, InputSize, Predicted, Warehouse
 from dbt_triton.warehouses.planned_call import PlannedCall
 from dbt_triton.warehouses.run_log import PROFILED_ROWS, RunPlace, RunTable
 
 logger = logging.getLogger("dbt_triton.step")
-
-_INTERRUPTED = re.compile(r"INTERRUPT Error|the run was interrupted|^Interrupted!?$")
-#: The first line of dbt's own messages names the model, which the row does already.
-_HEADING = re.compile(r"^\w+ Error( in \S+ .*\))?\s*$")
-_ERROR_LENGTH = 500
-_NO_WORD = "dbt ended before the table was made"
 
 
 class RunLog:
@@ -128,15 +122,15 @@ class RunLog:
         table = self._warehouse.run_table(self._place)
         logged = LoggedCall(row, table, self)
         processes.begin(row["run_id"])
-        self._dbt_will_say = listen(_on_event)
-        _WAITING.add(logged)
+        self._dbt_will_say = listen(on_event)
+        WAITING.add(logged)
         logged.begin()
         return logged
 
     def end_unless_dbt_does(self) -> None:
         """End the rows of this thread that have no node of dbt's to wait for: their calls are all there is."""
         if not self._dbt_will_say:
-            _WAITING.end(SUCCEEDED)
+            WAITING.end(SUCCEEDED)
 
     def say(self, problem: str) -> None:
         """Say once in this process that the run log lacks something, and why."""
@@ -245,7 +239,7 @@ class LoggedCall:
             return
         if call is not None and "requests" not in self.row:
             self._note_stats(call.stats, call)
-        self.row |= {"outcome": _outcome(error), "error": _first_line(error)}
+        self.row |= {"outcome": outcome_of(error), "error": first_line(error)}
 
     def done(self) -> None:
         """Note that the rest of the build is the warehouse's and dbt's."""
@@ -313,89 +307,8 @@ class LoggedCall:
             self.row["server_compute_seconds"] = round(spent.compute, 6)
 
 
-class _Waiting:
-    """The rows of this process that wait for the end of their node, by the thread that runs it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._by_thread: dict[int, list[LoggedCall]] = {}
-
-    def add(self, logged: LoggedCall) -> None:
-        with self._lock:
-            self._by_thread.setdefault(logged.thread, []).append(logged)
-
-    def end(self, outcome: str, error: str | None = None, node: str | None = None) -> None:
-        """End the rows of this thread. Those of another node have missed its end, and nobody knows more of them."""
-        with self._lock:
-            rows = self._by_thread.pop(threading.get_ident(), [])
-        for place, logged in enumerate(rows, start=1):
-            if node is None or logged.row["node"] == node:
-                logged.end(outcome, error, is_last=place == len(rows))
-            else:
-                logged.end(FAILED, _NO_WORD, is_last=False)
-
-    def has_any(self) -> bool:
-        return threading.get_ident() in self._by_thread
-
-    def end_all(self) -> None:
-        """End what is left when the process ends by itself."""
-        with self._lock:
-            rows = [logged for several in self._by_thread.values() for logged in several]
-            self._by_thread.clear()
-        for logged in rows:
-            logged.end(INTERRUPTED, _NO_WORD, is_last=False)
-
-
-_WAITING = _Waiting()
 #: By the invocation.
 _SAID: set[tuple[str | None, str]] = set()
-atexit.register(_WAITING.end_all)
-
-
-def _on_event(message: Any) -> None:  # noqa: ANN401 - dbt's
-    """Hear of the end of a node from dbt, in the thread that has run it."""
-    if not _WAITING.has_any():
-        return
-    try:
-        name = message.info.name
-        if name == "NodeFinished":
-            result = message.data.run_result
-            outcome, error = _of_dbt(str(result.status), str(result.message))
-            _WAITING.end(outcome, error, str(message.data.node_info.unique_id))
-        elif name == "GenericExceptionOnRun":
-            outcome, error = _of_dbt("error", str(message.data.exc))
-            _WAITING.end(outcome, error, str(message.data.unique_id))
-    except Exception as error:  # noqa: BLE001 - it would be dbt's
-        logger.debug("the run log has not heard of the end of a node: %s", error)
-
-
-def _of_dbt(status: str, message: str) -> tuple[str, str | None]:
-    """Return the outcome of a node, and the first line that says why."""
-    if status.lower() in {"success", "pass", "partial success"}:
-        return SUCCEEDED, None
-    lines = map(str.strip, message.splitlines())
-    text = next((line for line in lines if line and not _HEADING.match(line)), status)
-    interrupted = bool(_INTERRUPTED.search(message)) or "KeyboardInterrupt" in message
-    return (INTERRUPTED if interrupted else FAILED), _shortened(text)
-
-
-def _outcome(error: BaseException) -> str:
-    if isinstance(error, KeyboardInterrupt | SystemExit):
-        return INTERRUPTED
-    return INTERRUPTED if isinstance(error, WarehouseError) and _INTERRUPTED.search(str(error)) else FAILED
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[0] if lines else type(error).__name__
-    if text.endswith(":") and len(lines) > 1:  # problems follow, one a line
-        text = f"{text} {lines[1].removeprefix('- ')}"
-    return _shortened(text)
-
-
-def _shortened(text: str) -> str:
-    text = harmless(text)
-    return text if len(text) <= _ERROR_LENGTH else text[:_ERROR_LENGTH] + "…"
 
 
 def _distinct(predicted: Predicted, call: CallRun, size: InputSize, *, in_order: bool) -> int:

@@ -20,7 +20,7 @@ from dbt_triton.client.statistics import counts_of
 from dbt_triton.run_log import columns
 from dbt_triton.run_log.processes import begin, end, is_gone, this_host, this_process
 from dbt_triton.run_log.profile import profile, profiles
-from dbt_triton.step.run_log import _first_line, _of_dbt
+from dbt_triton.step.run_outcomes import first_line, of_dbt
 from dbt_triton.warehouses.run_log import CORE, missing, refusal, server_seconds
 
 
@@ -162,12 +162,12 @@ def test_servers_time() -> None:
         ("error", "", ("failed", "error")),
     ],
 )
-def test_words_of_dbt(status: str, message: str, wanted: tuple[str, str | None]) -> None:
+def test_wordsof_dbt(status: str, message: str, wanted: tuple[str, str | None]) -> None:
     """What dbt says of a node becomes an outcome, and the first line that says something."""
-    assert _of_dbt(status, message) == wanted
+    assert of_dbt(status, message) == wanted
 
 
 def test_first_line_of_an_error() -> None:
     """One line says why, also where problems follow one a line."""
-    assert _first_line(ValueError("ML_PREDICT:\n  - line 1: no x\n  - more")) == "ML_PREDICT: line 1: no x"
-    assert _first_line(KeyboardInterrupt()) == "KeyboardInterrupt"
+    assert first_line(ValueError("ML_PREDICT:\n  - line 1: no x\n  - more")) == "ML_PREDICT: line 1: no x"
+    assert first_line(KeyboardInterrupt()) == "KeyboardInterrupt"
