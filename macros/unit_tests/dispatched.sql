@@ -39,7 +39,7 @@
       ) -%}
     {%- endif -%}
     {%- set sql = 'select * from ' ~ this -%}
-  {%- elif model is defined and 'ml_predict' in sql | lower and dbt_triton.has_calls(sql) -%}
+  {%- elif model is defined and ('ml_predict' in sql | lower or 'ml_evaluate' in sql | lower) and dbt_triton.has_calls(sql) -%}
     {%- set sql = dbt_triton.predicted_for_show(sql) -%}
   {%- endif -%}
   {{- return(dbt.default__get_limit_sql(sql, limit)) -}}

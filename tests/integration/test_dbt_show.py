@@ -16,6 +16,10 @@ pytestmark = [
 ]
 
 VERBATIM = "select * from ML_PREDICT(TABLE {{ ref('reviews') }}, MODEL {{ ref('mood') }}, DESCRIPTOR(review))"
+EVALUATED = """
+    select 'rows: ' || rows_evaluated as measured from ML_EVALUATE(
+      TABLE {{ ref('reviews') }}, MODEL {{ ref('mood') }}, DESCRIPTOR(review), DESCRIPTOR(review))
+"""
 MACRO = "select * from {{ dbt_triton.ml_predict(ref('reviews'), ref('mood'), 'review') }}"
 ENDINGS = {
     "later": "{{ config(materialized='ml_predict') }} " + MACRO,
@@ -32,6 +36,7 @@ COMMANDS = {
     "mood": ["show", "-s", "mood"],
     "inline": ["show", "--inline", "select output from {{ ref('macro') }}"],
     "inline_verbatim": ["show", "--inline", VERBATIM],
+    "inline_evaluated": ["show", "--inline", EVALUATED],
     "inline_macro": ["show", "--inline", MACRO],
     "compile": ["compile", "--inline", MACRO],
     "dict": ["test", "-s", "dict_fixture"],
@@ -67,6 +72,7 @@ def test_show_with_the_dispatch_line(project: DbtProject) -> None:
     ran = _run(project, dispatch=True)
     for name in ("verbatim", "macro", "whole", "all", "inline", "inline_verbatim", "inline_macro"):
         assert "| glad" in ran[name].output, ran[name].output
+    assert "| rows: 1" in ran["inline_evaluated"].output, ran["inline_evaluated"].output
     assert "| stub" in ran["mood"].output
     assert "later is not built, and dbt show shows its table: run `dbt build -s later`" in ran["later"].output
     assert "ML_PREDICT(TABLE" in ran["compile"].output
