@@ -191,7 +191,7 @@ def test_what_lies_above_a_baseline_of_one_value(
     profiles = [json.dumps({"p": profile(pa.array(before))})] * 2
     for hours, predicted in enumerate(profiles, 1):
         warehouse.run(str(hours), hours, predicted=predicted)
-    said = {"baseline": "before"} if with_baseline else {}
+    said: dict[str, Any] = {"baseline": "before"} if with_baseline else {}
     table(warehouse, "now", "double", before)
     assert drift(warehouse, 1e-6, **said) == []
     for beside in (max(before) + 1, max(before) + 1e-6):
@@ -252,7 +252,8 @@ def test_a_run_that_predicted_no_value_is_passed_over(
     warehouse: Warehouse, of_nothing: list[Any], kind: pa.DataType
 ) -> None:
     """A night without input, or in which every row failed, neither hides a drift nor makes the test an error."""
-    before, now = ([1.5], [2.5]) if kind == pa.float64() else (["a"], ["b"])
+    values: tuple[list[Any], list[Any]] = ([1.5], [2.5]) if kind == pa.float64() else (["a"], ["b"])
+    before, now = values
     table(warehouse, "now", "double" if kind == pa.float64() else "varchar", now)
     nothing = json.dumps({"p": profile(pa.array(of_nothing, kind))})
     warehouse.run("empty", 2, predicted=nothing)
