@@ -6,7 +6,7 @@
     predicted, actual: the names of their columns.
     task: `classification` or `regression`.
     where: SQL that chooses rows.
-    error: the column that says why a row failed, whose prediction does not count; `ml_error`, where the table has it.
+    error: the column that says why a row failed, whose prediction then counts as missing.
     score, positive: the column with the probability of a class, and that class; without it, the later one of two.
 -#}
 {% macro evaluate(relation, predicted, actual, task, where=none, error=none, score=none, positive=none) -%}
@@ -19,7 +19,7 @@
   {%- endif -%}
   {{- return(dbt_triton.metrics_of(
     task,
-    relation if where is none else '(select * from ' ~ relation ~ ' where ' ~ where ~ ')',
+    relation if where is none else '(select * from ' ~ relation ~ ' where ' ~ where ~ '\n)',
     dbt_triton.quoted(predicted),
     dbt_triton.quoted(actual),
     'false' if error is none else dbt_triton.quoted(error) ~ ' is not null',

@@ -19,8 +19,9 @@
       {%- set edges = [] -%}
       {%- for number in range(1, bins) -%}{%- do edges.append('edges.e' ~ number) -%}{%- endfor -%}
       {%- set beside = ' cross join ' ~ dbt_triton.quantiles_of(baseline, name, bins) -%}
-      {%- set sides.baseline = dbt_triton.binned(baseline, name, edges, beside) -%}
-      {%- set sides.current = dbt_triton.binned(relation, dbt_triton.quoted(column), edges, beside) -%}
+      {%- set beyond = 'number > edges.highest and edges.e' ~ (bins - 1) ~ ' = edges.highest' -%}
+      {%- set sides.baseline = dbt_triton.binned(baseline, name, edges, beyond, beside) -%}
+      {%- set sides.current = dbt_triton.binned(relation, dbt_triton.quoted(column), edges, beyond, beside) -%}
     {%- else -%}
       {%- set sides.baseline = dbt_triton.classed(baseline, name) -%}
       {%- set sides.current = dbt_triton.classed(relation, dbt_triton.quoted(column)) -%}
@@ -33,7 +34,8 @@
     {%- elif profile.kind == 'numbers' -%}
       {%- set edges = dbt_triton.edges_of(profile, bins) -%}
       {%- set sides.baseline = dbt_triton.bins_of_profile(profile, bins) -%}
-      {%- set sides.current = dbt_triton.binned(relation, dbt_triton.quoted(column), edges, '') -%}
+      {%- set beyond = dbt_triton.beyond_profile(profile, bins) -%}
+      {%- set sides.current = dbt_triton.binned(relation, dbt_triton.quoted(column), edges, beyond, '') -%}
     {%- else -%}
       {%- set sides.baseline = dbt_triton.classes_of_profile(profile) -%}
       {%- set sides.current = dbt_triton.classed(relation, dbt_triton.quoted(column), profile.counts | list) -%}
@@ -91,10 +93,15 @@ from (select {{ value }} as value from {{ relation }}) as texts
 {%- endmacro %}
 
 
-{#- How many rows are in each bin: as many edges are not above a number as the number of its bin. What is no number is NULL. -#}
-{% macro binned(relation, column, edges, beside) -%}
+{#-
+  How many rows are in each bin: as many edges are not above a number as the number of its bin. What is no number is NULL.
+
+  `beyond` holds for the numbers that lie above all of a baseline whose last bin is one value: they are one bin more.
+-#}
+{% macro binned(relation, column, edges, beyond, beside) -%}
   {%- set counts = ['0'] -%}
   {%- for edge in edges -%}{%- do counts.append('case when number >= ' ~ edge ~ ' then 1 else 0 end') -%}{%- endfor -%}
+  {%- do counts.append('case when ' ~ beyond ~ ' then 1 else 0 end') -%}
   {%- set sql -%}
 select kind, bin, count(*) as n from (
 select case when number is null then 'null' else 'value' end as kind,
@@ -113,12 +120,13 @@ from (select {{ dbt_triton.finite(column) }} as number from {{ relation }}) as n
 {%- endmacro %}
 
 
-{#- The inner edges between bins of as many rows each, as one row. -#}
+{#- The inner edges between bins of as many rows each, and the highest number, as one row. -#}
 {% macro quantiles_of(relation, column, bins) -%}
   {%- set columns = [] -%}
   {%- for number in range(1, bins) -%}
     {%- do columns.append(dbt_triton.quantile('number', number / bins) ~ ' as e' ~ number) -%}
   {%- endfor -%}
+  {%- do columns.append('max(number) as highest') -%}
   {{- return(
     '(select ' ~ columns | join(', ') ~ ' from (select ' ~ dbt_triton.finite(column) ~ ' as number from ' ~ relation ~ ') as finite_numbers) as edges'
   ) -}}
@@ -161,14 +169,30 @@ from (select {{ dbt_triton.finite(column) }} as number from {{ relation }}) as n
 {#-
   The profile of an OUTPUT column in the run before the last one that succeeded; none where there is no such run.
 
-  In `dbt build` the last run is the one that has just made the table, and in `dbt test` the one that made it before.
+  In `dbt build` the last run is the one that has just made the table, and in `dbt test` the one that made it before. A run
+  that predicted no value, such as one with an empty input, is passed over for the one before it; the last 50 are looked at.
 -#}
 {% macro profile_before(output, is_said, call) -%}
   {%- set runs = dbt_triton.runs_for_test('max_drift', 'it was given no baseline') -%}
-  {%- set invocations = dbt_triton.last_runs(runs, 2) if runs else [] -%}
-  {%- if invocations | length < 2 -%}{{- return(none) -}}{%- endif -%}
+  {%- set invocations = dbt_triton.last_runs(runs, 50) if runs else [] -%}
+  {%- set found = namespace(profile=none) -%}
+  {%- for invocation in invocations[1:] if found.profile is none -%}
+    {%- set profile = dbt_triton.profile_of_run(runs, invocation, output, is_said, call) -%}
+    {%- if profile is not none and profile.rows > profile.nulls -%}{%- set found.profile = profile -%}{%- endif -%}
+  {%- endfor -%}
+  {%- if found.profile is not none and found.profile.kind == 'other' -%}
+    {%- do exceptions.raise_compiler_error(
+      'max_drift: OUTPUT ' ~ found.profile.name ~ ' holds arrays, or texts that are nearly all different, which have no distribution to compare'
+    ) -%}
+  {%- endif -%}
+  {{- return(found.profile) -}}
+{%- endmacro %}
+
+
+{#- The profile of an OUTPUT column in a run; none where it has none at all. -#}
+{% macro profile_of_run(runs, invocation, output, is_said, call) -%}
   {%- set found = run_query(
-    'select ' ~ dbt_triton.quoted('call') ~ ', predicted from ' ~ runs ~ ' where ' ~ dbt_triton.of_runs(invocations[1:])
+    'select ' ~ dbt_triton.quoted('call') ~ ', predicted from ' ~ runs ~ ' where ' ~ dbt_triton.of_runs([invocation])
     ~ ' and predicted is not null order by ' ~ dbt_triton.quoted('call')
   ) -%}
   {%- set every, named = [], [] -%}
@@ -188,11 +212,8 @@ from (select {{ dbt_triton.finite(column) }} as number from {{ relation }}) as n
       'max_drift: ' ~ output ~ (' is predicted by several calls' if named else ' is no OUTPUT column') ~ ' of the last run; write `output`, and `call` where several calls have it: '
       ~ names | join(', ')
     ) -%}
-  {%- elif chosen[0].profile.kind == 'other' -%}
-    {%- do exceptions.raise_compiler_error(
-      'max_drift: OUTPUT ' ~ chosen[0].name ~ ' holds arrays, or texts that are nearly all different, which have no distribution to compare'
-    ) -%}
   {%- endif -%}
+  {%- do chosen[0].profile.update({'name': chosen[0].name}) -%}
   {{- return(chosen[0].profile) -}}
 {%- endmacro %}
 
@@ -205,6 +226,14 @@ from (select {{ dbt_triton.finite(column) }} as number from {{ relation }}) as n
     {%- do edges.append('cast(' ~ (edge - (edge | abs) * 1e-9) ~ ' as double)') -%}
   {%- endfor -%}
   {{- return(edges) -}}
+{%- endmacro %}
+
+
+{#- The condition on a number to lie above all of a profile whose last bin is one value; rounded the other way. -#}
+{% macro beyond_profile(profile, bins) -%}
+  {%- set highest = profile.edges[-1] if profile.edges else none -%}
+  {%- if highest is none or profile.edges[(bins - 1) * (20 // bins)] != highest -%}{{- return('1 = 0') -}}{%- endif -%}
+  {{- return('number > cast(' ~ (highest + (highest | abs) * 1e-9) ~ ' as double)') -}}
 {%- endmacro %}
 
 

@@ -219,5 +219,5 @@ def test_odd_names_in_the_macro() -> None:
             """create table "my table" as from (values ('a', 'a', 1), ('b', 'a', 2), ('a', 'b', 3))
             v("select", "it""s", n)"""
         )
-        sql = MACROS.evaluate('"my table"', "select", 'it"s', task="classification", where="n < 3")
+        sql = MACROS.evaluate('"my table"', "select", 'it"s', task="classification", where="n < 3 -- the first")
         assert connection.execute(f"select rows, accuracy from {sql}").fetchall() == [(2, 0.5)]

@@ -181,6 +181,27 @@ def test_what_is_no_number(warehouse: Warehouse) -> None:
     assert found["NULL"]["psi"] == pytest.approx(psi({1: 50, 2: 50}, {1: 40, 2: 40, None: 20}))
 
 
+@pytest.mark.parametrize("with_baseline", [True, False])
+@pytest.mark.parametrize("before", [[5.0] * 20, [0.0] * 20, [-2 / 3] * 20, [0.0] * 10 + [1.0] * 10])
+def test_what_lies_above_a_baseline_of_one_value(
+    warehouse: Warehouse, before: list[float], with_baseline: bool
+) -> None:
+    """A baseline that is constant, or often its highest value, shows what came above it, and itself is no drift."""
+    table(warehouse, "before", "double", before)
+    profiles = [json.dumps({"p": profile(pa.array(before))})] * 2
+    for hours, predicted in enumerate(profiles, 1):
+        warehouse.run(str(hours), hours, predicted=predicted)
+    said: dict[str, Any] = {"baseline": "before"} if with_baseline else {}
+    table(warehouse, "now", "double", before)
+    assert drift(warehouse, 1e-6, **said) == []
+    for beside in (max(before) + 1, max(before) + 1e-6):
+        table(warehouse, "now", "double", before[:10] + [beside] * 10)
+        found = {row["bin"]: row for row in drift(warehouse, **said)}
+        assert found["bin 11"]["current_rows"] == 10
+        now = counted(before[:10] + [beside] * 10)
+        assert found["bin 11"]["psi"] == pytest.approx(psi(counted(before), now))
+
+
 @pytest.mark.parametrize(("before", "now"), CLASSES[:3])
 def test_drift_of_classes_since_the_run_before(warehouse: Warehouse, before: list[Any], now: list[Any]) -> None:
     """Without a baseline it is the profile of the run before the last; classes that it has not are one."""
@@ -223,6 +244,24 @@ def test_which_run_is_before(warehouse: Warehouse) -> None:
     )
     warehouse.run("newer", 0.5, predicted=json.dumps({"p": profile(pa.array(["a"]))}))
     assert drift(warehouse)[0]["baseline_share"] in {1.0, FLOOR}
+
+
+@pytest.mark.parametrize("of_nothing", [[], [None, None]])
+@pytest.mark.parametrize("kind", [pa.float64(), pa.string()])
+def test_a_run_that_predicted_no_value_is_passed_over(
+    warehouse: Warehouse, of_nothing: list[Any], kind: pa.DataType
+) -> None:
+    """A night without input, or in which every row failed, neither hides a drift nor makes the test an error."""
+    values: tuple[list[Any], list[Any]] = ([1.5], [2.5]) if kind == pa.float64() else (["a"], ["b"])
+    before, now = values
+    table(warehouse, "now", "double" if kind == pa.float64() else "varchar", now)
+    nothing = json.dumps({"p": profile(pa.array(of_nothing, kind))})
+    warehouse.run("empty", 2, predicted=nothing)
+    warehouse.run("last", 1, predicted=json.dumps({"p": profile(pa.array(now, kind))}))
+    assert drift(warehouse) == []
+    assert warehouse.said.pop().endswith("there is no earlier run to compare with, so it passes")
+    warehouse.run("full", 3, predicted=json.dumps({"p": profile(pa.array(before, kind))}))
+    assert drift(warehouse)
 
 
 def test_which_output(warehouse: Warehouse) -> None:

@@ -60,12 +60,23 @@ def _fails(capsys: pytest.CaptureFixture[str], file: Path, declared: str = "t ST
         ("id,t\n1,1e400\n2,NULL\n", [("1", "1e400"), ("2", "NULL")]),
         ("id,t\n", []),
         ("id,t,T,\n1,a,b,c\n", [("1", "a", "b", "c")]),
+        ("id,t\r1,a\r2,b\r", [("1", "a"), ("2", "b")]),
+        ('"number\nof it, or id",t\n1,a\n', [("1", "a")]),
+        ('size 5",t\r\n1,a\r\n', [("1", "a")]),
         ("id,t\n1,'x'\n2,it's \\n\n", [("1", "'x'"), ("2", "it's \\n")]),
     ],
 )
 def test_csv(predict: Predict, content: str, rows: list[tuple[str, str | None]]) -> None:
     """A CSV's first line names the columns; every value is the text that stands there, and nothing is NULL."""
     assert [tuple(row.values()) for row in predict("x.csv", content)] == rows
+
+
+def test_a_name_of_several_lines(predict: Predict, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A column is found by a name that has a line end in it; DuckDB loses all rows if it is no end of a row."""
+    content = '"the\ntext";n\nx;5\n'
+    assert predict("x.csv", content, "t STRING", "--descriptor", "the\ntext") == [{"the\ntext": "x", "n": "5"}]
+    (tmp_path / "x.csv").write_bytes(b'"the\ntext";n\r\nx;5\r\n')
+    assert "the name of a column has a line end in it, of another kind" in _fails(capsys, tmp_path / "x.csv")
 
 
 def test_csv_of_one_column(predict: Predict) -> None:
@@ -186,6 +197,9 @@ def test_other_wrong_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "x.parquet cannot be read as parquet" in _fails(capsys, tmp_path / "x.parquet")
     (tmp_path / "x.json").write_text("[1, 2]")
     assert "x.json cannot be read as json" in _fails(capsys, tmp_path / "x.json")
+    for name, content in (("x.csv", "t\nx\n"), ("x.jsonl", '{"t": "x"}')):
+        (tmp_path / name).write_bytes(content.encode("utf-16"))
+        assert f"{name} is UTF-16; save it as UTF-8" in _fails(capsys, tmp_path / name)
     (tmp_path / "x.txt").write_bytes(b"fine\n\xff\n")
     assert f"line 2 of {tmp_path / 'x.txt'} is not UTF-8 text" in _fails(capsys, tmp_path / "x.txt")
     assert "one text a line is for one column, and INPUT has a, b; give the others as column=value" in _fails(

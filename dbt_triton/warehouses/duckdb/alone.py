@@ -6,8 +6,6 @@ a CSV stay as they are written, since a declared type reads a text exactly, and 
 
 from __future__ import annotations
 
-import csv
-import gzip
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,17 +23,13 @@ from dbt_triton.foreign_text import shown
 from dbt_triton.inference_model.row import COLUMNS
 from dbt_triton.warehouses import WarehouseError
 from dbt_triton.warehouses.duckdb.conversions import NESTED
+from dbt_triton.warehouses.duckdb.csv_files import options_of_csv, refuse_utf16
 from dbt_triton.warehouses.duckdb.dialect import quote, text_literal
 from dbt_triton.warehouses.duckdb.source_types import parse_source_type
 from dbt_triton.warehouses.duckdb.warehouse import DuckDBWarehouse
 
 #: The relations of a run, as its SQL names them.
 INPUT, MODEL = "memory.main.dbt_triton_input", "memory.main.dbt_triton_model"
-_DELIMITERS = ",;\t|"
-#: What no file has between its columns, of one that has only one.
-_NO_DELIMITER = "\x1f"
-#: A text of so many bytes may stand in one line.
-_MAX_LINE = 2**24
 _LINES = 10_000
 _NUMBERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL"}
 _NUMBERS |= {f"U{kind}" for kind in _NUMBERS if kind.endswith("INT") or kind == "INTEGER"}
@@ -94,15 +88,17 @@ class Alone:
         Raises:
             DbtTritonError: there is no such file, or it is empty or another kind.
         """
+        if kind != "parquet":
+            if not path.stat().st_size:
+                raise DbtTritonError(f"{path} is empty")
+            refuse_utf16(path)
         source = text_literal(str(self._linked(path, kind)))
         read = {
-            "csv": lambda: f"read_csv({source}, {_of_csv(path)})",
+            "csv": lambda: f"read_csv({source}, {options_of_csv(path)})",
             "json": lambda: f"read_json({source}, {_IN_JSON})",
             "parquet": lambda: f"read_parquet({source}, hive_partitioning=false)",
         }[kind]()
         try:
-            if kind != "parquet" and not path.stat().st_size:
-                raise DbtTritonError(f"{path} is empty")
             return self._rows(f"select * from {read}")
         except WarehouseError as error:
             raise DbtTritonError(f"{path} cannot be read as {kind}: {self._said(error)}") from error
@@ -295,39 +291,6 @@ def _texts(source: Iterable[bytes], name: str) -> Iterator[str]:
             yield line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
             raise DbtTritonError(f"line {number} of {name} is not UTF-8 text: {error.reason}") from error
-
-
-def _of_csv(path: Path) -> str:
-    """Return how a CSV is read: its first line names the columns, and what is between them there is so everywhere."""
-    header = _first_line_of(path)
-    plain = "".join(header.split('"')[::2])
-    delimiter = max(_DELIMITERS, key=plain.count) if any(one in plain for one in _DELIMITERS) else _NO_DELIMITER
-    columns = ", ".join(
-        f"{text_literal(name)}: 'VARCHAR'" for name in _names(next(csv.reader([header], delimiter=delimiter)) or [""])
-    )
-    return (
-        f"header=true, auto_detect=false, columns={{{columns}}}, delim={text_literal(delimiter)}, quote='\"', "
-        f"escape='\"', strict_mode=true, allow_quoted_nulls=false, max_line_size={_MAX_LINE}, hive_partitioning=false"
-    )
-
-
-def _names(header: Sequence[str]) -> list[str]:
-    """Return the names of columns, each of them once, whatever the case."""
-    names: list[str] = []
-    for place, written in enumerate(header):
-        name = base = written or f"column{place}"
-        number = 0
-        while name.lower() in map(str.lower, names):
-            number += 1
-            name = f"{base}_{number}"
-        names.append(name)
-    return names
-
-
-def _first_line_of(path: Path) -> str:
-    opened = gzip.open if path.suffix.lower() == ".gz" else open
-    with opened(path, "rb") as file:
-        return bytes(file.readline(_MAX_LINE)).decode("utf-8-sig", errors="replace").rstrip("\r\n")
 
 
 def _text_in_json(column: str) -> str:
