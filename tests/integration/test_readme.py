@@ -31,6 +31,7 @@ BUILT_ELSEWHERE = {
     "dbt.md": "test_dbt_docs.py",
     "language-models.md": "test_language_models.py",
     "recipes.md": "test_recipes.py",
+    "runs.md": "test_runs.py",
     "spark.md": "../spark/test_spark_docs.py",
     "still-good.md": "test_dbt_still_good.py",
 }

@@ -1,5 +1,6 @@
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -100,8 +101,28 @@ def test_installed_package_path(wheel: Path, tmp_path: Path) -> None:
 
 
 def test_navigation_of_the_documentation_lists_each_page_once() -> None:
-    """Every page of docs/ is in the navigation of the site, and none is there twice."""
+    """Every page of docs/ is in a section of the site's navigation, and none is there twice."""
     nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))["nav"]
-    pages = [page for entry in nav for page in entry.values()]
+    entries = [
+        inner for entry in nav for page in entry.values() for inner in (page if isinstance(page, list) else [entry])
+    ]
+    pages = [page for entry in entries for page in entry.values()]
     assert sorted(pages) == sorted(path.name for path in (ROOT / "docs").glob("*.md"))
-    assert len({title for entry in nav for title in entry}) == len(nav)
+    assert len({title for entry in entries for title in entry}) == len(entries)
+
+
+def test_navigation_has_the_pages_that_exist(tmp_path: Path) -> None:
+    """A page that is not written yet is left out with its section if that is empty; a page in no section is added."""
+    for page in ("index.md", "there.md", "new.md"):
+        (tmp_path / page).touch()
+    nav = [{"Home": "index.md"}, {"Use": [{"There": "there.md"}, {"Not": "not.md"}]}, {"Later": [{"None": "none.md"}]}]
+    on_config = runpy.run_path(str(ROOT / "docs" / "_hooks.py"))["on_config"]
+    config = on_config({"docs_dir": str(tmp_path), "nav": nav})
+    assert config["nav"] == [{"Home": "index.md"}, {"Use": [{"There": "there.md"}]}, "new.md"]
+
+
+def test_readme_lists_each_page_of_the_documentation_once() -> None:
+    """Who reads the README finds every page in its last list."""
+    more = (ROOT / "README.md").read_text("utf-8").split("\n## More\n")[1]
+    pages = re.findall(r"\]\(docs/([\w-]+\.md)\)", more)
+    assert sorted(pages) == sorted(path.name for path in (ROOT / "docs").glob("*.md"))
