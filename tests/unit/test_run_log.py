@@ -116,6 +116,8 @@ def test_whose_a_row_is() -> None:
         assert not is_gone("elsewhere_1_1", "x", alone=False)
         assert not is_gone(None, "x", alone=False)
         assert not is_gone("nonsense", "x", alone=False)
+        for number in ("\N{SUPERSCRIPT TWO}", "9" * 30, "99999999999", "0", "-1", "\N{ARABIC-INDIC DIGIT THREE}"):
+            assert not is_gone(f"{this_host()}_{number}_1", "x", alone=False), number
     finally:
         end("mine")
     assert is_gone(this_process(), "mine", alone=False)
