@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +20,7 @@ from dbt_triton.client.statistics import counts_of
 from dbt_triton.run_log import columns
 from dbt_triton.run_log.processes import begin, end, is_gone, this_host, this_process
 from dbt_triton.run_log.profile import profile, profiles
-from dbt_triton.step.run_log import _first_line, _of_dbt
+from dbt_triton.step.run_log import RunLog, _first_line, _of_dbt
 from dbt_triton.warehouses.run_log import CORE, missing, refusal, server_seconds
 
 
@@ -173,3 +173,10 @@ def test_first_line_of_an_error() -> None:
     """One line says why, also where problems follow one a line."""
     assert _first_line(ValueError("ML_PREDICT:\n  - line 1: no x\n  - more")) == "ML_PREDICT: line 1: no x"
     assert _first_line(KeyboardInterrupt()) == "KeyboardInterrupt"
+
+
+def test_variables_that_are_numbers() -> None:
+    """A variable of the command line is a number as YAML reads it; names are texts all the same."""
+    said = {"runs": {"database": 7, "schema": 2026, "identifier": 5}}
+    log = RunLog.of_step(said, cast("Any", object()))
+    assert log._place == ("7", "2026", "5")
