@@ -81,8 +81,8 @@ def compare(expected: Mapping[str, Any], actual: Mapping[str, Any]) -> Stability
     Returns:
         None where they cannot be compared: of different kinds, of a kind without shares, empty, or malformed.
     """
-    kinds = {expected.get("kind"), actual.get("kind")}
     try:
+        kinds = {expected.get("kind"), actual.get("kind")}
         if kinds == {"classes"}:
             return _of_classes(expected, actual)
         if kinds == {"numbers"}:

@@ -13,10 +13,11 @@
 
 {#- Where the run log is: a map of `database`, `schema` and `identifier`. -#}
 {% macro runs_place() -%}
+  {%- set database = var('dbt_triton_runs_database', none) or target.database -%}
   {{- return({
-    'database': var('dbt_triton_runs_database', none) or target.database or none,
-    'schema': var('dbt_triton_runs_schema', none) or target.schema,
-    'identifier': var('dbt_triton_runs_name', none) or 'ml_predict_runs',
+    'database': database | string if database else none,
+    'schema': (var('dbt_triton_runs_schema', none) or target.schema) | string,
+    'identifier': (var('dbt_triton_runs_name', none) or 'ml_predict_runs') | string,
   }) -}}
 {%- endmacro %}
 

@@ -215,8 +215,7 @@ class MetricsFile:
                 return
             pending, self._pending = self._pending, Values()
         try:
-            if not self._path.parent.is_dir():  # which the lock would make
-                raise FileNotFoundError(errno.ENOENT, "there is no such folder")
+            self._check()
             with FileLock(self._path.with_name(f".{self._path.name}.lock"), timeout=seconds):
                 self._add(pending)
         except (OSError, ValueError, Timeout) as error:
@@ -225,6 +224,17 @@ class MetricsFile:
                 self._pending = pending
             if seconds or not isinstance(error, Timeout):
                 self._tell(error)
+
+    def _check(self) -> None:
+        """Refuse a place where no file can be.
+
+        Raises:
+            OSError: says why.
+        """
+        if not self._path.parent.is_dir():  # which the lock would make
+            raise FileNotFoundError(errno.ENOENT, "there is no such folder")
+        if self._path.exists() and not self._path.is_file():  # /dev/null would be replaced, and a pipe never ends
+            raise OSError(errno.EINVAL, "it is no file")
 
     def _add(self, pending: Values) -> None:
         values = Values()

@@ -85,7 +85,7 @@ def bars(frame: Frame, found: Sequence[Value], *, says_of: bool = True, is_share
     if not found:
         return Chart(frame.title, "Nothing is known of it.")
     values = [
-        {"x": one.place, "y": one.amount, "colour": f"var(--{one.colour})", "order": place}
+        {"x": one.place, "y": float(one.amount), "colour": f"var(--{one.colour})", "order": place}
         for place, one in enumerate(found)
     ]
     tops = _tops(found)

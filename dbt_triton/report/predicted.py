@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dbt_triton.population_stability import CHANGED_WORD, LOOK_WORD, Stability, compare
-from dbt_triton.report.run_row import RunRow
+from dbt_triton.report.run_row import LARGEST, RunRow
 from dbt_triton.report.series import Series
 from dbt_triton.run_log import columns
 
@@ -124,6 +124,7 @@ def moved(found: Sequence[PredictedColumn], row: RunRow) -> list[PredictedColumn
 
 def _whole(value: Any) -> int:  # noqa: ANN401 - whatever JSON holds
     try:
-        return max(int(value or 0), 0)
+        found = int(value or 0)
     except (TypeError, ValueError, OverflowError):
         return 0
+    return found if 0 <= found < LARGEST else 0

@@ -11,7 +11,8 @@ from typing import Any
 
 from dbt_triton.run_log import columns
 
-_LARGEST = 2**63
+#: What is larger is no count.
+LARGEST = 2**63
 
 
 @dataclass(frozen=True)
@@ -100,19 +101,19 @@ def read_row(values: Mapping[str, Any]) -> RunRow:
 def _moment(value: Any) -> datetime | None:  # noqa: ANN401 - whatever JSON holds
     try:
         moment = datetime.fromisoformat(str(value).strip().replace(" UTC", ""))
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):  # at the ends of time, another time zone is beyond them
         return None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _number(value: Any) -> float | int | None:  # noqa: ANN401 - whatever JSON holds
     if isinstance(value, int):  # also a boolean; exact, however large
-        return value if abs(value) < _LARGEST else None
+        return value if abs(value) < LARGEST else None
     try:
         number = float(value)
     except (TypeError, ValueError):
         return None
-    return number if math.isfinite(number) and abs(number) < _LARGEST else None
+    return number if math.isfinite(number) and abs(number) < LARGEST else None
 
 
 def _object(value: Any) -> Mapping[str, Any]:  # noqa: ANN401 - whatever JSON holds

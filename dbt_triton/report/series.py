@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -99,4 +100,5 @@ def throughput(rows: Iterable[RunRow]) -> float | None:
         if row.sent_rows and took:
             sent += row.sent_rows
             waited += took
-    return sent / waited if waited else None
+    found = sent / waited if waited else math.inf
+    return found if math.isfinite(found) else None

@@ -102,4 +102,12 @@ def slots_of(rows: Sequence[RunRow], *, by_run: bool = False) -> Slots:
     held: list[list[RunRow]] = [[] for _ in range(number)]
     for moment, row in timed:
         held[(moment - _EPOCH) // width - start].append(row)
-    return Slots([Slot(_EPOCH + (start + place) * width, held[place]) for place in range(number)], each)
+    return Slots([Slot(_moment(start + place, width), held[place]) for place in range(number)], each)
+
+
+def _moment(place: int, width: timedelta) -> datetime:
+    """Return where a place begins; the first one may do so before there are dates."""
+    try:
+        return _EPOCH + place * width
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import socket
 import sys
 import threading
 from functools import cache
 from pathlib import Path
 
+#: What a process may be called by; the table may hold anything.
+_PID = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 #: The rows that this process has begun, and not ended yet.
 _ALIVE: set[str] = set()
 _LOCK = threading.Lock()
@@ -62,7 +65,7 @@ def is_gone(process: str | None, run_id: str, *, alone: bool) -> bool:
             return run_id not in _ALIVE
     host, _, rest = str(process or "").partition("_")
     number, _, started = rest.partition("_")
-    if host != this_host() or not number.isdigit() or sys.platform == "win32":
+    if host != this_host() or not _PID.fullmatch(number) or sys.platform == "win32":
         return False
     if not _runs(int(number)):
         return True

@@ -71,7 +71,8 @@ class RunLog:
         said = args.get("runs")
         if not said:
             return cls()
-        place = RunPlace(said.get("database"), str(said["schema"]), str(said["identifier"]))
+        database = said.get("database")
+        place = RunPlace(None if database is None else str(database), str(said["schema"]), str(said["identifier"]))
         return cls(
             warehouse,
             place,
@@ -88,6 +89,7 @@ class RunLog:
             return cls()
         database = variable("dbt_triton_runs_database") or database
         schema = variable("dbt_triton_runs_schema") or schema
+        database = None if database is None else str(database)
         place = RunPlace(database, str(schema), str(variable("dbt_triton_runs_name") or "ml_predict_runs"))
         return cls(warehouse, place, node=node, invocation=invocation_id(), relation=relation)
 

@@ -1,7 +1,7 @@
 {% macro drift_sql(relation, at_most, column, baseline, baseline_column, output, call, bins, kind) -%}
   {%- set nothing = dbt_triton.nothing_found(['psi', 'at_most', 'dbt_failures']) -%}
   {%- if not execute -%}{{- return(nothing) -}}{%- endif -%}
-  {%- if at_most is not number or at_most is boolean or at_most < 0 -%}
+  {%- if not dbt_triton.is_count(at_most) -%}
     {%- do exceptions.raise_compiler_error('max_drift: at_most is a number from 0, not ' ~ at_most) -%}
   {%- elif bins not in [2, 4, 5, 10, 20] -%}
     {%- do exceptions.raise_compiler_error('max_drift: bins is 2, 4, 5, 10 or 20, not ' ~ bins) -%}
@@ -197,7 +197,8 @@ from (select {{ dbt_triton.finite(column) }} as number from {{ relation }}) as n
   ) -%}
   {%- set every, named = [], [] -%}
   {%- for row in found.rows if call is none or row[0] | int == call -%}
-    {%- for name, profile in fromjson(row[1]).items() -%}
+    {%- set profiles = fromjson(row[1]) -%}
+    {%- for name, profile in (profiles.items() if profiles is mapping else []) if profile is mapping -%}
       {%- do every.append({'name': name, 'call': row[0] | int, 'profile': profile}) -%}
     {%- endfor -%}
   {%- endfor -%}
@@ -213,8 +214,41 @@ from (select {{ dbt_triton.finite(column) }} as number from {{ relation }}) as n
       ~ names | join(', ')
     ) -%}
   {%- endif -%}
+  {%- if not dbt_triton.is_profile(chosen[0].profile) -%}
+    {%- do exceptions.raise_compiler_error(
+      'max_drift: the profile of OUTPUT ' ~ chosen[0].name ~ ' in the run before is none that dbt_triton has written; give a baseline, or delete that row of ml_predict_runs'
+    ) -%}
+  {%- endif -%}
   {%- do chosen[0].profile.update({'name': chosen[0].name}) -%}
   {{- return(chosen[0].profile) -}}
+{%- endmacro %}
+
+
+{#- Whether a profile is as it should be: its figures become SQL, and others may write the table that it comes from. -#}
+{% macro is_profile(profile) -%}
+  {%- set figures = [profile.rows, profile.nulls] -%}
+  {%- set signed = [] -%}
+  {%- if profile.kind == 'classes' and profile.counts is mapping -%}
+    {%- do figures.append(profile.other) -%}
+    {%- do figures.extend(profile.counts.values()) -%}
+  {%- elif profile.kind == 'numbers' and profile.edges is sequence and profile.shares is sequence
+      and (profile.edges | length, profile.shares | length) in [(0, 0), (21, 20)] -%}
+    {%- do figures.append(profile.get('not_finite', 0)) -%}
+    {%- do figures.extend(profile.shares) -%}
+    {%- do signed.extend(profile.edges) -%}
+  {%- elif profile.kind != 'other' -%}
+    {{- return(false) -}}
+  {%- endif -%}
+  {%- set wrong = [] -%}
+  {%- for value in figures if not dbt_triton.is_count(value) -%}{%- do wrong.append(value) -%}{%- endfor -%}
+  {%- for value in signed if value is not number or value is boolean or not (-1.7e308 <= value <= 1.7e308) -%}{%- do wrong.append(value) -%}{%- endfor -%}
+  {{- return(not wrong) -}}
+{%- endmacro %}
+
+
+{#- Whether a value is a number from 0 that SQL can hold: NaN and infinity are none. -#}
+{% macro is_count(value) -%}
+  {{- return(value is number and value is not boolean and 0 <= value < 1e300) -}}
 {%- endmacro %}
 
 

@@ -29,7 +29,7 @@
 {#- A wrong argument is an error of the test that has it. While dbt parses, it would be one of every command. -#}
 {% macro check_test_ratio(test, argument, value) -%}
   {%- if not execute -%}{{- return('') -}}{%- endif -%}
-  {%- if value is not number or value is boolean or value < 0 or value > 1 -%}
+  {%- if value is not number or value is boolean or not (0 <= value <= 1) -%}
     {%- do exceptions.raise_compiler_error(test ~ ': ' ~ argument ~ ' is a ratio from 0 to 1, not ' ~ value) -%}
   {%- endif -%}
 {%- endmacro %}

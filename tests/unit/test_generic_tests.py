@@ -264,6 +264,40 @@ def test_a_run_that_predicted_no_value_is_passed_over(
     assert drift(warehouse)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"kind": "classes", "nulls": 0, "other": "0 as double) from (select 1/0) --", "counts": {"a": 1}},
+        {"kind": "classes", "nulls": 0, "other": 0, "counts": {"a": "1 as double), (select 2"}},
+        {"kind": "classes", "nulls": None, "other": 0, "counts": {"a": 1}},
+        {"kind": "classes", "nulls": 0, "other": 0, "counts": [1]},
+        {"kind": "classes", "nulls": 0, "other": -1, "counts": {"a": math.nan}},
+        {"kind": "numbers", "rows": 1, "nulls": 0, "edges": [10**400] * 21, "shares": [0.05] * 20},
+        {"kind": "numbers", "rows": 1, "nulls": 0, "edges": [math.inf] * 21, "shares": [0.05] * 20},
+        {"kind": "numbers", "rows": 1, "nulls": 0, "edges": [1.0] * 21, "shares": ["x"] * 20},
+        {"kind": "numbers", "rows": "9", "nulls": 0, "edges": [1.0] * 3, "shares": [0.05] * 2},
+        {"kind": ["x"], "nulls": 0},
+        {},
+    ],
+)
+def test_a_profile_that_somebody_else_wrote(warehouse: Warehouse, said: dict[str, Any]) -> None:
+    """The run log may be written by more people than those who test: what stands in it becomes no SQL."""
+    table(warehouse, "now", "varchar", ["1", "2"])
+    for invocation, hours in (("first", 2), ("second", 1)):
+        warehouse.run(invocation, hours, predicted=json.dumps({"p": said}))
+    with pytest.raises(MacroError, match="is none that dbt_triton has written"):
+        drift(warehouse)
+
+
+@pytest.mark.parametrize("said", [[], {"p": 1}, "x", None])
+def test_no_profiles_at_all(warehouse: Warehouse, said: Any) -> None:
+    """What is no map of profiles is nothing to compare with."""
+    table(warehouse, "now", "varchar", ["1"])
+    for invocation, hours in (("first", 2), ("second", 1)):
+        warehouse.run(invocation, hours, predicted=json.dumps(said))
+    assert not drift(warehouse)
+
+
 def test_which_output(warehouse: Warehouse) -> None:
     """A table may call its only prediction otherwise; of several, `output` and `call` say which."""
     table(warehouse, "now", "varchar", ["a", "b"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -166,6 +167,21 @@ def test_a_folder_that_is_not_there_fails_nothing(tmp_path: Path, caplog: pytest
     path.parent.mkdir()
     one_call(hook)
     assert total(path, "dbt_triton_rows_total") == 6
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "socket"])
+def test_what_is_no_file_stays(path: Path, kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A pipe would be read for ever, and as root /dev/null would become a file of metrics."""
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(str(path))
+    one_call(PrometheusHook(str(path)))
+    assert not path.is_file()
+    assert "it is no file" in caplog.text
 
 
 def test_what_another_version_wrote_is_left_out(path: Path) -> None:

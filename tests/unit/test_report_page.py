@@ -400,6 +400,36 @@ def test_drawings_are_small() -> None:
     assert svg.can_draw()
 
 
+_MUCH = 2**63 - 1
+
+
+@pytest.mark.usefixtures("drawn")
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"started_at": "0001-01-01 00:00:00+14:00"},
+        {"started_at": "9999-12-31 23:59:59.999999-12:00"},
+        {"rows": _MUCH, "sent_rows": _MUCH, "requests": _MUCH, "retries": _MUCH, "failed_by_reason": {"a": _MUCH}},
+        {"sent_rows": _MUCH, "wait_seconds": 5e-324},
+        {"predicted": {"p": {"kind": "classes", "rows": 1, "nulls": 0, "counts": {"a": 10**400}, "other": 10**400}}},
+        {"predicted": {"p": {"kind": "numbers", "rows": 9, "nulls": 0, "edges": [], "not_finite": 10**400}}},
+        {"predicted": {"p": {"kind": {"x": 1}, "rows": 1, "nulls": 0}}},
+    ],
+)
+def test_figures_that_nobody_has(said: dict[str, Any]) -> None:
+    """Whatever size a figure has, there is a page with charts."""
+    every = {"node": "model.a.b", "outcome": "succeeded", "started_at": "2026-11-20 01:00:00"}
+    runs = [every | said for _ in range(3)]
+    Parsed(made([*runs, every | {"node": "model.a.c"}]).html)
+
+
+def test_runs_at_both_ends_of_time() -> None:
+    """The first place of a chart may begin before there are dates."""
+    starts = [f"{year:04}-01-01 00:00:00" for year in (*range(1, 41), *range(9960, 10_000))]
+    rows = [{"node": "model.a.b", "outcome": "succeeded", "started_at": start} for start in starts]
+    assert "Last run: 9999-01-01" in made(rows).headline.detail
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,7 @@ from dbt_triton.client.statistics import counts_of
 from dbt_triton.run_log import columns
 from dbt_triton.run_log.processes import begin, end, is_gone, this_host, this_process
 from dbt_triton.run_log.profile import profile, profiles
+from dbt_triton.step.run_log import RunLog
 from dbt_triton.step.run_outcomes import first_line, of_dbt
 from dbt_triton.warehouses.run_log import CORE, missing, refusal, server_seconds
 
@@ -116,6 +117,8 @@ def test_whose_a_row_is() -> None:
         assert not is_gone("elsewhere_1_1", "x", alone=False)
         assert not is_gone(None, "x", alone=False)
         assert not is_gone("nonsense", "x", alone=False)
+        for number in ("\N{SUPERSCRIPT TWO}", "9" * 30, "99999999999", "0", "-1", "\N{ARABIC-INDIC DIGIT THREE}"):
+            assert not is_gone(f"{this_host()}_{number}_1", "x", alone=False), number
     finally:
         end("mine")
     assert is_gone(this_process(), "mine", alone=False)
@@ -171,3 +174,10 @@ def test_first_line_of_an_error() -> None:
     """One line says why, also where problems follow one a line."""
     assert first_line(ValueError("ML_PREDICT:\n  - line 1: no x\n  - more")) == "ML_PREDICT: line 1: no x"
     assert first_line(KeyboardInterrupt()) == "KeyboardInterrupt"
+
+
+def test_variables_that_are_numbers() -> None:
+    """A variable of the command line is a number as YAML reads it; names are texts all the same."""
+    said = {"runs": {"database": 7, "schema": 2026, "identifier": 5}}
+    log = RunLog.of_step(said, cast("Any", object()))
+    assert log._place == ("7", "2026", "5")
