@@ -11,6 +11,8 @@ from dbt_triton.errors import InferenceError
 
 _KINDS = ("success", "fail", "queue", "compute_input", "compute_infer", "compute_output", "cache_hit")
 NANOSECONDS = 1_000_000_000
+#: Triton counts in 64 bits.
+_TOO_MUCH = 2**64
 Counts = dict[str, int]
 
 
@@ -23,8 +25,15 @@ def counts_of(answer: Mapping[str, Any], version: str) -> Counts | None:
 
     Returns:
         Sums since the server has loaded the model: ``rows``, ``executions``, and ``<kind>.count`` and ``<kind>.ns``.
-        None where the answer is none of Triton's.
+        None where the answer is none of Triton's, such as one with a figure that is no count.
     """
+    try:
+        return _counts_of(answer, version)
+    except ValueError:
+        return None
+
+
+def _counts_of(answer: Mapping[str, Any], version: str) -> Counts | None:
     found: Counts = {}
     models = answer.get("model_stats")
     for model in models if isinstance(models, list) else []:
@@ -41,7 +50,15 @@ def counts_of(answer: Mapping[str, Any], version: str) -> Counts | None:
 
 
 def _add(found: Counts, name: str, value: object) -> None:
-    found[name] = found.get(name, 0) + (value if isinstance(value, int) else 0)
+    """Add a figure; one that a server leaves out is 0.
+
+    Raises:
+        ValueError: it is no count.
+    """
+    count = 0 if value is None else value
+    if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count < _TOO_MUCH:
+        raise ValueError(name)
+    found[name] = found.get(name, 0) + count
 
 
 def total(counts: list[Counts | None]) -> Counts | None:
@@ -51,7 +68,7 @@ def total(counts: list[Counts | None]) -> Counts | None:
         if one is None:
             return None
         for name, value in one.items():
-            _add(sums, name, value)
+            sums[name] = sums.get(name, 0) + value
     return sums or None
 
 

@@ -155,6 +155,15 @@ def test_servers_time() -> None:
     assert counts_of(answer(1), "2") is None
 
 
+@pytest.mark.parametrize("figure", [-1, 2**64, 0.5, "7", True, [1], float("nan")])
+def test_statistics_that_are_none(figure: Any) -> None:
+    """Where a server answers with what is no count, it says nothing, rather than a wrong time."""
+    stats = {"queue": {"count": 1, "ns": figure}}
+    assert counts_of({"model_stats": [{"version": "1", "inference_count": 1, "inference_stats": stats}]}, "1") is None
+    assert counts_of({"model_stats": [{"version": "1", "inference_count": figure}]}, "1") is None
+    assert counts_of({"model_stats": [{"version": "1", "inference_count": 1}]}, "1") is not None
+
+
 @pytest.mark.parametrize(
     ("status", "message", "wanted"),
     [
