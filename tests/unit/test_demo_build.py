@@ -28,7 +28,15 @@ LINES = [
     _event("LogModelResult", "1 of 3 OK model a", index=1, total=3, node_info={"node_status": "success"}),
     _event("LogTestResult", "2 of 3 PASS a", index=2, num_models=3, node_info={"node_status": "pass"}),
     "Traceback of Python itself\n",
-    _event("LogModelResult", "3 of 3 ERROR b", "error", index=3, total=3, node_info={"node_status": "error"}),
+    _event(
+        "LogUnitTestResult",
+        "3 of 4 PASS unit test",
+        index=3,
+        num_models=4,
+        status="",
+        node_info={"node_status": "None"},
+    ),
+    _event("LogModelResult", "4 of 4 ERROR b", "error", index=4, total=4, node_info={"node_status": "error"}),
 ]
 
 
@@ -36,17 +44,18 @@ def test_counts_what_ended(demo_build: ModuleType, tmp_path: Path, capsys: pytes
     """One line says how many models and tests there were and what failed, and every line is in the log."""
     log = tmp_path / "new" / "demo.log"
     run = demo_build._follow(io.StringIO("".join(LINES)), "build", {"DBT_TRITON_DEMO_LOG": str(log)})
-    assert capsys.readouterr().out.startswith("dbt build: 3 of 3 models and tests, 1 error, 0 s (")
+    assert capsys.readouterr().out.startswith("dbt build: 4 of 4 models and tests, 1 error, 0 s (")
     assert log.read_text("utf-8").splitlines() == [
         "1 of 3 START model a",
         "1 of 3 OK model a",
         "2 of 3 PASS a",
         "Traceback of Python itself",
-        "3 of 3 ERROR b",
+        "3 of 4 PASS unit test",
+        "4 of 4 ERROR b",
     ]
     run.fail(1)
     shown = capsys.readouterr().err
-    assert shown.startswith("3 of 3 ERROR b\n")
+    assert shown.startswith("4 of 4 ERROR b\n")
     assert "all of its lines: " in shown
 
 
