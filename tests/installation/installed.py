@@ -14,7 +14,7 @@ from support.small_project import Built, build_small_project, write_small_projec
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 #: 1.12 has a test of its own: a part of it is not in the package registry.
 HIGHEST_DBT = "dbt-core<1.12"
-#: What the modules of two extras import, which tests/unit/test_dependencies.py holds; without them they are not turned on.
+#: Modules of two extras import what need not be there; tests/unit/test_dependencies.py holds which ones they are.
 _IMPORT_ALL = """
 import importlib, pkgutil, dbt_triton
 of_extras = {"filelock", "opentelemetry", "prometheus_client"}
