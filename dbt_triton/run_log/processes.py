@@ -67,12 +67,13 @@ def is_gone(process: str | None, run_id: str, *, alone: bool) -> bool:
     number, _, started = rest.partition("_")
     if host != this_host() or not _PID.fullmatch(number) or sys.platform == "win32":
         return False
-    if not _runs(int(number)):
+    if not is_running(int(number)):
         return True
     return bool(started) and _started(int(number)) not in {"", started}
 
 
-def _runs(pid: int) -> bool:
+def is_running(pid: int) -> bool:
+    """Tell whether a process of this machine is there, whoever's it is."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

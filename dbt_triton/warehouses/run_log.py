@@ -14,6 +14,7 @@ from dbt_triton.client.statistics import NANOSECONDS, Counts, counted, counted_b
 from dbt_triton.engine import Servers
 from dbt_triton.run_log.columns import COLUMNS
 from dbt_triton.warehouses import ServerSeconds, WarehouseError
+from dbt_triton.warehouses.columns import ERROR, KEY, REASON
 
 logger = logging.getLogger("dbt_triton.warehouses")
 
@@ -84,6 +85,21 @@ def missing(columns: Sequence[str]) -> dict[str, str]:
 def failed_rows_query(relation: str, column: str) -> str:
     """Return the query for the failed rows of a built table, by the quoted name of the column that says why."""
     return f"select * from {relation} where {column} is not null"
+
+
+def failed_by_reason_query(key: str, relation: str, failed: str) -> str:
+    """Return the query that counts the rows of an input that failed, by the kind of the reason.
+
+    Args:
+        key: of a row of the input.
+        relation: the input.
+        failed: what the store has of this run.
+    """
+    return (
+        f"select failed.{REASON} as reason, count(*) as n from (select {key} as input_key from "
+        f"{relation}) as input_rows join {failed} as failed on failed.{KEY} = input_rows.input_key "
+        f"where failed.{ERROR} is not null group by 1 order by 2 desc, 1"
+    )
 
 
 async def server_counts(servers: Servers, version: str | None) -> Counts | None:

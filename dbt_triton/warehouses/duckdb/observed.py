@@ -8,12 +8,12 @@ from dataclasses import replace
 import pyarrow as pa
 
 from dbt_triton.run_log.profile import TEXT_LENGTH
-from dbt_triton.warehouses.columns import ERROR, KEY, REASON
 from dbt_triton.warehouses.duckdb.dialect import quote, table_type
 from dbt_triton.warehouses.duckdb.rewrite import Source, joined
 from dbt_triton.warehouses.duckdb.session import DuckDBSession
 from dbt_triton.warehouses.duckdb.store import PredictionStore
 from dbt_triton.warehouses.planned_call import PlannedCall
+from dbt_triton.warehouses.run_log import failed_by_reason_query
 
 #: Of so many hashes.
 _HASHES = 2**64
@@ -28,11 +28,7 @@ def about_distinct(planned: PlannedCall, source: Source, session: DuckDBSession)
 
 def failed_by_reason(source: Source, store: PredictionStore, session: DuckDBSession) -> dict[str, int]:
     """Count the rows of the input that failed, by the kind of the reason."""
-    found = session.rows(
-        f"select failed.{REASON} as reason, count(*) as n from (select {source.key} as input_key from "
-        f"{source.relation}) as input_rows join {store.current} as failed on failed.{KEY} = input_rows.input_key "
-        f"where failed.{ERROR} is not null group by 1 order by 2 desc, 1"
-    )
+    found = session.rows(failed_by_reason_query(source.key, source.relation, store.current))
     return {str(row["reason"]): int(row["n"]) for row in found}
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from dbt_triton.run_log.profile import TEXT_LENGTH
-from dbt_triton.warehouses.columns import ERROR, KEY, REASON
 from dbt_triton.warehouses.planned_call import PlannedCall
+from dbt_triton.warehouses.run_log import failed_by_reason_query
 from dbt_triton.warehouses.spark.joined import Source, joined
 
 if TYPE_CHECKING:
@@ -28,11 +28,7 @@ def about_distinct(warehouse: SparkWarehouse, source: Source) -> int:
 
 def failed_by_reason(warehouse: SparkWarehouse, source: Source, store: SparkStore) -> dict[str, int]:
     """Count the rows of the input that failed, by the kind of the reason."""
-    found = warehouse.rows(
-        f"select failed.{REASON} as reason, count(*) as n from (select {source.key} as input_key from "
-        f"{source.relation}) as input_rows join {store.current} as failed on failed.{KEY} = input_rows.input_key "
-        f"where failed.{ERROR} is not null group by 1 order by 2 desc, 1"
-    )
+    found = warehouse.rows(failed_by_reason_query(source.key, source.relation, store.current))
     return {str(row["reason"]): int(row["n"]) for row in found}
 
 

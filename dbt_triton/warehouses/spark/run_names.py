@@ -16,6 +16,8 @@ import time
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
+from dbt_triton.run_log.processes import is_running
+
 _NAME = re.compile(r"(?P<started>[0-9]{10})_(?P<host>[0-9a-f]{8})_(?P<pid>[0-9]+)_(?P<number>[0-9a-f]{8})")
 #: Whether another machine's run lives cannot be seen. What it has left for longer than this is taken for abandoned.
 ABANDONED_SECONDS = 7 * 24 * 60 * 60
@@ -70,19 +72,9 @@ class RunName:
         if self.pid == os.getpid():
             with self._lock:
                 return str(self) not in self._alive
-        return not _is_running(self.pid)
+        return not is_running(self.pid)
 
 
 def this_host() -> str:
     """Return what tells this machine, or container, from others."""
     return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True  # somebody else's
-    return True
