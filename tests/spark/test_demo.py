@@ -151,7 +151,7 @@ def test_lines_of_dbt_go_to_a_log(demo: Demo) -> None:
     assert " START " not in printed
     assert re.search(r"dbt build: (\d+) of \1 models and tests, \d+ s \(.*demo\.log\)", before)
     assert len(before.splitlines()) < 6
-    assert " OK created ml_predict model " in log.read_text("utf-8")
+    assert " OK created sql ml_predict model " in log.read_text("utf-8")
     assert " START " in demo.printed["spark"]
 
 
