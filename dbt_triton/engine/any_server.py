@@ -18,10 +18,11 @@ from dbt_triton.engine.outcomes import TOO_LARGE
 from dbt_triton.engine.server import Server, named
 from dbt_triton.engine.servers import Servers
 from dbt_triton.engine.source import Request
-from dbt_triton.errors import InferenceError, Reason
+from dbt_triton.errors import InferenceError, PaddedAxisError, Reason
 from dbt_triton.options import Options
 from dbt_triton.tensors import Answer
 
+_OK = 200
 #: A request that broke its connection at so many servers goes to no other one: it may be what kills them.
 _MOST_BROKEN = 2
 #: Whoever waits for servers that may never come back looks after so many seconds whether the run is to end.
@@ -83,7 +84,7 @@ class AnyServer:
             InferenceError: it failed for good as it is, or it is one that `may_kill`, which has to wait for all others.
         """
         attempts = timeouts = sent = 0
-        was_refused = False
+        was_moved = False
         while True:
             server = await self._free_server(request)
             if server is None:
@@ -102,8 +103,8 @@ class AnyServer:
                     if self.may_kill(request):
                         raise
                     continue
-                if not was_refused and self._may_suit_another(error, request, server):
-                    was_refused = True
+                if not was_moved and self._may_suit_another(error, request, server):
+                    was_moved = True
                     continue
                 attempts += 1
                 timeouts += error.reason == Reason.TIMEOUT
@@ -150,9 +151,14 @@ class AnyServer:
         return error.reason == Reason.UNAVAILABLE or is_rejected
 
     def _may_suit_another(self, error: InferenceError, request: Request, server: Server) -> bool:
-        """Tell whether what one server refuses goes to another before it is given up: it may be to blame."""
+        """Tell whether what one server refuses, or answers wrongly, goes to another before it is given up.
+
+        The server may be to blame, and not the row. More rows are split in any case, and their parts go to others.
+        """
         is_final = request.rows == 1 or error.status == TOO_LARGE  # often the word of a gateway before it
-        return error.reason == Reason.REFUSED and is_final and self._servers.has_another(server)
+        # What a padded axis shows is about all answers of the run.
+        is_wrong = error.status == _OK and not error.may_pass and not isinstance(error, PaddedAxisError)
+        return (error.reason == Reason.REFUSED or is_wrong) and is_final and self._servers.has_another(server)
 
     def _may_mend(self, error: InferenceError, request: Request, timeouts: int, *, alone: bool) -> bool:
         """Tell whether another attempt may mend an error."""

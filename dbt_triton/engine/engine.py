@@ -118,6 +118,8 @@ class Engine:
             breaker=self._breaker,
             results=self._results,
             end=self._end,
+            has_another=lambda request: servers.only is None and servers.has_another(request.not_at),
+            put_back=self._put_back,
         )
         self._results.on_undecodable = self._failures.undecodable
         self._results.on_unfit = self._failures.note_unfit
@@ -312,6 +314,10 @@ class Engine:
                 await self._servers.choose_one()
             except InferenceError as error:
                 raise RunError(error, []) from None
+
+    def _put_back(self, requests: list[Request]) -> None:
+        if self._source is not None:
+            self._source.put_back(requests)
 
     def _end(self, failure: InferenceError) -> None:
         """End the run early: what is in flight may end, but nothing new is started."""

@@ -126,7 +126,7 @@ class Servers:
         """Whether every server is away, or has yet to show that it is not."""
         return all(server.state != State.PRESENT for server in self.all)
 
-    def has_another(self, server: Server) -> bool:
+    def has_another(self, server: object) -> bool:
         """Tell whether there is a server besides this one."""
         return any(other.state == State.PRESENT for other in self.all if other is not server)
 

@@ -35,6 +35,8 @@ class Request:
     parameters: dict[str, Any] | None = None
     #: How often it was sent again, since its only row had no answer, or several.
     recounts: int = 0
+    #: Whether its only row is asked of another server, since an answer to it could not be decoded.
+    asked_again: bool = False
     #: The server where it, or what it is a part of, has failed; another one is asked first.
     not_at: object = None
     #: The servers where it broke its connection after it was sent.

@@ -38,6 +38,7 @@ class Model:
         max_batch_size: that it says it takes.
         sequences: whether it keeps sequences.
         generates: whether it is decoupled, and asked by ``generate_stream``.
+        change: makes another answer of the right one, which is an event of a language model.
     """
 
     seconds: float = 0.0
@@ -49,6 +50,7 @@ class Model:
     sequences: bool = False
     generates: bool = False
     judge: Callable[[list[str]], int | str | None] = field(default=lambda _: None)
+    change: Callable[[dict[str, Any]], bytes] = field(default=orjson.dumps)
 
 
 class SmallServer:
@@ -157,12 +159,13 @@ class SmallServer:
         self.answered.update(texts)
         if model.generates:
             event = {"model_name": "m", "model_version": model.version, "text_output": texts[0].upper()}
-            return Answer(body=b"data: " + orjson.dumps(event) + b"\n\n", headers={"Content-Type": "text/event-stream"})
+            body = b"data: " + model.change(event) + b"\n\n"
+            return Answer(body=body, headers={"Content-Type": "text/event-stream"})
         output = {"name": "OUTPUT_TEXT", "datatype": "BYTES", "shape": [len(texts), 1]}
-        body = {"id": said["id"], "model_name": "m", "model_version": model.version}
+        body: dict[str, Any] = {"id": said["id"], "model_name": "m", "model_version": model.version}
         made = [0] * len(texts) if fault == "nonsense" else [text.upper() for text in texts]
-        body |= {"outputs": [output | {"data": made}]}
-        return Answer(body=orjson.dumps(body))
+        body["outputs"] = [{**output, "data": made}]
+        return Answer(body=model.change(body))
 
     def _metadata(self, path: str) -> dict[str, Any]:
         text = {"datatype": "BYTES", "shape": [-1, 1]}

@@ -4,7 +4,9 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from typing import Any
 
+import orjson
 import pytest
 from unit.fleet import Model, SmallServer, predict
 from unit.test_several_servers import TEXTS, check, fleet, run
@@ -76,3 +78,75 @@ def test_server_whose_answers_cannot_be_decoded() -> None:
     """What it has answered is asked of another one, and no row fails."""
     ran, servers = run(Model(0.002), Model(0.002), Model(0.002, fault="nonsense"))
     check(ran, servers)
+
+
+def _with_output(**fields: Any) -> Callable[[dict[str, Any]], bytes]:
+    """Change the only output of an answer."""
+    return lambda body: orjson.dumps(body | {"outputs": [body["outputs"][0] | fields]})
+
+
+def _with_data(change: Callable[[list[str]], list[Any]]) -> Callable[[dict[str, Any]], bytes]:
+    """Change the values of the only output, and its shape by their number."""
+
+    def changed(body: dict[str, Any]) -> bytes:
+        data = change(body["outputs"][0]["data"])
+        return _with_output(data=data, shape=[len(data), 1])(body)
+
+    return changed
+
+
+LIES: dict[str, Callable[[dict[str, Any]], bytes]] = {
+    "an id of nobody": lambda body: orjson.dumps(body | {"id": "another"}),
+    "a row too few": _with_data(lambda data: data[1:]),
+    "a row too many": _with_data(lambda data: [*data, "X"]),
+    "a datatype of its own": _with_output(datatype="INT32"),
+    "no values": _with_data(lambda data: [None] * len(data)),
+    "an output twice": lambda body: orjson.dumps(body | {"outputs": body["outputs"] * 2}),
+    "no output": lambda body: orjson.dumps(body | {"outputs": []}),
+    "no JSON": lambda _: b"<html>",
+    "nothing": lambda _: b"",
+}
+#: What a language model answers, or what stands before it does.
+LIES_IN_EVENTS: dict[str, Callable[[dict[str, Any]], bytes]] = {
+    "an answer twice": lambda event: orjson.dumps(event) + b"\n\ndata: " + orjson.dumps(event),
+    "no event": lambda _: b"",
+    "no JSON": lambda _: b"{",
+    "an end of another protocol": lambda event: orjson.dumps(event) + b"\n\ndata: [DONE]",
+    "an error": lambda _: b'{"error": "out of paper"}',
+    "a number": lambda event: orjson.dumps(event | {"text_output": 5}),
+    "no value": lambda event: orjson.dumps(event | {"text_output": None}),
+    "several values": lambda event: orjson.dumps(event | {"text_output": ["a", "b"]}),
+}
+
+
+@pytest.mark.parametrize("rows", ["1", "4"])
+@pytest.mark.parametrize("lie", LIES)
+def test_server_that_answers_wrongly(lie: str, rows: str) -> None:
+    """Whatever it answers in place of predictions, its rows are those of the others: also one that is sent alone."""
+    texts = TEXTS[:121]
+    ran, servers = run(Model(), Model(), Model(change=LIES[lie]), texts=texts, batch_size=rows)
+    check(ran, servers, texts)
+    assert servers[2].requests
+
+
+@pytest.mark.parametrize("lie", LIES_IN_EVENTS)
+def test_language_model_that_answers_wrongly(lie: str) -> None:
+    """A prompt that one server answers wrongly is asked of another one, once, before it has failed."""
+    texts = TEXTS[:121]
+    honest, liar = Model(generates=True), Model(generates=True, change=LIES_IN_EVENTS[lie])
+    ran, servers = run(honest, honest, liar, texts=texts, batch_size="")
+    assert max(check(ran, servers, texts).values()) <= 2
+    assert servers[2].requests
+
+
+def test_prompt_that_all_answer_wrongly() -> None:
+    """It is asked of two servers and has failed then; the others are answered."""
+    texts = TEXTS[:60]
+
+    def change(event: dict[str, Any]) -> bytes:
+        return orjson.dumps(event | ({"text_output": 5} if event["text_output"] == "TEXT 7" else {}))
+
+    ran, servers = run(*[Model(generates=True, change=change)] * 3, texts=texts, batch_size="")
+    assert ran.kept.failed_keys == [7]
+    assert len(ran.kept.predictions_by_key) == len(texts) - 1
+    assert sum((server.sent for server in servers), Counter())["text 7"] == 2
