@@ -15,9 +15,10 @@ import time
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from dbt_triton import __version__
-from dbt_triton.foreign_text import shown
+from dbt_triton.foreign_text import MASK, shown
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
@@ -32,6 +33,12 @@ END_SECONDS = 3.0
 _PROTOCOLS = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
 #: The path of a collector, which may hold a token.
 _PATH = re.compile(r"url: \S+")
+_SCHEME = re.compile(r"^[^:/?#]*://")
+_BEHIND_HOST = re.compile(r"^(?:[^:/?#]*://)?[^/?#]*")
+#: What is shorter is no secret.
+_SECRET_LENGTH = 4
+#: What the environment calls after each signal, or after none for both.
+_SIGNALS = ("", "TRACES_", "METRICS_")
 #: Samplers that the SDK makes of the environment by itself.
 _OWN_SAMPLERS = {
     "always_on",
@@ -161,7 +168,26 @@ class _Trouble(logging.Handler):
                 "OpenTelemetry: spans or metrics do not reach their collector, and the build goes on without them; "
                 "look at OTEL_EXPORTER_OTLP_ENDPOINT, or set DBT_TRITON_LOG=debug, which shows every try"
             )
-        logger.debug("OpenTelemetry: %s", shown(_PATH.sub("url: …", record.getMessage())))
+        text = _PATH.sub("url: …", record.getMessage())
+        for secret in sorted(_secrets(), key=len, reverse=True):
+            text = text.replace(secret, MASK)
+        logger.debug("OpenTelemetry: %s", shown(text))
+
+
+def _secrets() -> set[str]:
+    """Return what the environment sends to collectors, or addresses them by: the SDK logs it, and what they repeat.
+
+    It is hidden in these lines only: a header may hold a word such as the name of a team, which others may say.
+    """
+    found: set[str] = set()
+    for signal in _SIGNALS:
+        for pair in os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}HEADERS", "").split(","):
+            value = pair.partition("=")[2].strip()
+            found |= {value, unquote(value), *unquote(value).split()}
+        address = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}ENDPOINT", "").strip().rstrip("/")
+        userinfo, at, _ = _SCHEME.sub("", address).rpartition("@")
+        found |= {address, _BEHIND_HOST.sub("", address), *([userinfo, userinfo.partition(":")[2]] if at else [])}
+    return {secret for secret in found if len(secret) >= _SECRET_LENGTH}
 
 
 def _tell_of_trouble_once() -> None:

@@ -6,8 +6,10 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -153,6 +155,43 @@ def test_collector_that_is_away_fails_nothing(kind: str) -> None:
     assert time.monotonic() - started < END_SECONDS + 5
     assert done.stderr.count("do not reach their collector") == (kind == "refused")
     assert len(done.stderr.splitlines()) <= 1
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "{collector}/of/a-path-of-SECRET",
+        "{collector}/v1?token=a-query-of-SECRET",
+        "http://user:the-password-SECRET@127.0.0.1:99999",
+        "ftp://127.0.0.1/a-path-of-SECRET",
+    ],
+)
+def test_secrets_of_a_collector_are_not_logged(address: str) -> None:
+    """What is sent to a collector, and how it is addressed, is in no line of the log, though it is repeated."""
+
+    class Repeating(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(401, f"Bad {self.headers['Authorization']} at {self.path}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Repeating) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = address.format(collector=f"http://127.0.0.1:{server.server_address[1]}")
+        headers = "Authorization=Bearer%20the-token-SECRET,x-plain=SECRET-too"
+        # Its tries would take as long as an exporter has.
+        done = run(
+            OTEL_EXPORTER_OTLP_ENDPOINT=url,
+            OTEL_EXPORTER_OTLP_HEADERS=headers,
+            OTEL_EXPORTER_OTLP_TIMEOUT="1",
+            DBT_TRITON_LOG="debug",
+        )
+        server.shutdown()
+    assert "OpenTelemetry: " in done.stderr
+    assert "SECRET" not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("broken", ["opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http", "prometheus_client"])
