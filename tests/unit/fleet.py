@@ -159,8 +159,8 @@ class SmallServer:
         self.answered.update(texts)
         if model.generates:
             event = {"model_name": "m", "model_version": model.version, "text_output": texts[0].upper()}
-            body = b"data: " + model.change(event) + b"\n\n"
-            return Answer(body=body, headers={"Content-Type": "text/event-stream"})
+            sent = b"data: " + model.change(event) + b"\n\n"
+            return Answer(body=sent, headers={"Content-Type": "text/event-stream"})
         output = {"name": "OUTPUT_TEXT", "datatype": "BYTES", "shape": [len(texts), 1]}
         body: dict[str, Any] = {"id": said["id"], "model_name": "m", "model_version": model.version}
         made = [0] * len(texts) if fault == "nonsense" else [text.upper() for text in texts]
