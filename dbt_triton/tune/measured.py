@@ -12,11 +12,12 @@ from dbt_triton.client.http11 import Http11Transport
 from dbt_triton.engine.servers import Servers
 from dbt_triton.errors import InferenceError, Reason
 from dbt_triton.inference_model import Binding
-from dbt_triton.instrumentation import NO_HEADERS, AttemptEnd, CallEnd, Request, observing
+from dbt_triton.instrumentation import NO_HEADERS, AttemptEnd, CallEnd, Request, observing, reason_word
 from dbt_triton.options import Options
 from dbt_triton.warehouses.requests import open_servers
 
 _OK = 200
+_WRONG = reason_word(Reason.WRONG_ANSWER)
 
 
 @dataclass
@@ -77,6 +78,7 @@ class Measuring:
         self._budget = budget
         #: Is called when the budget is used up; nothing is sent after that.
         self.on_spent: Callable[[], None] = _nothing
+        self._wrong = 0
 
     def attempt(self, request: Request) -> MeasuredAttempt:
         """Count one attempt.
@@ -91,7 +93,11 @@ class Measuring:
         return MeasuredAttempt(self._answers, request.rows)
 
     def event(self, name: str, attributes: Mapping[str, str | int | float]) -> None:
-        """Leave it: what failed is counted by attempts."""
+        """Count wrong answers, which are none of an attempt that failed: the trial may end before their rows have."""
+        if name == "request.split" and attributes["reason"] == _WRONG:
+            self._wrong += 1
+            kind = _WRONG.replace("_", " ")
+            self._answers.failures[kind] = max(self._answers.failures[kind], self._wrong)
 
     def carrier(self) -> Mapping[str, str]:
         """Return nothing: a trial is one process."""

@@ -136,6 +136,28 @@ def test_refusals_are_results(status: int, kind: str) -> None:
     assert not done.is_sound
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        b"{}",
+        b'{"outputs": [{"name": "Z", "datatype": "FP32", "shape": [8, 1], "data": [1, 1, 1, 1, 1, 1, 1, 1]}]}',
+        b'{"outputs": [{"name": "Y", "datatype": "FP32", "shape": [1, 1], "data": [1]}]}',
+        b'{"outputs": [{"name": "Y", "datatype": "FP32", "shape": [8, 1], "data": [1, 1, 1, 1, 1, 1, 1, "x"]}]}',
+    ],
+)
+@pytest.mark.parametrize("most", [1, 8])
+def test_wrong_answers_are_no_gain(wrong: bytes, most: int) -> None:
+    """A trial is none to recommend whose answers are wrong, though it ends before it is known of which rows."""
+
+    async def run() -> Trial:
+        async with RecordingServer(Answer(body=wrong)) as server:
+            return await trial(server, Settings(8, 1), most=most)
+
+    done = asyncio.run(run())
+    assert done.failed
+    assert not done.is_sound
+
+
 def test_a_server_that_is_away_is_a_result() -> None:
     """A trial without a server ends in its time, with what went wrong."""
 
