@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dbt_triton.adhoc.words import Columns, did_you_mean, nearest
+from dbt_triton.adhoc.words import MOST_NAMED, Columns, did_you_mean, listed, nearest
 from dbt_triton.errors import DbtTritonError
 from dbt_triton.foreign_text import NAME_LENGTH, shown
 
@@ -89,14 +89,16 @@ def chosen_columns(names: Sequence[str], columns: Columns, said: Sequence[str]) 
 
 
 def _lacks(required: Sequence[str], inputs: Sequence[str], names: Sequence[str]) -> str:
-    which = f"no column {', '.join(required)}" if len(required) == 1 else f"no columns {', '.join(required)}"
-    near = [hint for name in required if (hint := nearest(name, names))]
+    which = f"no column{'' if len(required) == 1 else 's'} {listed(required)}"
+    near = [hint for name in required[:MOST_NAMED] if (hint := nearest(name, names))]
     guessed = f"; did you mean {' and '.join(near)}?" if near else "."
     guess = near[0] if len(near) == 1 and len(inputs) == 1 else None
-    example = guess or (",".join(f"<column for {name}>" for name in inputs) if len(inputs) > 1 else "<its column>")
+    example = guess or (
+        ",".join(f"<column for {name}>" for name in inputs[:MOST_NAMED]) if len(inputs) > 1 else "<its column>"
+    )
     return (
         f"the file has {which}, of INPUT{guessed} It has "
-        f"{', '.join(shown(name, NAME_LENGTH) for name in names)}. Name the columns that INPUT means, in its order: "
+        f"{listed(names)}. Name the columns that INPUT means, in its order: "
         f"--descriptor {example}"
     )
 
@@ -106,5 +108,5 @@ def _require(wanted: Sequence[str], by_name: dict[str, str], names: Sequence[str
         if name.lower() not in by_name:
             raise DbtTritonError(
                 f"{where}the file has no column {shown(name, NAME_LENGTH)}{did_you_mean(name, names) or '.'} "
-                f"It has {', '.join(shown(one, NAME_LENGTH) for one in names)}"
+                f"It has {listed(names)}"
             )

@@ -17,6 +17,8 @@ from dbt_triton.inference_model.model import TypedColumn
 STANDARD_INPUT = "-"
 _NAME = re.compile(r"[A-Za-z_][\w.-]{0,100}")
 _WHOLE_FILE = "@"
+#: So many columns are named in a message.
+MOST_NAMED = 40
 #: A word is taken for another one if it is at least so much like it, of 1.
 _ALIKE = 0.6
 #: Of so many characters, it may be a part of it.
@@ -86,9 +88,15 @@ def _refuse_misspelt(key: str, columns: Columns) -> None:
         return
     text = f" As a text, it is written {columns.inputs[0].name}='{shown(key, NAME_LENGTH)}=…'."
     raise DbtTritonError(
-        f"INPUT has no column {shown(key, NAME_LENGTH)}{near or '.'} It has {', '.join(columns.names)}."
+        f"INPUT has no column {shown(key, NAME_LENGTH)}{near or '.'} It has {listed(columns.names)}."
         + (text if len(columns.inputs) == 1 else "")
     )
+
+
+def listed(names: Sequence[str]) -> str:
+    """Name columns, as many as a message bears: a server may have thousands of inputs, and a file of columns."""
+    more = f", and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(shown(name, NAME_LENGTH) for name in names[:MOST_NAMED]) + more
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:
@@ -173,9 +181,9 @@ def _refuse_constant(text: str) -> None:
 
 
 def _not_that_many(plain: Sequence[str], left: Sequence[TypedColumn], words: Words, columns: Columns) -> str:
-    every = ", ".join(f"{column.name} {column.sql_type}" for column in columns.inputs)
+    every = listed([f"{column.name} {column.sql_type}" for column in columns.inputs])
     if not plain:
-        lacking = ", ".join(column.name for column in left)
+        lacking = listed([column.name for column in left])
         what = "nothing to predict for" if not words.named else f"no value of {lacking}"
         example = f"{left[0].name}=…" + (" (NULL where a row has none)" if words.named else "")
         return f"{what}: INPUT is ({every}); write {example}, or give a --file"
@@ -183,7 +191,7 @@ def _not_that_many(plain: Sequence[str], left: Sequence[TypedColumn], words: Wor
         return f"too many values: INPUT is ({every}), of which each column is given by its name, and {len(plain)} more"
     return (
         f"{len(plain)} value{'' if len(plain) == 1 else 's'} for {len(left)} columns "
-        f"({', '.join(column.name for column in left)}): INPUT is ({every}); write column=value, or one for each"
+        f"({listed([column.name for column in left])}): INPUT is ({every}); write column=value, or one for each"
     )
 
 

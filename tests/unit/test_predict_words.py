@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from dbt_triton.adhoc.files import chosen_columns
 from dbt_triton.adhoc.words import Columns, json_columns, rows_of_words, sorted_words
 from dbt_triton.cli import _parser
 from dbt_triton.ddl import Column
@@ -220,3 +221,20 @@ def test_stub_without_a_project(capsys: pytest.CaptureFixture[str]) -> None:
         == 0
     )
     assert json.loads(capsys.readouterr().out) == [{"text": "x", "mood": "glad"}]
+
+
+def test_thousands_of_columns() -> None:
+    """A server may have thousands of inputs, and a file of columns: an error names the first, and counts the others."""
+    columns, _ = _columns(*[f"sensor_{number} FLOAT" for number in range(3_000)])
+    names = [f"x{number}" for number in range(3_000)]
+    failing: list[Callable[[], object]] = [
+        lambda: rows_of_words(sorted_words(["1.5"], columns), columns),
+        lambda: rows_of_words(sorted_words([], columns), columns),
+        lambda: sorted_words(["sensor=1.5"], columns),
+        lambda: chosen_columns(names, columns, []),
+        lambda: chosen_columns(names, columns, ["y"]),
+    ]
+    for fails in failing:
+        with pytest.raises(DbtTritonError, match="and 2,960 more") as caught:
+            fails()
+        assert len(str(caught.value)) < 5_000
