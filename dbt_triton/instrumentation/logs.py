@@ -20,6 +20,8 @@ LEVEL, FORMAT = "DBT_TRITON_LOG", "DBT_TRITON_LOG_FORMAT"
 _LEVELS = {"DEBUG", "INFO", "WARNING"}
 #: The field of a record that holds numbers of its own, which become keys of the object.
 FIELDS = "dbt_triton_fields"
+#: Of a text in a line of JSON, in characters. In ASCII each may take twelve, and collectors take lines of 256 KB.
+_LENGTH = 20_000
 logger = logging.getLogger("dbt_triton")
 
 
@@ -90,7 +92,15 @@ class JsonFormatter(logging.Formatter):
         found |= {name: value for name, value in (fields or {}).items() if name not in found}
         if record.exc_info and record.exc_info[0] is not None:
             found["exception"] = harmless(self.formatException(record.exc_info))
-        return json.dumps(found, default=str)
+        return json.dumps({name: _fit(value) for name, value in found.items()}, default=str)
+
+
+def _fit(value: object) -> object:
+    """Return a text as every reader takes it: without halves of characters, and no longer than `_LENGTH`."""
+    if not isinstance(value, str):
+        return value
+    cut = value if len(value) <= _LENGTH else f"{value[:_LENGTH]}…"
+    return cut.encode(errors="backslashreplace").decode()
 
 
 def _words() -> logging.Formatter:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -106,6 +107,25 @@ def test_no_text_breaks_a_line(message: str, node: str) -> None:
     assert len(line.splitlines()) == 1
     assert line.isascii()
     assert json.loads(line)["message"] == message
+
+
+@pytest.mark.parametrize(
+    ("message", "read"),
+    [
+        ("a file \udcff of other bytes", "a file \\udcff of other bytes"),
+        ("half of 😀: \ud83d", "half of 😀: \\ud83d"),
+        ("x" * 10_000_000, "x" * 20_000 + "…"),
+        ("😀" * 10_000_000, "😀" * 20_000 + "…"),
+    ],
+    ids=["a byte", "a half", "long", "long and wide"],
+)
+def test_every_collector_reads_a_line(message: str, read: str) -> None:
+    """A line has no half of a character, which strict readers refuse, and is no longer than they take."""
+    with step_of(message, "i"):
+        line = JsonFormatter().format(logging.makeLogRecord({"msg": message, "args": None, "name": "dbt_triton"}))
+    found = orjson.loads(line)
+    assert found["message"] == found["node"] == read
+    assert len(line) < 2 * 256_000
 
 
 def test_words_stay_words(
