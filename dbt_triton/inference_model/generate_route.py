@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from dbt_triton.client.served import ServedModel
+from dbt_triton.client.served import ServedModel, ServedTensor
 from dbt_triton.foreign_text import NAME_LENGTH, shown
 from dbt_triton.options import Options
-from dbt_triton.tensors import TensorSpec
+from dbt_triton.tensors import TensorSpec, datatype_of_tensor
 
 #: What the server says itself in an answer, in place of an output of that name; and in a request.
 _IN_ANSWERS, _IN_REQUESTS = frozenset({"id", "model_name", "model_version"}), frozenset({"id", "parameters"})
@@ -80,6 +80,22 @@ def tensor_problems(
                     f"the {side} {name} has several axes, whose lengths the generate route loses: it carries flat "
                     f"lists (the column {spec.column} is {spec.sql.name})"
                 )
+
+
+def why_no_answer_has(tensor: ServedTensor, *, batched: bool) -> str | None:
+    """Say why no answer of the route has an output with all its axes; None if one has.
+
+    Args:
+        tensor: an output whose datatype has a SQL type.
+        batched: whether the first axis of every tensor is the batch.
+    """
+    datatype = datatype_of_tensor(tensor.datatype)
+    if datatype is not None and not datatype.has_json_form:
+        return f"the generate route has no form for {datatype.name}"
+    if tensor.name in _IN_ANSWERS:
+        return "the generate route keeps its name for itself"
+    dims = tensor.row_dims(batched=batched)
+    return None if _is_flat(dims, dims, output=True) else "the generate route loses the lengths of its axes"
 
 
 def _is_flat(row_shape: Sequence[int], dims: Sequence[int], *, output: bool) -> bool:

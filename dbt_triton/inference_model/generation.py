@@ -24,7 +24,6 @@ from dbt_triton.inference_model.language_model import (
     flag_of,
     guiding_key,
     is_language_model,
-    optional_flag,
     parameters_text,
 )
 from dbt_triton.inference_model.model import InferenceModel, TypedColumn
@@ -89,7 +88,7 @@ def bind_generation(
     sent = routed(options, served, taken, problems, batched=batched)
     binder = _Binder(options, served, sent)
     binder.guide(columns.schema)
-    binder.leave_out_the_prompt()
+    binder.ask_for_the_answer()
     said = {name: constant.value for name, constant in sent.constants.items()}
     flags = binder.flags(columns.outputs)
     problems += _several_answers(options, sent, columns)
@@ -143,12 +142,18 @@ class _Binder:
         elif self._has_text and key is not None:
             sent.text[key] = f'{{"json": {words}}}'
 
-    def leave_out_the_prompt(self) -> None:
-        """Ask for the answer alone, where the model can be asked and nothing else is said."""
-        for name in EXCLUDE_PROMPT if is_language_model(self._served) else ():
-            flag = optional_flag(name, self._served)
-            if flag is not None and self._is_free(flag):
-                self._sent.put(flag, True, name)  # noqa: FBT003 - the value of a tensor
+    def ask_for_the_answer(self) -> None:
+        """Ask for the answer alone, where the model can be asked, and for a whole one, where it must be told.
+
+        What is said wins.
+        """
+        for tensor in self._served.inputs if is_language_model(self._served) else ():
+            if tensor.datatype != "BOOL" or not self._is_free(tensor):
+                continue
+            if tensor.name in EXCLUDE_PROMPT:
+                self._sent.put(tensor, True, tensor.name)  # noqa: FBT003 - the value of a tensor
+            elif tensor.name in STREAM and not tensor.optional:
+                self._sent.put(tensor, False, tensor.name)  # noqa: FBT003 - the value of a tensor
 
     def flags(self, outputs: Sequence[TensorSpec]) -> list[Constant]:
         """Return the inputs that ask for the outputs."""

@@ -102,6 +102,13 @@ def optional_flag(name: str, served: ServedModel) -> ServedTensor | None:
     return next((one for one in served.inputs if one.name == name and one.datatype == "BOOL" and one.optional), None)
 
 
+def is_told_anyway(tensor: ServedTensor) -> bool:
+    """Tell whether an input of a language model is sent though nobody says it, even where it must be there."""
+    if tensor.name == PARAMETERS_TEXT:
+        return tensor.datatype == "BYTES"
+    return tensor.datatype == "BOOL" and tensor.name in {*EXCLUDE_PROMPT, *STREAM}
+
+
 def is_setting(tensor: ServedTensor) -> bool:
     """Tell whether an optional input of a language model says how to answer, and is no column of a table."""
     is_flag = tensor.datatype == "BOOL" and (_RETURN in tensor.name or tensor.name == "stop")

@@ -19,6 +19,7 @@ from dbt_triton.inference_model.language_model import (
     flag_of,
     is_language_model,
     is_setting,
+    is_told_anyway,
 )
 from dbt_triton.inference_model.made_tensors import names_of_made
 from dbt_triton.inference_model.model import RESERVED_OUTPUTS, InferenceModel, typed_columns
@@ -161,8 +162,9 @@ def _columns(side: str, model: InferenceModel, served: ServedModel, problems: li
         taken |= {name.lower(): tensor.name for name in names}
         # Several columns of one tensor are its elements.
         dims = () if len(names) > 1 or _is_one_text(tensor, model, served) else tensor.row_dims(batched=batched)
+        optional = tensor.optional or (not output and is_language_model(served) and is_told_anyway(tensor))
         found[tensor.name] = [
-            ServedColumn(name, tensor.datatype, dims, output=output, optional=tensor.optional) for name in names
+            ServedColumn(name, tensor.datatype, dims, output=output, optional=optional) for name in names
         ]
     return tuple(column for tensor in tensors for column in found.get(tensor.name, []))
 

@@ -13,6 +13,7 @@ from dbt_triton.foreign_text import NAME_LENGTH, shown
 from dbt_triton.generation_options import ALIASES
 from dbt_triton.inference_model import InferenceModel, bind, with_served_schema
 from dbt_triton.inference_model.binding import route_of
+from dbt_triton.inference_model.generate_route import why_no_answer_has
 from dbt_triton.inference_model.language_model import FINISH_REASON, is_language_model, parameters_text
 from dbt_triton.inference_model.model import RESERVED_OUTPUTS
 from dbt_triton.inference_model.served_columns import ServedColumn
@@ -85,7 +86,7 @@ def draft_of(name: str, said: Mapping[str, str], served: ServedModel, notes: Seq
     Raises:
         DbtTritonError: see `asked_draft`.
     """
-    known, left_out = _that_can_be_columns(served)
+    known, left_out = _that_can_be_columns(served, route_of(_defined(name, said).options, served))
     options = {**said, **_needed_options(said, known)}
     options |= _tensor_options(options, known)
     taken = with_served_schema(_defined(name, options), known)
@@ -118,25 +119,34 @@ def _defined(name: str, options: Mapping[str, str]) -> InferenceModel:
     return InferenceModel.from_definition(ModelDefinition((name,), (), (), dict(options)))
 
 
-def _that_can_be_columns(served: ServedModel) -> tuple[ServedModel, list[str]]:
+def _that_can_be_columns(served: ServedModel, route: str) -> tuple[ServedModel, list[str]]:
     """Return the model with the tensors that can be columns, and a sentence on each output that cannot.
 
     Raises:
         DbtTritonError: an input that must be there cannot be one.
     """
+    # Of a language model only the answer is declared.
+    by_generate = route == "generate" and not is_language_model(served)
+    unfit_outputs = {
+        tensor: _unfit(tensor) or (_not_answered(tensor, served) if by_generate else None) for tensor in served.outputs
+    }
     inputs = tuple(tensor for tensor in served.inputs if not tensor.optional or _unfit(tensor) is None)
     unfit = [f"{_called(tensor)}: {_unfit(tensor)}" for tensor in inputs if _unfit(tensor) is not None]
-    outputs = tuple(tensor for tensor in served.outputs if _unfit(tensor) is None)
+    outputs = tuple(tensor for tensor, why in unfit_outputs.items() if why is None)
     left_out = [
-        f"not declared is the output {_called(tensor)}: {_unfit(tensor)}"
-        for tensor in served.outputs
-        if _unfit(tensor) is not None
+        f"not declared is the output {_called(tensor)}: {why}"
+        for tensor, why in unfit_outputs.items()
+        if why is not None
     ]
     if unfit:
         raise DbtTritonError(f"the model needs an input that no column can be: {'; '.join(unfit)}")
     if not outputs:
         raise DbtTritonError("; ".join(left_out) or "the model has no output")
     return replace(served, inputs=inputs, outputs=outputs), left_out
+
+
+def _not_answered(tensor: ServedTensor, served: ServedModel) -> str | None:
+    return why_no_answer_has(tensor, batched=served.batched)
 
 
 def _called(tensor: ServedTensor) -> str:

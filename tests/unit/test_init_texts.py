@@ -136,6 +136,24 @@ def test_unprintable_names_are_never_written(name: str) -> None:
     assert [column.name for column in parse_create_model(rendered(texts(draft)[0])).outputs] == ["y"]
 
 
+def test_outputs_that_a_decoupled_model_cannot_answer_are_left_out() -> None:
+    """What the generate route loses is told in a comment, and the rest is declared. If nothing is left, it is said."""
+    lost = [ServedTensor("ids", "INT32", (-1, -1, -1)), ServedTensor("half", "FP16", (-1, 1)), one("model_name")]
+    kept = [one("text"), ServedTensor("counts", "INT32", (-1, -1, 3, 1))]
+    draft = draft_of("m", SAID, served([one("prompt")], [lost[0], kept[0], *lost[1:], kept[1]], decoupled=True))
+    assert [column.name for column in draft.outputs] == ["text", "counts"]
+    assert [note for note in draft.notes if note.startswith("not declared")] == [
+        "not declared is the output ids: the generate route loses the lengths of its axes",
+        "not declared is the output half: the generate route has no form for FP16",
+        "not declared is the output model_name: the generate route keeps its name for itself",
+    ]
+    assert [column.name for column in draft_of("m", SAID, served([one("prompt")], lost)).outputs] == [
+        *("ids", "half", "model_name")
+    ]
+    with pytest.raises(DbtTritonError, match="not declared is the output ids"):
+        draft_of("m", SAID, served([one("prompt")], lost, decoupled=True))
+
+
 def test_optional_inputs_are_comments() -> None:
     """Optional inputs stand in INPUT as comments, each with its type; without its dashes, one is a column."""
     draft = draft_of(

@@ -1,6 +1,7 @@
 """Language models whose INPUT or OUTPUT is left out, and what is told of any of them."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -55,6 +56,27 @@ def test_required_parameters() -> None:
     bound = for_descriptor(model, [GivenColumn("p", "VARCHAR"), GivenColumn("m", "INTEGER")])
     assert isinstance(bound, InferenceModel)
     assert [spec.name for spec in bind(bound, ENSEMBLE).inputs] == ["text_input", "max_tokens"]
+
+
+def test_settings_that_must_be_there() -> None:
+    """A server that calls its settings required is asked like any other: for the answer alone, and for a whole one.
+
+    A call may have a column of such a name all the same.
+    """
+    names = ("stream", "sampling_parameters", "exclude_input_in_output")
+    inputs = (replace(one, optional=one.optional and one.name not in names) for one in VLLM_25_12.inputs)
+    strict = replace(VLLM_25_12, inputs=tuple(inputs))
+    model = taken(strict, max_tokens="5")
+    assert declared(model)[0] == {"text_input": "STRING"}
+    bound = for_descriptor(model, [GivenColumn("p", "VARCHAR")])
+    assert isinstance(bound, InferenceModel)
+    binding = bind(bound, strict)
+    assert {one.spec.name: one.value for one in binding.constants} == {"stream": False, "exclude_input_in_output": True}
+    assert binding.text_parameters is not None
+    assert {one.spec.name for one in bind(prompted(), strict).constants} == {"stream", "exclude_input_in_output"}
+    by_row = for_descriptor(model, [GivenColumn("p", "VARCHAR"), GivenColumn("stream", "BOOLEAN")])
+    assert isinstance(by_row, InferenceModel)
+    assert [spec.name for spec in bind(by_row, strict).inputs] == ["text_input", "stream"]
 
 
 def test_optional_inputs_by_name() -> None:
