@@ -13,14 +13,14 @@ from dbt_triton.errors import ConfigurationError, DbtTritonError, InferenceError
 from dbt_triton.foreign_text import harmless, shown
 from dbt_triton.project import (
     ProjectModel,
-    add_dispatch,
-    add_package,
     git_entry,
     inference_models,
     is_project,
     listed_entry,
     local_entry,
     models_called,
+    with_dispatch,
+    with_package,
 )
 
 if TYPE_CHECKING:
@@ -94,12 +94,15 @@ def list_package(arguments: Namespace, say: Callable[[str], None], package: Path
         raise DbtTritonError(f"{folder} is not the folder of a dbt project: it has no dbt_project.yml")
     entry = git_entry(arguments.git) if arguments.git else local_entry(folder, package)
     listed = listed_entry(folder, entry)
-    file, changed = add_package(folder, entry)
+    # Both are made before either is written: a file that is left to the user leaves the other one as it is, too.
+    packages = with_package(folder, entry)
+    dispatch = with_dispatch(folder) if arguments.dispatch else None
+    file, changed = packages.write()
     say(f"added to {file.name}:\n{entry}" if changed else f"already in {file.name}:\n{listed or entry}")
     if listed and listed != entry:
         say(f"it is left as it is; in its place, this version would be\n{entry}")
-    if arguments.dispatch:
-        file, changed = add_dispatch(folder)
+    if dispatch:
+        file, changed = dispatch.write()
         say(f"{'added to' if changed else 'already in'} {file.name}: dispatch of dbt to dbt_triton")
 
 

@@ -10,7 +10,7 @@ import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -165,15 +165,31 @@ def _partial_parse(dbt_arguments: Sequence[str]) -> list[str]:
     return ["--partial-parse-file-path", str(parsed.resolve())] if parsed.is_file() else []
 
 
-def add_package(folder: Path, entry: str) -> tuple[Path, bool]:
-    """Add an entry to packages.yml (or to dependencies.yml, where packages are listed there).
+@dataclass(frozen=True)
+class Edit:
+    """What is to become of one file of a project: nothing is written until `write`."""
+
+    file: Path
+    before: str
+    after: str
+
+    def write(self) -> tuple[Path, bool]:
+        """Write the file with the line ends that it has; return it, and whether it was changed."""
+        if self.after == self.before:
+            return self.file, False
+        after = re.sub("\r?\n", "\r\n", self.after) if "\r\n" in self.before else self.after
+        self.file.write_bytes(after.encode("utf-8"))
+        return self.file, True
+
+
+def with_package(folder: Path, entry: str) -> Edit:
+    """Return packages.yml with an entry more (or dependencies.yml, where packages are listed there).
+
+    An entry of ours that is already there stays, wherever it leads.
 
     Args:
         folder: of the project.
         entry: the YAML of one list item, without indentation, such as ``- local: ../dbt-triton``.
-
-    Returns:
-        The file, and whether it was changed: an entry of ours that is already there stays, wherever it leads.
 
     Raises:
         DbtTritonError: the file is no YAML, or its ``packages:`` is no list in block style, which is left to the user.
@@ -181,8 +197,8 @@ def add_package(folder: Path, entry: str) -> tuple[Path, bool]:
     file = _packages_file(folder)
     text = _read(file)
     if listed_entry(folder, entry):
-        return file, False
-    return file, _write(file, text, _with_item(text, "packages", _PACKAGES, entry, file))
+        return Edit(file, text, text)
+    return Edit(file, text, _with_item(text, "packages", _PACKAGES, entry, file))
 
 
 def listed_entry(folder: Path, entry: str) -> str | None:
@@ -227,8 +243,12 @@ def _repository(url: str) -> str:
     return url.strip().rstrip("/").removesuffix(".git").lower()
 
 
-def add_dispatch(folder: Path) -> tuple[Path, bool]:
-    """Add to dbt_project.yml what unit tests of verbatim SQL and ``dbt show`` need."""
+def with_dispatch(folder: Path) -> Edit:
+    """Return dbt_project.yml with what unit tests of verbatim SQL and ``dbt show`` need.
+
+    Raises:
+        DbtTritonError: the file is no YAML, or has a ``dispatch`` of dbt without our package, or with ours behind dbt.
+    """
     file = folder / "dbt_project.yml"
     text = _read(file)
     settings = _parsed(file, text)
@@ -239,12 +259,13 @@ def add_dispatch(folder: Path) -> tuple[Path, bool]:
     for listed in dispatch if isinstance(dispatch, list) else []:
         if isinstance(listed, dict) and listed.get("macro_namespace") == "dbt":
             order = listed.get("search_order")
-            if isinstance(order, list) and "dbt_triton" in order:
-                return file, False
+            # Behind dbt it would never be looked at: dbt takes the first package that has the macro.
+            if isinstance(order, list) and "dbt_triton" in takewhile(lambda one: one != "dbt", order):
+                return Edit(file, text, text)
             raise DbtTritonError(
                 f"{file} has a dispatch of dbt already: write dbt_triton before dbt in its search_order"
             )
-    return file, _write(file, text, _with_item(text, "dispatch", _DISPATCH, entry, file))
+    return Edit(file, text, _with_item(text, "dispatch", _DISPATCH, entry, file))
 
 
 def is_project(folder: Path) -> bool:
@@ -291,15 +312,6 @@ def _parsed(file: Path, text: str) -> Any:  # noqa: ANN401 - whatever YAML holds
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise DbtTritonError(f"{file} is no YAML: {' '.join(str(error).split())}") from error
-
-
-def _write(file: Path, before: str, after: str) -> bool:
-    if after == before:
-        return False
-    if "\r\n" in before:
-        after = re.sub("\r?\n", "\r\n", after)
-    file.write_bytes(after.encode("utf-8"))
-    return True
 
 
 def words_of_dbt(output: str) -> str:

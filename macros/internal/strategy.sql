@@ -98,8 +98,7 @@
 
 {#- Whether INSERT OVERWRITE keeps the partitions that have no new rows, as the whole session is set. -#}
 {% macro overwrites_partitions() -%}
-  {%- set found = run_query('set spark.sql.sources.partitionOverwriteMode').rows -%}
-  {{- return(found | length > 0 and found[0]['value'] | lower == 'dynamic') -}}
+  {{- return(dbt_triton.spark_setting('spark.sql.sources.partitionOverwriteMode') | lower == 'dynamic') -}}
 {%- endmacro %}
 
 

@@ -184,8 +184,14 @@
 
 {#- Whether a DROP without PURGE leaves the files: Iceberg does, and so does its session catalog with tables of other formats. -#}
 {% macro keeps_files(format) -%}
-  {%- set found = run_query('set spark.sql.catalog.spark_catalog').rows -%}
-  {{- return(format == 'iceberg' or (found | length > 0 and found[0]['value'] == 'org.apache.iceberg.spark.SparkSessionCatalog')) -}}
+  {{- return(format == 'iceberg' or dbt_triton.spark_setting('spark.sql.catalog.spark_catalog') == 'org.apache.iceberg.spark.SparkSessionCatalog') -}}
+{%- endmacro %}
+
+
+{#- A setting of the session, as a text. Its key is quoted: of a bare one, Spark takes a query comment of dbt behind it for a part. -#}
+{% macro spark_setting(key) -%}
+  {%- set found = run_query('set ' ~ dbt_triton.quoted(key)).rows -%}
+  {{- return(found[0]['value'] if found | length > 0 else '') -}}
 {%- endmacro %}
 
 
@@ -219,8 +225,7 @@
   {%- if format in ['delta', 'iceberg'] -%}{{- return(format) -}}{%- endif -%}
   {%- set catalog = run_query('select current_catalog()').columns[0].values()[0] -%}
   {%- if catalog != 'spark_catalog' -%}
-    {%- set found = run_query('set ' ~ dbt_triton.quoted('spark.sql.catalog.' ~ catalog)).rows -%}
-    {%- if found and found[0]['value'] == 'org.apache.iceberg.spark.SparkCatalog' -%}{{- return('iceberg') -}}{%- endif -%}
+    {%- if dbt_triton.spark_setting('spark.sql.catalog.' ~ catalog) == 'org.apache.iceberg.spark.SparkCatalog' -%}{{- return('iceberg') -}}{%- endif -%}
   {%- endif -%}
   {{- return(format) -}}
 {%- endmacro %}
@@ -232,9 +237,8 @@
 -#}
 {% macro instead_of_hive() -%}
   {%- if config.get('file_format') is none and run_query('select current_catalog()').columns[0].values()[0] == 'spark_catalog' -%}
-    {%- set is_hive = run_query('set spark.sql.legacy.createHiveTableByDefault').rows[0]['value'] -%}
-    {%- if is_hive | lower == 'true' -%}
-      {{- return(' using ' ~ run_query('set spark.sql.sources.default').rows[0]['value']) -}}
+    {%- if dbt_triton.spark_setting('spark.sql.legacy.createHiveTableByDefault') | lower == 'true' -%}
+      {{- return(' using ' ~ dbt_triton.spark_setting('spark.sql.sources.default')) -}}
     {%- endif -%}
   {%- endif -%}
   {{- return('') -}}

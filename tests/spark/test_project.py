@@ -30,7 +30,18 @@ def project(
     with triton.serving("upper") as upper:
         project = module_project()
         order = {"macro_namespace": "dbt", "search_order": ["shop", "dbt_triton", "dbt"]}
-        settings = {"name": "shop", "version": "1.0.0", "profile": "shop", "dispatch": [order]}
+        # A comment behind each statement, as some warehouses need it; what Spark reads as text to the end must bear it.
+        comment = {
+            "comment": "{{ node.name if node }} isn't; -- ML_PREDICT(TABLE t, MODEL m, DESCRIPTOR(c))",
+            "append": True,
+        }
+        settings = {
+            "name": "shop",
+            "version": "1.0.0",
+            "profile": "shop",
+            "dispatch": [order],
+            "query-comment": comment,
+        }
         project.write("dbt_project.yml", json.dumps(settings))
         project.model("reviews", "{{ config(materialized='table', file_format='parquet') }} " + _REVIEWS)
         project.inference_model("upper_", triton.url, upper, cache="persistent")
@@ -40,7 +51,7 @@ def project(
 
 
 def test_every_door(project: tuple[SparkProject, DbtResult, DbtResult]) -> None:
-    """SQL and Python models give the same table."""
+    """SQL and Python models give the same table, also in a project whose query comment stands behind each statement."""
     built, first, again = project
     for table in ("loud", "in_python"):
         assert built.query(f"select id, output from {table} order by id") == _LOUD, table

@@ -129,6 +129,21 @@ def test_files_stay_as_they_are(project: Path, endpoint: str, capsys: pytest.Cap
     assert "CREATE MODEL `another`" in (project / "models" / "another.sql").read_text()
 
 
+@pytest.mark.parametrize("model", [[], ["--model", "text-classifier"]], ids=["package", "model"])
+def test_dispatch_that_is_left_to_the_user_leaves_every_file(
+    project: Path, endpoint: str, capsys: pytest.CaptureFixture[str], model: list[str]
+) -> None:
+    """Nothing is changed unless all of it can be: with a dispatch of dbt to another package, no file is."""
+    settings = project / "dbt_project.yml"
+    settings.write_text(settings.read_text() + "dispatch:\n  - macro_namespace: dbt\n    search_order: [other, dbt]\n")
+    before = {file: file.read_bytes() for file in project.rglob("*") if file.is_file()}
+    assert main(["init", *model, *(["--endpoint", endpoint] if model else []), "--dispatch"]) == 1
+    out, error = capsys.readouterr()
+    assert not out
+    assert "write dbt_triton before dbt in its search_order" in error
+    assert {file: file.read_bytes() for file in project.rglob("*") if file.is_file()} == before
+
+
 def test_links_are_not_followed(project: Path, endpoint: str) -> None:
     """A link that has the name of a file is there, and --force replaces the link, not what it leads to."""
     (project / "models").mkdir()

@@ -41,6 +41,13 @@ def test_every_warehouse_has_its_own() -> None:
         assert "dbt_triton.refuse_warehouse()" in macros[f"default__{name}"]
 
 
+def test_settings_of_spark_are_read_in_one_place() -> None:
+    """A project may put its query comment behind each statement: Spark takes it for a part of SET with a bare key."""
+    reading = {name: text for name, text in _macros().items() if re.search(r"""['"]\s*set spark|['"]set ['"]""", text)}
+    assert list(reading) == ["spark_setting"]
+    assert "run_query('set ' ~ dbt_triton.quoted(key))" in reading["spark_setting"]
+
+
 def test_duckdb_stands_in_its_own_macros() -> None:
     """No words that DuckDB alone knows stand in what every warehouse runs."""
     for name, text in _macros().items():
