@@ -1,4 +1,4 @@
-"""The reference of the documentation, compared with the code: options, their defaults, variables, the table of types."""
+"""The reference in the documentation, compared with the code: options and defaults, variables, the table of types."""
 
 from __future__ import annotations
 
