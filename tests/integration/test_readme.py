@@ -14,8 +14,6 @@ import yaml
 from support.dbt import REPOSITORY, DbtProject
 from support.triton import Triton
 
-from dbt_triton.options import KEYS
-
 pytestmark = pytest.mark.duckdb_only(
     "the snippets of the README are written for DuckDB; docs/spark.md has tests of its own"
 )
@@ -146,11 +144,3 @@ def test_snippets_of_the_documentation_are_built(triton: Triton, classifier: str
             project.model(model["name"], "{{ dbt_triton.create_model() }}")
     if in_yaml:
         project.build("--vars", json.dumps(variables))
-
-
-def test_every_option_is_documented() -> None:
-    """The page of options has every option once, and no other."""
-    page = (DOCS / "options.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (`[^|]+`) \|", page, re.MULTILINE)
-    documented = [option for row in rows for option in re.findall(r"`([a-z][a-z-]*)`", row)]
-    assert sorted(documented) == sorted(KEYS)
