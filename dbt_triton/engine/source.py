@@ -37,6 +37,8 @@ class Request:
     recounts: int = 0
     #: The server where it, or what it is a part of, has failed; another one is asked first.
     not_at: object = None
+    #: Whether its whole answer could not be decoded once, and it was sent to another server for that.
+    was_undecodable: bool = False
     #: The servers where it broke its connection after it was sent.
     broken_at: tuple[object, ...] = ()
     #: How often it was sent, in vain so far.
