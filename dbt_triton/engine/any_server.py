@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -18,7 +18,7 @@ from dbt_triton.engine.outcomes import TOO_LARGE
 from dbt_triton.engine.server import Server, named
 from dbt_triton.engine.servers import Servers
 from dbt_triton.engine.source import Request
-from dbt_triton.errors import InferenceError, PaddedAxisError, Reason
+from dbt_triton.errors import AnswerError, InferenceError, PaddedAxisError, Reason
 from dbt_triton.options import Options
 from dbt_triton.tensors import Answer
 
@@ -68,7 +68,10 @@ class AnyServer:
         servers.on_nobody = self.nobody_is_left
 
     def nobody_is_left(self, error: InferenceError, request: Request | None = None) -> None:
-        """End the run if no server has succeeded for the breaker's time."""
+        """End the run if no server has succeeded for the breaker's time, or none is worth waiting for."""
+        if self._servers.nobody_would_do:
+            self._end(InferenceError(f"no server is left: {error.message}", reason=Reason.REJECTED), request)
+            return
         fatal = self._breaker.gone(error, not_before=self._servers.resume_at)
         if fatal is not None:
             self._end(fatal, request)
@@ -115,6 +118,27 @@ class AnyServer:
                 self._servers.answered(server, request.rows, time.monotonic() - started)
                 request.not_at = server  # if what it has answered cannot be decoded, another one is asked
                 return answer
+
+    def for_another(self, well: set[object], badly: Sequence[tuple[Request, AnswerError]]) -> set[Request]:
+        """Judge servers by what came of decoding; return the requests that another one is to answer as they are.
+
+        Each goes to one other at most: where its server is to blame, or it is a single row, which would fail else.
+
+        Args:
+            well: the servers whose answers were decoded.
+            badly: requests whose answers cannot be.
+        """
+        blamed = self._servers.decoded(well, [(request.not_at, error) for request, error in badly])
+        again = set()
+        for request, error in badly:
+            server = request.not_at
+            # What is wrong with padded axes concerns all answers.
+            if isinstance(error, PaddedAxisError) or request.was_undecodable:
+                continue
+            if (request.rows == 1 or server in blamed) and self._servers.has_another(server):
+                request.was_undecodable = True
+                again.add(request)
+        return again
 
     async def _free_server(self, request: Request) -> Server | None:
         """Wait for a server for a request; None when the run ends."""

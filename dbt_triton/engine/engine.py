@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -31,7 +31,7 @@ from dbt_triton.engine.sender import Sender
 from dbt_triton.engine.servers import Servers, nobody_is_told
 from dbt_triton.engine.source import Request, SequenceMarker, Source, exact_batches, taken
 from dbt_triton.engine.stats import Progress, RunStats
-from dbt_triton.errors import DbtTritonError, InferenceError, Reason
+from dbt_triton.errors import AnswerError, DbtTritonError, InferenceError, Reason
 from dbt_triton.instrumentation import event
 from dbt_triton.tensors import Format
 from dbt_triton.tensors.trim import Trimmer
@@ -118,10 +118,8 @@ class Engine:
             breaker=self._breaker,
             results=self._results,
             end=self._end,
-            has_another=lambda request: servers.only is None and servers.has_another(request.not_at),
-            put_back=self._put_back,
         )
-        self._results.on_undecodable = self._failures.undecodable
+        self._results.on_decoded = self._note_decoded
         self._results.on_unfit = self._failures.note_unfit
 
     async def run(self, batches: Iterable[pa.RecordBatch]) -> RunStats:
@@ -176,6 +174,7 @@ class Engine:
             write_seconds=results.seconds,
             limit=self._servers.current,
             latencies=sent.latencies,
+            notes=self._servers.notes,
         )
 
     @property
@@ -305,6 +304,15 @@ class Engine:
             self._results.take(request, *answered)
         return []
 
+    def _note_decoded(self, well: set[object], badly: Sequence[tuple[Request, AnswerError]]) -> None:
+        """Send requests again whose answers cannot be decoded: alone or in parts, or as they are to another server."""
+        again = set() if self._servers.only is not None else self._any_server.for_another(well, badly)
+        for request, error in badly:
+            if request not in again:
+                self._failures.undecodable(request, error)
+        if again and self._source is not None:
+            self._source.put_back(again)
+
     async def _begin(self) -> None:
         """Look at several servers before rows are sent to them; of one sequence, all go to one."""
         if self._marker is None:
@@ -314,10 +322,6 @@ class Engine:
                 await self._servers.choose_one()
             except InferenceError as error:
                 raise RunError(error, []) from None
-
-    def _put_back(self, requests: list[Request]) -> None:
-        if self._source is not None:
-            self._source.put_back(requests)
 
     def _end(self, failure: InferenceError) -> None:
         """End the run early: what is in flight may end, but nothing new is started."""

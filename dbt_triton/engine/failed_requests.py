@@ -35,8 +35,6 @@ class FailedRequests:
         breaker: of the run.
         results: where failed rows go.
         end: ends the run early.
-        has_another: tells whether another server is there than the one where a request was last.
-        put_back: gives requests to whoever sends next.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of one run
@@ -49,8 +47,6 @@ class FailedRequests:
         breaker: Breaker,
         results: HandOver,
         end: Callable[[InferenceError], None],
-        has_another: Callable[[Request], bool],
-        put_back: Callable[[list[Request]], None],
     ) -> None:
         self._batch_dim = options.batch_dim
         self._batch_size = batch_size
@@ -59,8 +55,6 @@ class FailedRequests:
         self._breaker = breaker
         self._results = results
         self._end = end
-        self._has_another = has_another
-        self._put_back = put_back
         #: Requests that failed perhaps for the sake of others.
         self.suspects: deque[Request] = deque()
         #: Rows a request. Fewer than the batch size once the server, or the bound of an answer, does not bear it.
@@ -138,10 +132,7 @@ class FailedRequests:
             logger.warning("%s. From now on a request has %d row(s); 'batch-size' sets it", said, rows // 2)
 
     def undecodable(self, request: Request, error: AnswerError) -> None:
-        """Send a request again whose answer cannot be decoded: in parts, or its only row to another server, once."""
-        if request.rows == 1 and not request.asked_again and not self._in_order and self._has_another(request):
-            self._put_back([replace(request, asked_again=True)])
-            return
+        """Send a request again whose answer cannot be decoded, alone or in parts."""
         self.suspects.extend(self.judge(request, error, alone=True))
 
     def note_unfit(self, unfit: list[FailedRows], fit_rows: int) -> None:

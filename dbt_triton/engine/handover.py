@@ -45,6 +45,7 @@ class _Handed:
     """What came of a chunk, for the event loop to know."""
 
     undecodable: list[tuple[Request, AnswerError]] = field(default_factory=list)
+    decoded_of: set[object] = field(default_factory=set)
     unfit: list[FailedRows] = field(default_factory=list)
     fit_rows: int = 0
     tokens: int = 0
@@ -70,8 +71,8 @@ class HandOver:
         self._token_counts = [place for place, spec in enumerate(form.outputs) if _counts_tokens(spec)][:1]
         #: So many tokens the model has written, where it says so.
         self.tokens = 0
-        #: Is told on the event loop of requests whose answers cannot be decoded.
-        self.on_undecodable: Callable[[Request, AnswerError], None] = _nobody_is_told
+        #: Is told on the event loop which servers' answers were decoded, and of requests whose answers cannot be.
+        self.on_decoded: Callable[[set[object], Sequence[tuple[Request, AnswerError]]], None] = _nobody_is_told
         #: Is told on the event loop of rows whose text is not what OUTPUT declares, and how many rows' was.
         self.on_unfit: Callable[[list[FailedRows], int], None] = _nobody_is_told
         self._chunk = _Chunk()
@@ -143,9 +144,8 @@ class HandOver:
             self._behind.remove(first)
             handed = first.result()
             self.tokens += handed.tokens
-            for request, error in handed.undecodable:
-                self._rows -= request.rows
-                self.on_undecodable(request, error)
+            self._rows -= sum(request.rows for request, _ in handed.undecodable)
+            self.on_decoded(handed.decoded_of, handed.undecodable)
             unfit = sum(len(failed.keys[0]) for failed in handed.unfit)
             self._rows -= unfit
             self.rows_failed += unfit
@@ -172,19 +172,27 @@ class HandOver:
         try:
             outputs = self._decoded(requests, answers)
         except AnswerError:
-            self._decode_one_by_one(chunk, handed)
+            self._decode_one_by_one(requests, answers, handed)
             return handed
+        handed.decoded_of = {request.not_at for request in requests}
         self._sink_rows(_keys_of(requests), outputs, handed)
         return handed
 
-    def _decode_one_by_one(self, chunk: _Chunk, handed: _Handed) -> None:
-        for request, answer in zip(chunk.requests, chunk.answers, strict=True):
+    def _decode_one_by_one(self, requests: Sequence[Request], answers: Sequence[Answer], handed: _Handed) -> None:
+        """Find the answers that cannot be decoded, and sink all others at once: the sink takes long for many pieces."""
+        decoded: list[Request] = []
+        outputs: list[list[pa.Array]] = []
+        for request, answer in zip(requests, answers, strict=True):
             try:
-                outputs = self._decoded([request], [answer])
+                outputs.append(self._decoded([request], [answer]))
             except AnswerError as error:
                 handed.undecodable.append((request, error))
             else:
-                self._sink_rows(request.request_keys, outputs, handed)
+                decoded.append(request)
+        if decoded:
+            handed.decoded_of = {request.not_at for request in decoded}
+            columns = [pa.concat_arrays(pieces) for pieces in zip(*outputs, strict=True)]
+            self._sink_rows(_keys_of(decoded), columns, handed)
 
     def _decoded(self, requests: Sequence[Request], answers: Sequence[Answer]) -> list[pa.Array]:
         """Return the outputs, cut to the lengths that rows had before they were padded."""

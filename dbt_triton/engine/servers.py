@@ -19,9 +19,10 @@ from typing import Self
 
 from dbt_triton.client import ClientStats, TritonClient
 from dbt_triton.client.served import ServedModel, difference
-from dbt_triton.engine.breaker import PROBE_INITIAL_SECONDS, PROBE_MAX_SECONDS
+from dbt_triton.engine.breaker import PROBE_MAX_SECONDS
 from dbt_triton.engine.concurrency import ConcurrencyLimit
-from dbt_triton.engine.server import Server, State, named
+from dbt_triton.engine.decoding import to_blame
+from dbt_triton.engine.server import Server, State, is_too_slow, named
 from dbt_triton.errors import InferenceError, Reason
 from dbt_triton.instrumentation import event, reason_word
 
@@ -195,10 +196,10 @@ class Servers:
 
     def alive(self, server: Server) -> None:
         """Note that a server looked at a request, whatever it said of it."""
-        if server.state == State.TRIAL:
+        if server.state == State.TRIAL and not server.is_doubtful:
             logger.info("%s answers again", server.name)
             event("server.returned", server=server.name)
-            server.state, server.why, server.delay = State.PRESENT, None, PROBE_INITIAL_SECONDS
+            server.is_back()
             self._wake()
             self.on_room()
 
@@ -220,15 +221,42 @@ class Servers:
             is_own = others_are_well and (server.failures >= _OWN_FAILURES or fails_its_trial)
         else:
             is_own = error.reason == Reason.REJECTED or server.succeeded_at < started
-        if is_own and server.state != State.AWAY:
-            logger.info("%s is left out for a while: %s (status %s)", server.name, error.reason, error.status)
-            event("server.left_out", server=server.name, reason=reason_word(error.reason))
-            server.state, server.why = State.AWAY, error
+        if is_own:
+            self._leave_out(server, error)
+        elif server.state == State.TRIAL:
+            self.alive(server)
+
+    def decoded(self, well: Collection[object], badly: Sequence[tuple[object, InferenceError]]) -> Collection[object]:
+        """Judge servers by answers that were decoded, or could not be; see `to_blame`, whose servers are returned."""
+        blamed = to_blame(self.all, well, badly)
+        for server in self.all:
+            if server in well:
+                self.alive(server)
+            elif server in blamed:
+                self._leave_out(server, named(blamed[server], server))
+        return blamed
+
+    @property
+    def nobody_would_do(self) -> bool:
+        """Whether each server has said that it does not serve what the run began with, or does not take its token."""
+        return all(
+            server.state == State.AWAY and server.why is not None and server.why.reason == Reason.REJECTED
+            for server in self.all
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user is to know of servers that were left out, a sentence each."""
+        return tuple(note for server in self.all if self.only is None and (note := server.note) is not None)
+
+    def _leave_out(self, server: Server, why: InferenceError) -> None:
+        if server.state != State.AWAY:
+            logger.info("%s is left out for a while: %s (status %s)", server.name, why.reason, why.status)
+            event("server.left_out", server=server.name, reason=reason_word(why.reason))
+            server.leave_out(why)
             self._bring_back(server, server.delay)
             server.delay = min(2 * server.delay, PROBE_MAX_SECONDS)
             self._wake()
-        elif server.state == State.TRIAL:
-            self.alive(server)
 
     async def choose_one(self) -> None:
         """Choose the one server of a run whose rows must all go to one: the first that serves what is expected.
@@ -257,17 +285,8 @@ class Servers:
         if any(server.state == State.PRESENT for server in others):
             there = others
         if rest is not None and len(there) > 1:
-            there = [server for server in there if not self._is_too_slow(server, there, rest)]
+            there = [server for server in there if not is_too_slow(server, there, rest)]
         return there
-
-    @staticmethod
-    def _is_too_slow(server: Server, there: Sequence[Server], rest: int) -> bool:
-        """Tell whether the others would have done all that is left before this one has answered one more request."""
-        others = [other for other in there if other is not server and other.latency and other.state == State.PRESENT]
-        if server.latency is None or not others:
-            return False
-        rate = sum(max(other.in_flight, 1) / (other.latency or 1.0) for other in others)
-        return server.latency > (rest + 1) / rate + min(other.latency or 0.0 for other in others)
 
     def _best(self, not_at: object, only: Collection[Server]) -> Server | None:
         now = time.monotonic()
@@ -304,10 +323,10 @@ class Servers:
                 self._wake()
                 self.on_room()
                 return
-            server.why = error
+            server.stays_out(error)
             if error.reason == Reason.REJECTED and not told:
                 told = True
-                logger.warning("%s; it gets no rows", error.message)
+                logger.info("%s; it gets no rows", error.message)
             if self.nobody_is_there:
                 self.on_nobody(error)
             delay = server.delay = min(2 * server.delay, PROBE_MAX_SECONDS)

@@ -35,10 +35,10 @@ class Request:
     parameters: dict[str, Any] | None = None
     #: How often it was sent again, since its only row had no answer, or several.
     recounts: int = 0
-    #: Whether its only row is asked of another server, since an answer to it could not be decoded.
-    asked_again: bool = False
     #: The server where it, or what it is a part of, has failed; another one is asked first.
     not_at: object = None
+    #: Whether its whole answer could not be decoded once, and it was sent to another server for that.
+    was_undecodable: bool = False
     #: The servers where it broke its connection after it was sent.
     broken_at: tuple[object, ...] = ()
     #: How often it was sent, in vain so far.

@@ -37,6 +37,7 @@ class RunStats(Figures):
         write_seconds: decoding answers, and handing them over.
         limit: how many requests might be in flight in the end.
         latencies: of the attempts.
+        notes: what a user is to know of the servers, a sentence each.
     """
 
     rows: int = 0
@@ -51,6 +52,7 @@ class RunStats(Figures):
     write_seconds: float = 0.0
     limit: int = 0
     latencies: Latencies = field(default_factory=Latencies)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -170,7 +170,8 @@ class _Run:
     @property
     def warnings(self) -> list[str]:
         """What a user is to know of the models that were asked."""
-        return list(dict.fromkeys(text for binding in self._bindings.values() for text in binding.warnings))
+        asked = [text for binding in self._bindings.values() for text in binding.warnings]
+        return list(dict.fromkeys([*asked, *self.stats.notes]))
 
     def close(self, *, failed: bool) -> None:
         """Free what the run has put into the session."""
@@ -202,6 +203,7 @@ class _Run:
         except RunError as error:
             rows = call.rows_with(error.keys, SHOWN_ROWS) if error.keys else []
             text = ended_early(error, planned, rows, full_refresh=full_refresh, keeps=self._context.keeps)
+            text += "".join(f"\n  {note}" for note in call.stats.notes if note.partition(";")[0] not in text)
             raise DbtTritonError(text) from error
         except StoppedError as error:
             if not self._context.keeps:

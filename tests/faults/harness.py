@@ -17,6 +17,7 @@ from typing import Any
 import duckdb
 
 from dbt_triton import __version__
+from dbt_triton.engine.concurrency import MAX
 from dbt_triton.step import build_inference_model, plan, predict
 
 #: No dbt adds anything to it; ``id`` tells the rows apart.
@@ -41,12 +42,16 @@ Query = Callable[[str], list[tuple[Any, ...]]]
 
 @dataclass(frozen=True)
 class Ran:
-    """What one run left. ``error`` is what dbt would print; ``marked`` holds the reviews of rows with an ml_error."""
+    """What one run left.
+
+    ``error`` and ``warnings`` are what dbt would print; ``marked`` holds the reviews of rows with an ml_error.
+    """
 
     error: str | None
     figures: dict[str, Any] = field(default_factory=dict)
     rows: int = 0
     marked: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def right(self) -> int:
@@ -78,13 +83,16 @@ class Pipeline:
             **(options or {}),
         }
         self.batch_size = int(chosen["batch-size"])
-        self.in_flight = int(chosen["max-concurrent-operations"]) * self.batch_size
+        in_flight = chosen["max-concurrent-operations"]
+        self.in_flight = (MAX if in_flight == "auto" else int(in_flight)) * self.batch_size
         pairs = ", ".join(f"'{key}' = '{value}'" for key, value in chosen.items())
         self._session = duckdb.connect(str(self.database))
         self.execute(REVIEWS.format(rows=rows))
         built = self._step(build_inference_model, sql=MODEL_SQL.format(options=pairs), meta=None)
-        assert "error" not in built, built
-        self.execute(f"create or replace table faulty as {built['build_sql']}")
+        #: Why the inference model cannot be built; None where it is.
+        self.refused: str | None = built.get("error")
+        if self.refused is None:
+            self.execute(f"create or replace table faulty as {built['build_sql']}")
 
     def close(self) -> None:
         """Close the file."""
@@ -100,6 +108,7 @@ class Pipeline:
 
     def run(self) -> Ran:
         """Do what the materialization does, and check everything that must be true whatever happened."""
+        assert self.refused is None, self.refused
         checked = self._predicting(plan)
         assert "error" not in checked, checked
         self.execute(f"describe {checked['check_sql']}")
@@ -112,7 +121,7 @@ class Pipeline:
         self.execute("commit")
         for statement in result["clean_up"]:
             self.execute(statement)
-        return self._checked(result["figures"])
+        return self._checked(result["figures"], result["warnings"])
 
     def kept(self) -> int:
         """Return how many predictions the store holds."""
@@ -138,12 +147,11 @@ class Pipeline:
         assert "Traceback" not in result.get("error", ""), result["error"]
         return result
 
-    def _checked(self, figures: dict[str, Any]) -> Ran:
+    def _checked(self, figures: dict[str, Any], warnings: list[str]) -> Ran:
         """Check that each input row is there once, right or marked."""
         check_table(self.execute, self.rows)
-        return Ran(
-            None, figures, self.rows, dict(self.execute("select review, ml_error from checked where ml_error <> ''"))
-        )
+        marked = dict(self.execute("select review, ml_error from checked where ml_error <> ''"))
+        return Ran(None, figures, self.rows, marked, warnings)
 
 
 def check_store(query: Query) -> None:

@@ -74,6 +74,12 @@ class MortalServer:
         self.kill()
 
     @property
+    def version(self) -> int:
+        """The version of its model in the repository."""
+        (folder,) = [path for path in (self.repository / "faulty").iterdir() if path.is_dir()]
+        return int(folder.name)
+
+    @property
     def url(self) -> str:
         """The endpoint."""
         return self._server.url
@@ -95,6 +101,24 @@ class MortalServer:
             os.killpg(self._server.pid, signal.SIGKILL)
             self._server.wait()
         self._server.stop()
+
+    def stall(self) -> None:
+        """Stop the server's process (SIGSTOP): the kernel still takes connections, and nothing is answered.
+
+        Not its models' processes: the server would crash when it finds that these have not said that they are well.
+        """
+        assert self._server.pid is not None
+        os.kill(self._server.pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let it go on (SIGCONT)."""
+        assert self._server.pid is not None
+        os.kill(self._server.pid, signal.SIGCONT)
+
+    def have(self, version: int) -> None:
+        """Have a version of the model in the repository, in place of others; served after a restart or a load."""
+        model = self.repository / "faulty"
+        (model / str(self.version)).rename(model / str(version))
 
     def restart(self) -> None:
         """Start it again on the same port."""

@@ -11,16 +11,21 @@ import pytest
 from unit.fleet import Model, SmallServer, predict
 from unit.test_several_servers import TEXTS, check, fleet, run
 
-from dbt_triton.engine import Engine, RunError
+from dbt_triton.engine import Engine, RunError, handover
 
 
 async def ended(
-    servers: list[SmallServer], texts: list[str], meanwhile: Callable[[Engine], object] | None = None
+    servers: list[SmallServer],
+    texts: list[str],
+    meanwhile: Callable[[Engine], object] | None = None,
+    circuit_breaker_timeout: str = "4s",
 ) -> str:
     """Return why a run on these servers ends."""
     endpoint = ", ".join(server.url for server in servers)
     with pytest.raises(RunError) as caught:
-        await predict(texts, endpoint, meanwhile=meanwhile, circuit_breaker_timeout="4s", timeout="2s")
+        await predict(
+            texts, endpoint, meanwhile=meanwhile, circuit_breaker_timeout=circuit_breaker_timeout, timeout="2s"
+        )
     return str(caught.value)
 
 
@@ -72,12 +77,6 @@ def test_server_that_refuses_everything() -> None:
     ran, servers = run(Model(0.005), Model(0.005), Model(fault=400))
     check(ran, servers)
     assert servers[2].requests <= 16 + 30
-
-
-def test_server_whose_answers_cannot_be_decoded() -> None:
-    """What it has answered is asked of another one, and no row fails."""
-    ran, servers = run(Model(0.002), Model(0.002), Model(0.002, fault="nonsense"))
-    check(ran, servers)
 
 
 def _with_output(**fields: Any) -> Callable[[dict[str, Any]], bytes]:
@@ -150,3 +149,65 @@ def test_prompt_that_all_answer_wrongly() -> None:
     assert ran.kept.failed_keys == [7]
     assert len(ran.kept.predictions_by_key) == len(texts) - 1
     assert sum((server.sent for server in servers), Counter())["text 7"] == 2
+
+
+@pytest.mark.parametrize("batch_size", ["4", "1"])
+def test_server_whose_answers_cannot_be_decoded(batch_size: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it has answered is asked of another one as it is, no row fails, and it is left out until it is well."""
+    monkeypatch.setattr(handover, "CHUNK_SECONDS", 0.1)
+    models = [Model(0.01), Model(0.01), Model(0.01, fault="nonsense")]
+    ran, servers = run(*models, batch_size=batch_size)
+    sent = check(ran, servers)
+    assert max(sent.values()) <= 2
+    assert servers[2].requests < sum(server.requests for server in servers) / 5
+
+
+def test_server_whose_answers_can_be_decoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets its share once an answer was decoded, and the run tells what was wrong with it."""
+    monkeypatch.setattr(handover, "CHUNK_SECONDS", 0.1)
+
+    async def mend(servers: list[SmallServer], _: Engine) -> None:
+        await asyncio.sleep(2)
+        servers[2].model.fault = None
+        servers[2].began.clear()
+
+    models = [Model(0.02), Model(0.02), Model(0.02, fault="nonsense")]
+    ran, servers = run(*models, texts=[f"text {number}" for number in range(9_000)], meanwhile=mend)
+    check(ran, servers, [f"text {number}" for number in range(9_000)])
+    assert len(servers[2].began) > 100
+    (note,) = ran.stats.notes
+    assert servers[2].url in note
+    assert "it was left out for a while, and the other servers did its rows" in note
+
+
+def test_rows_that_no_server_answers_well_fail_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them fails, no server is left out for them, and none is asked more often than is needed to know."""
+    monkeypatch.setattr(handover, "CHUNK_SECONDS", 0.1)
+    bad = {f"text {number}" for number in range(0, 2_000, 50)}
+    judge = lambda texts: "nonsense" if bad.intersection(texts) else None  # noqa: E731
+    ran, servers = run(*[Model(0.002, judge=judge) for _ in range(3)])
+    assert {f"text {key}" for key, _ in ran.kept.failed} == bad
+    assert len(ran.kept.predictions_by_key) == len(TEXTS) - len(bad)
+    assert ran.stats.notes == ()
+    sent = sum((server.sent for server in servers), Counter())
+    assert max(sent.values()) <= 4
+
+
+def test_servers_that_all_come_to_serve_another_version() -> None:
+    """No server can come back to what the run began with: it ends at once, and says so of each."""
+
+    async def use() -> str:
+        async with AsyncExitStack() as stack:
+            servers = await fleet(stack, *[Model(0.01) for _ in range(3)])
+
+            async def upgrade(_: Engine) -> None:
+                for server in servers:
+                    await server.kill()
+                    server.model.version = "2"
+                await asyncio.sleep(0.2)
+                for server in servers:
+                    await server.start()
+
+            return await asyncio.wait_for(ended(servers, TEXTS, upgrade, circuit_breaker_timeout="50s"), 20)
+
+    assert "no server is left: Triton at http://127.0.0.1:" in asyncio.run(use())

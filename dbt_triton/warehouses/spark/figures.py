@@ -67,7 +67,9 @@ class Figures:
             for output, axis, may_be, was_cut in said["seen"]
         ]
         error = None if said["error"] is None else _error_of(said["error"])
-        stats = RunStats(**{**said["stats"], "latencies": Latencies.from_json(said["stats"]["latencies"])})
+        counted = said["stats"]
+        latencies, notes = Latencies.from_json(counted["latencies"]), tuple(counted["notes"])
+        stats = RunStats(**{**counted, "latencies": latencies, "notes": notes})
         return cls(said["number"], stats, said["several"], seen, said["stopped"], error)
 
 
