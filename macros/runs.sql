@@ -7,18 +7,32 @@
 {% macro runs_relation() -%}
   {%- if not dbt_triton.writes_runs() -%}{{- return(none) -}}{%- endif -%}
   {%- set place = dbt_triton.runs_place() -%}
-  {{- return(api.Relation.create(database=place.database, schema=place.schema, identifier=place.identifier)) -}}
+  {#- dbt puts quotes around each name, and does not double those within. -#}
+  {{- return(api.Relation.create(
+    database=dbt_triton.within_quotes(place.database),
+    schema=dbt_triton.within_quotes(place.schema),
+    identifier=dbt_triton.within_quotes(place.identifier),
+  )) -}}
 {%- endmacro %}
 
 
 {#- Where the run log is: a map of `database`, `schema` and `identifier`. -#}
 {% macro runs_place() -%}
-  {%- set database = var('dbt_triton_runs_database', none) or target.database -%}
   {{- return({
-    'database': database | string if database else none,
-    'schema': (var('dbt_triton_runs_schema', none) or target.schema) | string,
-    'identifier': (var('dbt_triton_runs_name', none) or 'ml_predict_runs') | string,
+    'database': dbt_triton.name_in_variable('dbt_triton_runs_database') or target.database or none,
+    'schema': dbt_triton.name_in_variable('dbt_triton_runs_schema') or target.schema,
+    'identifier': dbt_triton.name_in_variable('dbt_triton_runs_name') or 'ml_predict_runs',
   }) -}}
+{%- endmacro %}
+
+
+{#- A name that a variable says; none where it says none. On the command line a name of digits is a number. -#}
+{% macro name_in_variable(variable) -%}
+  {%- set said = var(variable, none) -%}
+  {%- if said is none or said is string or (said is number and said is not boolean) -%}
+    {{- return(none if said is none else said | string) -}}
+  {%- endif -%}
+  {%- do exceptions.raise_compiler_error('the variable ' ~ variable ~ ' must be a name, not ' ~ said) -%}
 {%- endmacro %}
 
 
@@ -32,9 +46,12 @@
 {%- endmacro %}
 
 
-{#- What a step is told of the run log; none where none is written. -#}
+{#-
+  What a step is told of the run log; none where none is written. A build with --empty predicts nothing: to the tests of
+  freshness and drift it would be a run.
+-#}
 {% macro run_log_arguments() -%}
-  {%- if not dbt_triton.writes_runs() -%}{{- return(none) -}}{%- endif -%}
+  {%- if not dbt_triton.writes_runs() or flags.EMPTY -%}{{- return(none) -}}{%- endif -%}
   {%- set place = dbt_triton.runs_place() -%}
   {%- do place.update({'invocation_id': invocation_id, 'relation': this | string}) -%}
   {{- return(place) -}}

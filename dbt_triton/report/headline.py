@@ -27,6 +27,9 @@ def headline(judged: Sequence[Judged], *, is_there: bool = True) -> Headline:
         judged: every call.
         is_there: whether there is a table at all.
     """
+    known, judged = judged, [one for one in judged if one.status.level != Level.GONE]
+    if known and not judged:
+        return Headline(Level.RUNNING, "No run in this time of a model that the project has", "")
     if not judged:
         return Headline(Level.RUNNING, "No run in this time" if is_there else "No run yet", "")
     newest = max((one.series.last for one in judged), key=lambda row: (row.started_at is not None, row.started_at))

@@ -86,8 +86,9 @@ def page(log: RunLog, now: datetime) -> Page:
         log: what was read.
         now: when, UTC.
     """
+    every = series_of(log.rows)
     judged = sorted(
-        (judge(series, predicted_columns(series), now) for series in series_of(log.rows)),
+        (judge(one, predicted_columns(one), now, every, has_left=log.has_left(one.node)) for one in every),
         key=lambda one: one.status.level,
     )
     timed = in_order([row for row in log.rows if row.started_at is not None])

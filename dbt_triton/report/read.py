@@ -33,6 +33,8 @@ class RunLog:
         since: the first moment that was looked at, UTC.
         node: the name that it was narrowed to.
         is_cut: whether older rows were left out, since there are too many.
+        predicting: the unique ids of the project's models that may predict; None where that is not known.
+        packages: the names of the project and of its packages.
     """
 
     rows: Sequence[RunRow]
@@ -44,6 +46,13 @@ class RunLog:
     is_written: bool = True
     node: str | None = None
     is_cut: bool = False
+    predicting: frozenset[str] | None = None
+    packages: frozenset[str] = frozenset()
+
+    def has_left(self, node: str) -> bool:
+        """Tell whether the project had a model that it has no more. Another project may write to the same table."""
+        ours = node.split(".")[1:2]
+        return self.predicting is not None and bool(ours) and ours[0] in self.packages and node not in self.predicting
 
 
 def read_run_log(dbt_arguments: Sequence[str], since: datetime, node: str | None) -> RunLog:
@@ -92,6 +101,8 @@ def read_run_log(dbt_arguments: Sequence[str], since: datetime, node: str | None
         is_written=bool(about["is_written"]),
         node=node,
         is_cut=len(rows) >= MOST_ROWS,
+        predicting=frozenset(map(str, about["predicting"])),
+        packages=frozenset(map(str, about["packages"])),
     )
 
 

@@ -29,11 +29,12 @@ class Level(IntEnum):
     LOOK = 1
     RUNNING = 2
     WELL = 3
+    GONE = 4
 
     @property
     def css(self) -> str:
         """Its class in the style sheet."""
-        return self.name.lower()
+        return "running" if self is Level.GONE else self.name.lower()
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,30 @@ class Judged:
     status: Status
 
 
-def judge(series: Series, predicted: Sequence[PredictedColumn], now: datetime) -> Judged:
-    """Say how a call stands after its newest run."""
+def judge(
+    series: Series,
+    predicted: Sequence[PredictedColumn],
+    now: datetime,
+    others: Sequence[Series] = (),
+    *,
+    has_left: bool = False,
+) -> Judged:
+    """Say how a call stands after its newest run.
+
+    Args:
+        series: the call.
+        predicted: its predicted columns.
+        now: when, UTC.
+        others: all calls.
+        has_left: whether the project has no such model any more.
+    """
     last = series.last
+    if has_left:
+        sentence = "The project has no such predicting model any more."
+        return Judged(series, predicted, Status(Level.GONE, "not in the project", sentence))
+    if any(_came_after(series, other) for other in others):
+        sentence = "Its model has fewer calls of ML_PREDICT now."
+        return Judged(series, predicted, Status(Level.GONE, "not in the model", sentence))
     build = f"`dbt build --select {series.name}`" if _PLAIN.fullmatch(series.name) else "`dbt build`"
     queries = (words.query(last.failed_query),) if last.failed_query else ()
     goes_on = f"{_KEPT}: {build} goes on."
@@ -89,6 +111,18 @@ def judge(series: Series, predicted: Sequence[PredictedColumn], now: datetime) -
     else:
         status = _drift(series, predicted)
     return Judged(series, predicted, status)
+
+
+def _came_after(series: Series, other: Series) -> bool:
+    """Tell whether the model of a call was built without it since: each build of one has a row for all of its calls."""
+    last, newer = series.last, other.last
+    return (
+        series.call > other.call == 1
+        and series.node == other.node
+        and newer.has_succeeded
+        and newer.invocation_id != last.invocation_id
+        and bool(newer.started_at and last.started_at and newer.started_at > last.started_at)
+    )
 
 
 def _after_failure(build: str, *, is_queried: bool) -> str:

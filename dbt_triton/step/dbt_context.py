@@ -10,6 +10,9 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from dbt_triton.errors import ConfigurationError
+from dbt_triton.foreign_text import shown
+
 
 def node_id() -> str | None:
     """Return the unique id of the node that this thread runs."""
@@ -49,6 +52,18 @@ def variable(name: str, default: Any = None) -> Any:  # noqa: ANN401 - whatever 
     except Exception:  # noqa: BLE001 - another dbt
         return default
     return next((place[name] for place in places if isinstance(place, Mapping) and name in place), default)
+
+
+def name_in_variable(name: str) -> str | None:
+    """Return a name that a variable of the project says; None where it says none.
+
+    Raises:
+        ConfigurationError: it is a list, a map, or true or false.
+    """
+    said = variable(name)
+    if said is None or (isinstance(said, str | int | float) and not isinstance(said, bool)):
+        return None if said is None else str(said)
+    raise ConfigurationError([f"it must be a name, not {shown(said)}"], f"the variable {name}")
 
 
 def target() -> tuple[str | None, str | None]:

@@ -22,7 +22,7 @@ from dbt_triton.step.plan import make_plan
 from dbt_triton.step.predict import run_plan
 from dbt_triton.step.python_config import check_config
 from dbt_triton.step.run_log import RunLog
-from dbt_triton.warehouses import open_warehouse
+from dbt_triton.warehouses import Warehouse, open_warehouse
 
 logger = logging.getLogger("dbt_triton.step")
 
@@ -82,6 +82,24 @@ def _predicted(  # noqa: PLR0913, PLR0917 - as above
     """Predict, once what was passed is known to be of the right kinds."""
     warehouse = open_warehouse(session, {"name": name})
     log = RunLog.of_python_model(warehouse, str(dbt.this))
+    unbegun = log.expect()
+    try:
+        return _carried_out(dbt, warehouse, log, (table, model, descriptor), config, name)
+    except DbtTritonError as error:
+        unbegun.failed(error)
+        raise
+
+
+def _carried_out(  # noqa: PLR0913, PLR0917 - as above
+    dbt: Any,  # noqa: ANN401 - as above
+    warehouse: Warehouse,
+    log: RunLog,
+    operands: tuple[Any, Any, str | Sequence[str]],
+    config: Mapping[str, Any],
+    name: str,
+) -> Any:  # noqa: ANN401 - as above
+    """Predict, and write the run log."""
+    table, model, descriptor = operands
     with warehouse.given(table, model) as given:
         row = _only_row(given.model_rows())
         for reason in reasons_not_needed(config):

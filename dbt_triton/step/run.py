@@ -56,6 +56,14 @@ def build_inference_model(arguments: str, session: Any) -> None:  # noqa: ANN401
     """
 
     def work(args: Arguments, warehouse: Warehouse) -> dict[str, Any]:
+        waiting = RunLog.of_step(args, warehouse).expect(args.get("waiting") or [], inference_model=str(args["name"]))
+        try:
+            return build(args, warehouse)
+        except DbtTritonError as error:
+            waiting.failed(error)
+            raise
+
+    def build(args: Arguments, warehouse: Warehouse) -> dict[str, Any]:
         model = defined_model(args)
         asked = model.options.preflight and not model.is_stub
         if not asked:
@@ -88,7 +96,14 @@ def plan(arguments: str, session: Any) -> None:  # noqa: ANN401 - of dbt's adapt
     """
 
     def work(args: Arguments, warehouse: Warehouse) -> dict[str, Any]:
-        planned = make_plan(args, warehouse)
+        names = [str(model["name"]) for model in args["models"]]
+        unbegun = RunLog.of_step(args, warehouse).expect(inference_model=names[0] if len(names) == 1 else None)
+        try:
+            planned = make_plan(args, warehouse)
+        except DbtTritonError as error:
+            unbegun.failed(error)
+            raise
+        unbegun.planned(planned)
         return {
             "check_sql": planned.check_sql,
             "needs_secrets": planned.needs_secrets,

@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -22,10 +22,11 @@ from dbt_triton.engine import RunStats
 from dbt_triton.foreign_text import harmless
 from dbt_triton.inference_model import Binding
 from dbt_triton.run_log import processes
-from dbt_triton.run_log.columns import INTERRUPTED, RUNNING, SUCCEEDED
+from dbt_triton.run_log.columns import DEFAULT_NAME, FAILED, INTERRUPTED, RUNNING, SUCCEEDED
 from dbt_triton.run_log.profile import profiles
-from dbt_triton.step.dbt_context import invocation_id, listen, node_id, target, variable
+from dbt_triton.step.dbt_context import invocation_id, listen, name_in_variable, node_id, target, variable
 from dbt_triton.step.run_outcomes import first_line, outcome_of
+from dbt_triton.step.unbegun import Unbegun, called
 from dbt_triton.step.waiting_rows import WAITING, on_event
 from dbt_triton.warehouses import CallRun, InputSize, Predicted, Warehouse
 from dbt_triton.warehouses.planned_call import PlannedCall
@@ -87,10 +88,9 @@ class RunLog:
         node, (database, schema) = node_id(), target()
         if node is None or not schema or str(variable("dbt_triton_runs")).strip().lower() == "false":
             return cls()
-        database = variable("dbt_triton_runs_database") or database
-        schema = variable("dbt_triton_runs_schema") or schema
-        database = None if database is None else str(database)
-        place = RunPlace(database, str(schema), str(variable("dbt_triton_runs_name") or "ml_predict_runs"))
+        database = name_in_variable("dbt_triton_runs_database") or database
+        schema = name_in_variable("dbt_triton_runs_schema") or schema
+        place = RunPlace(database, schema, name_in_variable("dbt_triton_runs_name") or DEFAULT_NAME)
         return cls(warehouse, place, node=node, invocation=invocation_id(), relation=relation)
 
     @property
@@ -107,27 +107,44 @@ class RunLog:
         """
         if self._warehouse is None or self._place is None:
             return LoggedCall({}, None, self)
-        options = planned.model.options
+        logged = self._call(str(self._node), number)
+        logged.row |= called(planned)
+        processes.begin(logged.row["run_id"])
+        self._dbt_will_say = listen(on_event)
+        WAITING.add(logged)
+        logged.begin()
+        return logged
+
+    def expect(self, nodes: Sequence[str] | None = None, **known: str | None) -> Unbegun:
+        """Write a row of what fails before a call begins: this step's model, or those that wait for it.
+
+        Args:
+            nodes: the unique ids of the models that cannot be built without this one; None is this model itself.
+            known: columns of the rows that are known already.
+        """
+        if self._warehouse is None or not self._node or not listen(on_event):
+            return Unbegun([])
+        rows = [self._call(node, 1) for node in ([self._node] if nodes is None else nodes)]
+        for logged in rows:
+            logged.row |= known
+        if rows:
+            WAITING.expect(self._node, rows)
+        return Unbegun(rows, waits=nodes is not None)
+
+    def _call(self, node: str, number: int) -> LoggedCall:
+        """Return the row of a call that begins now; it is not written yet."""
         row: dict[str, Any] = {
             "run_id": str(uuid.uuid4()),
             "invocation_id": self._invocation,
-            "node": self._node,
+            "node": node,
             "call": number,
-            "inference_model": planned.model.name,
-            "endpoint": harmless(options.endpoint),
-            "model_name": options.model_name,
             "started_at": _now(),
             "outcome": RUNNING,
             "process": processes.this_process(),
             "dbt_triton_version": __version__,
         }
-        table = self._warehouse.run_table(self._place)
-        logged = LoggedCall(row, table, self)
-        processes.begin(row["run_id"])
-        self._dbt_will_say = listen(on_event)
-        WAITING.add(logged)
-        logged.begin()
-        return logged
+        table = None if self._warehouse is None or self._place is None else self._warehouse.run_table(self._place)
+        return LoggedCall(row, table, self)
 
     def end_unless_dbt_does(self) -> None:
         """End the rows of this thread that have no node of dbt's to wait for: their calls are all there is."""
@@ -259,8 +276,7 @@ class LoggedCall:
         if table is None:
             return
         if row["outcome"] == RUNNING:
-            row["outcome"] = outcome
-            row["error"] = error
+            row |= {"outcome": outcome, "error": error}
         if self.predicted_at is not None and is_last and row["outcome"] != INTERRUPTED:
             row["join_seconds"] = round(time.perf_counter() - self.predicted_at, 6)
         row["ended_at"] = _now()
@@ -271,6 +287,17 @@ class LoggedCall:
         for note in self._log.notes:  # those that came too late for Jinja
             logger.warning("%s", note)
         self._log.notes.clear()
+
+    def end_unbegun(self, outcome: str, error: str | None) -> None:
+        """Write the row of a call that never began, if its node has failed.
+
+        Args:
+            outcome: of the node that had to be built first, or of the call's own.
+            error: what dbt says of it.
+        """
+        self.row["error"] = self.row.get("error") or error
+        if outcome == FAILED:
+            self.end(outcome, self.row["error"], is_last=False)
 
     def _written(self, work: Callable[[], object]) -> None:
         """Write to the run log; where that fails, it is said."""

@@ -10,7 +10,10 @@ from dbt_triton.warehouses import WarehouseError
 
 _INTERRUPTED = re.compile(r"INTERRUPT Error|the run was interrupted|^Interrupted!?$")
 #: The first line of dbt's own messages names the model, which the row does already.
-_HEADING = re.compile(r"^\w+ Error( in \S+ .*\))?\s*$")
+_HEADING = re.compile(r"^(Exception on worker thread\. )?\w+ Error( in \S+ .*\))?\s*$")
+#: A Python model ends with a traceback, of which the last error says why.
+_TRACEBACK = "Python model failed:"
+_RAISED = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception|Interrupt)\b.*")
 _ERROR_LENGTH = 500
 
 
@@ -18,7 +21,9 @@ def of_dbt(status: str, message: str) -> tuple[str, str | None]:
     """Return the outcome of a node, and the first line that says why."""
     if status.lower() in {"success", "pass", "partial success"}:
         return SUCCEEDED, None
-    lines = map(str.strip, message.splitlines())
+    lines = [line.strip() for line in message.splitlines()]
+    if _TRACEBACK in lines:
+        lines = [line for line in lines if _RAISED.match(line) and not _HEADING.match(line)][-1:] or lines
     text = next((line for line in lines if line and not _HEADING.match(line)), status)
     interrupted = bool(_INTERRUPTED.search(message)) or "KeyboardInterrupt" in message
     return (INTERRUPTED if interrupted else FAILED), _shortened(text)

@@ -1,4 +1,4 @@
-"""Rows of the run log that wait for dbt to say how their node ended."""
+"""Rows of the run log that wait for dbt to say how their node ended, and those that are written only if it fails."""
 
 from __future__ import annotations
 
@@ -24,16 +24,33 @@ class Waiting:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._by_thread: dict[int, list[LoggedCall]] = {}
+        #: The node of a thread that has begun no call yet, and the rows to write if it fails so.
+        self._unbegun: dict[int, tuple[str, list[LoggedCall]]] = {}
 
     def add(self, logged: LoggedCall) -> None:
         """Let a row wait."""
         with self._lock:
             self._by_thread.setdefault(logged.thread, []).append(logged)
+            self._unbegun.pop(logged.thread, None)
+
+    def expect(self, node: str, rows: list[LoggedCall]) -> None:
+        """Let rows be written if a node, which this thread runs, fails before its first call."""
+        with self._lock:
+            self._unbegun[threading.get_ident()] = node, rows
+
+    def forget(self) -> None:
+        """Expect nothing more of this thread."""
+        with self._lock:
+            self._unbegun.pop(threading.get_ident(), None)
 
     def end(self, outcome: str, error: str | None = None, node: str | None = None) -> None:
         """End the rows of this thread. Those of another node have missed its end, and nobody knows more of them."""
         with self._lock:
             rows = self._by_thread.pop(threading.get_ident(), [])
+            expected, unbegun = self._unbegun.pop(threading.get_ident(), ("", []))
+        if not rows and node is not None and node == expected:
+            for logged in unbegun:
+                logged.end_unbegun(outcome, error)
         for place, logged in enumerate(rows, start=1):
             if node is None or logged.row["node"] == node:
                 logged.end(outcome, error, is_last=place == len(rows))
@@ -42,13 +59,14 @@ class Waiting:
 
     def has_any(self) -> bool:
         """Tell whether this thread has any."""
-        return threading.get_ident() in self._by_thread
+        return threading.get_ident() in self._by_thread or threading.get_ident() in self._unbegun
 
     def end_all(self) -> None:
         """End what is left when the process ends by itself."""
         with self._lock:
             rows = [logged for several in self._by_thread.values() for logged in several]
             self._by_thread.clear()
+            self._unbegun.clear()
         for logged in rows:
             logged.end(INTERRUPTED, _NO_WORD, is_last=False)
 

@@ -13,6 +13,8 @@ from dbt_triton.ddl.evaluation import CLASSIFICATION, REGRESSION
 
 #: The largest double; whatever is not between it and its negative is infinite, or not a number.
 _LARGEST = "1.7976931348623157e308"
+#: The square of what is larger, or a sum of such squares, is no number any more.
+_LARGEST_OF_SQUARES = "1e140"
 #: What is added or left away near 0, as in scikit-learn.
 _EPSILON = "2.220446049250313e-16"
 #: Counts of rows, of every task.
@@ -63,8 +65,9 @@ _REGRESSION = (
     "then case when avg(difference * difference) = 0 then 1 else 0 end "
     "else 1 - avg(difference * difference) / var_pop(case when difference is not null then actual end) end as r2 "
     "from (select actual, failed, predicted - actual as difference "
-    f"from (select case when predicted between -{_LARGEST} and {_LARGEST} then predicted end as predicted, "
-    f"case when actual between -{_LARGEST} and {_LARGEST} then actual end as actual, failed "
+    f"from (select case when predicted between -{_LARGEST_OF_SQUARES} and {_LARGEST_OF_SQUARES} then predicted end "
+    f"as predicted, case when actual between -{_LARGEST_OF_SQUARES} and {_LARGEST_OF_SQUARES} then actual end "
+    "as actual, failed "
     "from (select cast(predicted as double) as predicted, cast(actual as double) as actual, failed from {rows}) "
     "as doubles) as numbers) as differences"
 )

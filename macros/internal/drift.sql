@@ -41,19 +41,42 @@
       {%- set sides.current = dbt_triton.classed(relation, dbt_triton.quoted(column), profile.counts | list) -%}
     {%- endif -%}
   {%- endif -%}
-  {{- return(dbt_triton.psi_of(sides.baseline, sides.current, at_most)) -}}
+  {%- set sql = dbt_triton.psi_of(sides.baseline, sides.current, at_most) -%}
+  {%- do dbt_triton.say_too_few(sql, relation, at_most, column) -%}
+  {{- return(sql) -}}
+{%- endmacro %}
+
+
+{#-
+  Say it where an index that is above `at_most` might be chance: as dbt_triton/population_stability.py has it, two samples of
+  so few rows differ as much though nothing has changed. Of a large table it is not asked, as the rows are read once more.
+-#}
+{% macro say_too_few(sql, relation, at_most, column) -%}
+  {%- if run_query('select count(*) as n from ' ~ relation).rows[0][0] > 100000 -%}{{- return('') -}}{%- endif -%}
+  {%- set found = run_query(
+    'select max(psi) as psi, max(by_chance) as by_chance, cast(sum(current_rows) as bigint) as now, cast(sum(baseline_rows) as bigint) as earlier from ('
+    ~ sql ~ ') as measured'
+  ).rows[0] -%}
+  {%- if found[0] is not none and found[1] >= ([0.1, at_most] | min if at_most > 0 else 0.1) -%}
+    {%- do log(
+      'max_drift of ' ~ column ~ ' in ' ~ dbt_triton.tested_node().name ~ ': the index is ' ~ '%.3f' % found[0] ~ ', but there are too few rows to judge, '
+      ~ found[2] ~ ' now and ' ~ found[3] ~ ' before: by chance alone it would be about ' ~ '%.3f' % found[1],
+      info=true
+    ) -%}
+  {%- endif -%}
 {%- endmacro %}
 
 
 {#- The bins of two sides, each a query for `kind`, `bin` and `n`, with the index of all of them. -#}
 {% macro psi_of(baseline, current, at_most) -%}
   {%- set sql -%}
-select bin, baseline_rows, current_rows, baseline_share, current_share, contribution, psi, at_most,
+select bin, baseline_rows, current_rows, baseline_share, current_share, contribution, psi, by_chance, at_most,
 greatest(cast(floor(psi * 1000) as bigint), cast(1 as bigint)) as dbt_failures
 from (
 select bin, baseline_rows, current_rows, baseline_share, current_share,
 (current_share - baseline_share) * ln(current_share / baseline_share) as contribution,
 sum((current_share - baseline_share) * ln(current_share / baseline_share)) over () as psi,
+(count(case when baseline_rows + current_rows > 0 then 1 end) over () - 1) * (1 / all_before + 1 / all_now) as by_chance,
 cast({{ at_most }} as double) as at_most
 from (
 select bin, baseline_rows, current_rows,

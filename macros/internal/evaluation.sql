@@ -67,7 +67,8 @@ group by class) as classes) as by_class
 
 
 {% macro regression_of(rows) -%}
-  {%- set largest = '1.7976931348623157e308' -%}
+  {#- What is larger, its square is no number any more. -#}
+  {%- set largest = '1e140' -%}
   {%- set sql -%}
 select count(*) as rows, count(difference) as rows_evaluated, count(*) - count(actual) as rows_without_label,
 count(actual) - count(difference) as rows_without_prediction, coalesce(sum(failed), 0) as rows_failed,

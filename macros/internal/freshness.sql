@@ -9,7 +9,7 @@
   {%- endif -%}
   {%- set of = namespace(newest=none, rows=none) -%}
   {%- if timestamp -%}
-    {%- set of.newest = 'max(' ~ dbt_triton.quoted(timestamp) ~ ')' -%}
+    {%- set of.newest = 'max(' ~ dbt_triton.time_of(dbt_triton.quoted(timestamp), dbt_triton.kind_of_time(relation, timestamp)) ~ ')' -%}
     {%- set of.age = dbt_triton.seconds_since(of.newest) -%}
     {%- set of.rows = relation | string -%}
   {%- elif dbt_triton.only_renders() -%}
@@ -37,6 +37,70 @@ select cast({{ of.newest }} as {{ dbt_triton.text_type() }}) as newest, cast({{ 
 where age_seconds is null or age_seconds > {{ count * seconds }}
   {%- endset -%}
   {{- return(sql) -}}
+{%- endmacro %}
+
+
+{#-
+  What a column of times holds: 'time', 'date' or 'text'. Anything else is an error, and so is a text that is no time, or a
+  newest time that is still to come: either would make the test pass for ever, or fail for a reason that nobody can see.
+-#}
+{% macro kind_of_time(relation, timestamp) -%}
+  {%- if dbt_triton.only_renders() -%}{{- return('time') -}}{%- endif -%}
+  {%- set column = dbt_triton.quoted(timestamp) -%}
+  {%- set where = 'prediction_freshness: the column ' ~ timestamp -%}
+  {%- set type = run_query('select typeof(max(' ~ column ~ ')) as type from ' ~ relation).rows[0][0] | string | lower -%}
+  {%- set kind = 'time' if type.startswith('timestamp') else 'date' if type == 'date' else 'text' if type in ['varchar', 'string'] else none -%}
+  {%- if kind is none -%}
+    {%- do exceptions.raise_compiler_error(where ~ ' is ' ~ type | upper ~ ', which is no time; name one that is a timestamp, a date, or a text of one') -%}
+  {%- endif -%}
+  {%- set time = dbt_triton.time_of(column, kind) -%}
+  {%- if kind == 'text' -%}
+    {%- set wrong = run_query('select count(*) as wrong from ' ~ relation ~ ' where ' ~ column ~ ' is not null and ' ~ time ~ ' is null').rows[0][0] -%}
+    {%- if wrong -%}
+      {%- do exceptions.raise_compiler_error(where ~ ' is a text, and no time in ' ~ wrong ~ ' row(s); write it as 2026-11-01 06:30:00, or 2026-11-01T06:30:00Z') -%}
+    {%- endif -%}
+  {%- endif -%}
+  {#- Clocks differ a little; and a date may be that of a place where it is tomorrow already. -#}
+  {%- set ahead = 86400 if kind == 'date' else 600 -%}
+  {%- set age = run_query('select cast(' ~ dbt_triton.seconds_since('max(' ~ time ~ ')') ~ ' as double) as age from ' ~ relation).rows[0][0] -%}
+  {%- if age is not none and age < -ahead -%}
+    {%- do exceptions.raise_compiler_error(
+      where ~ ' has its newest time ' ~ (-age / 60) | round | int ~ ' minutes in the future, so its age says nothing; '
+      ~ 'is it the time of a place? Without a time zone it is taken for UTC on DuckDB, and for that of the session on Spark'
+    ) -%}
+  {%- endif -%}
+  {{- return(kind) -}}
+{%- endmacro %}
+
+
+{#- A column of times as a time. -#}
+{% macro time_of(column, kind) -%}
+  {{- return(dbt_triton.time_of_text(column) if kind == 'text' else column) -}}
+{%- endmacro %}
+
+
+{#- A time that a text says; NULL where it says none. -#}
+{% macro time_of_text(text) -%}
+  {{- return(adapter.dispatch('time_of_text', 'dbt_triton')(text)) -}}
+{%- endmacro %}
+
+
+{% macro default__time_of_text(text) -%}
+  {{- dbt_triton.refuse_warehouse() -}}
+{%- endmacro %}
+
+
+{#- A text without a time zone is UTC, whatever zone the session has. DuckDB would take it for the session's. -#}
+{% macro duckdb__time_of_text(text) -%}
+  {{- return(
+    'case when regexp_matches(trim(' ~ text ~ "), ':.*([+-]|[a-zA-Z])') then try_cast(" ~ text ~ ' as timestamptz) '
+    ~ 'else to_timestamp(epoch_us(try_cast(' ~ text ~ ' as timestamp)) / 1e6) end'
+  ) -}}
+{%- endmacro %}
+
+
+{% macro spark__time_of_text(text) -%}
+  {{- return('try_cast(' ~ text ~ ' as timestamp)') -}}
 {%- endmacro %}
 
 

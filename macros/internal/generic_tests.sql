@@ -51,11 +51,11 @@
     ) -%}
   {%- endif -%}
   {#- dbt's own list of relations was made before the run log was. -#}
-  {{- return(runs if dbt_triton.is_there(runs) else none) -}}
+  {{- return(runs if dbt_triton.is_there(dbt_triton.runs_place()) else none) -}}
 {%- endmacro %}
 
 
-{#- Whether a table or view is there, by the warehouse's own word. -#}
+{#- Whether a table or view is there, by the warehouse's own word: a map of `database`, `schema` and `identifier`. -#}
 {% macro is_there(relation) -%}
   {{- return(run_query(dbt_triton.is_there_sql(relation)).rows | length > 0) -}}
 {%- endmacro %}
@@ -81,7 +81,7 @@
 
 
 {% macro spark__is_there_sql(relation) -%}
-  {{- return('show tables in ' ~ relation.include(identifier=false) ~ ' like ' ~ dbt_triton.sql_text(relation.identifier)) -}}
+  {{- return('show tables in ' ~ dbt_triton.full_name(relation.database, relation.schema, none) ~ ' like ' ~ dbt_triton.sql_text(relation.identifier)) -}}
 {%- endmacro %}
 
 

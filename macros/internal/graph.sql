@@ -30,3 +30,20 @@
   {%- endfor -%}
   {{- return(secrets) -}}
 {%- endmacro %}
+
+
+{#- The predicting models of this invocation that need the current inference model: dbt skips them if it cannot be built. -#}
+{% macro waiting_models() -%}
+  {%- set found = [] -%}
+  {%- for unique_id in selected_resources if unique_id in graph.nodes -%}
+    {%- set node = graph.nodes[unique_id] -%}
+    {%- if dbt_triton.predicts(node) and model.unique_id in node.depends_on.nodes -%}{%- do found.append(unique_id) -%}{%- endif -%}
+  {%- endfor -%}
+  {{- return(found) -}}
+{%- endmacro %}
+
+
+{#- Whether a node may predict: a model with ML_PREDICT, or one in Python, of which nobody knows what it does. -#}
+{% macro predicts(node) -%}
+  {{- return(node.resource_type == 'model' and (node.config.materialized == 'ml_predict' or node.language == 'python')) -}}
+{%- endmacro %}

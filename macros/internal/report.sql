@@ -7,10 +7,10 @@
 {% macro print_runs(since, node, most, profiles) -%}
   {%- if not execute -%}{{- return('') -}}{%- endif -%}
   {%- set place = dbt_triton.runs_place() -%}
-  {%- set relation = adapter.get_relation(place.database, place.schema, place.identifier) -%}
+  {%- set relation = dbt_triton.full_name(place.database, place.schema, place.identifier) if dbt_triton.is_there(place) else none -%}
   {%- set there = [] -%}
   {%- if relation -%}
-    {%- for column in adapter.get_columns_in_relation(relation) -%}{%- do there.append(column.name | lower) -%}{%- endfor -%}
+    {%- for name in get_columns_in_query('select * from ' ~ relation) -%}{%- do there.append(name | lower) -%}{%- endfor -%}
   {%- endif -%}
   {%- if 'node' in there and 'started_at' in there -%}
     {%- set rows = run_query(dbt_triton.runs_as_json(relation, there, since, node, most, profiles)) -%}
@@ -27,7 +27,17 @@
     'columns': there,
     'exists': relation is not none,
     'is_written': dbt_triton.writes_runs(),
+    'predicting': dbt_triton.predicting_models(),
+    'packages': graph.nodes.values() | map(attribute='package_name') | unique | list,
   })) -%}
+{%- endmacro %}
+
+
+{#- The unique ids of the models of the project that may predict. -#}
+{% macro predicting_models() -%}
+  {%- set found = [] -%}
+  {%- for node in graph.nodes.values() if dbt_triton.predicts(node) -%}{%- do found.append(node.unique_id) -%}{%- endfor -%}
+  {{- return(found) -}}
 {%- endmacro %}
 
 

@@ -41,6 +41,12 @@
 {%- endmacro %}
 
 
+{#- A name as it stands between quotes; none where there is none. -#}
+{% macro within_quotes(name) -%}
+  {{- return(none if name is none else dbt_triton.quoted(name)[1:-1]) -}}
+{%- endmacro %}
+
+
 {#- The name of a relation, whatever the session's own database and schema are. -#}
 {% macro full_name(database, schema, identifier) -%}
   {%- set parts = [] -%}

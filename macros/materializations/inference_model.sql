@@ -3,7 +3,11 @@
   {%- do dbt_triton.check_connection() -%}
   {%- do dbt_triton.recover_table() -%}
   {%- set args = dbt_triton.step_arguments() -%}
-  {%- do args.update({'meta': config.get('meta', {}).get('inference_model')}) -%}
+  {%- do args.update({
+    'meta': config.get('meta', {}).get('inference_model'),
+    'waiting': dbt_triton.waiting_models(),
+  }) -%}
+  {%- if dbt_triton.is_dry_run() or var('dbt_triton_tune', false) -%}{%- do args.update({'runs': none}) -%}{%- endif -%}
 
   {{ dbt_triton.run_before_step() }}
 

@@ -24,6 +24,7 @@
     'models': dbt_triton.upstream_inference_models(),
     'full_refresh': should_full_refresh(),
   }) -%}
+  {%- if dry_run -%}{%- do args.update({'runs': none}) -%}{%- endif -%}
 
   {{- dbt_triton.run_before_step(hooks=not dry_run) -}}
   {#- A hook may have dropped the table. What has come back since the SQL was compiled is made anew: it says all rows. -#}

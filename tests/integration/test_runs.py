@@ -68,6 +68,15 @@ def shared(
         project.model("pending", SELECT + "\nwhere error('the query of the user') is null")
         project.model("gone", SELECT.replace("'classifier'", "'away'"))
         project.inference_model("away", "http://127.0.0.1:9", "upper", preflight="false", max_retries="0")
+        project.model("wrong_column", SELECT.replace("(review)", "(revue)"))
+        project.model("wrong_sql", f"{SELECT} wher id > 1")
+        project.model("wrong_select", SELECT.replace("select *", "select no_such_column"))
+        project.model("wrong_grammar", SELECT.replace("DESCRIPTOR", "DESCRIPTER"))
+        project.write("models/wrong_in_python.py", PYTHON.replace('"review"', '"revue"'))
+        project.inference_model("down", "http://127.0.0.1:9", "upper", max_retries="0")
+        project.model("waits", SELECT.replace("'classifier'", "'down'"))
+        project.write("models/waits_in_python.py", PYTHON.replace('"classifier"', '"down"'))
+        project.model("waits_for_them", f"{CONFIG}select * from {CALL.replace('reviews', 'waits')}")
         project.model("stubbed", SELECT.replace("'classifier'", "'stub'"))
         project.inference_model("stub", server.url, "upper", provider="stub")
         project.dbt("build", *variables(dbt_triton_runs_schema="night shift", dbt_triton_runs_name="all runs"))
@@ -155,6 +164,47 @@ def test_build_that_fails_is_no_success(shared: tuple[DbtProject, UpperServer, d
     assert gone["outcome"] == "failed"
     assert "127.0.0.1:9" in gone["error"]
     assert gone["served_version"] is None
+
+
+BEFORE_A_CALL = {
+    "wrong_column": "the input has no column revue; did you mean review?",
+    "wrong_sql": "syntax error",
+    "wrong_select": "no_such_column",
+    "wrong_grammar": "expected DESCRIPTOR, found 'DESCRIPTER'",
+    "wrong_in_python": "the input has no column revue",
+    "waits": "skipped, since the inference model down was not built: cannot connect to Triton at http://127.0.0.1:9",
+    "waits_in_python": "skipped, since the inference model down was not built",
+}
+
+
+@pytest.mark.parametrize("name", BEFORE_A_CALL)
+def test_failure_before_a_call(shared: tuple[DbtProject, UpperServer, dict[str, list[Row]]], name: str) -> None:
+    """What fails before its first call has a row that says why, and so has what waits for a server that is away."""
+    (row,) = shared[2][name]
+    assert (row["outcome"], row["call"], row["sent_rows"]) == ("failed", 1, None)
+    assert BEFORE_A_CALL[name] in row["error"], row
+    assert row["ended_at"] is not None
+    assert row["inference_model"] == (
+        "down" if name.startswith("waits") else "classifier" if "python" not in name else None
+    )
+
+
+def test_skipped_for_another_model(shared: tuple[DbtProject, UpperServer, dict[str, list[Row]]]) -> None:
+    """A model that is skipped for a predicting model has no row: that one's says why."""
+    assert "waits_for_them" not in shared[2]
+
+
+def test_empty_builds_and_dry_runs(project: DbtProject) -> None:
+    """`--empty`, a dry run and a project of stubs leave no row, also where they fail: they predict nothing."""
+    with upper_server() as server:
+        shop(project, server).model("classified", SELECT)
+        project.model("wrong", SELECT.replace("(review)", "(revue)"))
+        project.inference_model("down", "http://127.0.0.1:9", "upper", max_retries="0")
+        project.model("waits", SELECT.replace("'classifier'", "'down'"))
+        project.fails("--empty")
+        project.fails(*variables(dbt_triton_dry_run=True))
+        assert project.relations() >= {"classified"}
+    assert project.query("select 1 from information_schema.tables where table_name = 'ml_predict_runs'") == []
 
 
 def test_nothing_new(project: DbtProject) -> None:

@@ -98,6 +98,27 @@ def test_r2_at_its_edges(given: list[float], labels: list[float]) -> None:
     assert (single["mae"], single["r2"]) == (1, None)
 
 
+@pytest.mark.parametrize("huge", [1e141, 1e155, 1e300, -1.7e308, math.inf, math.nan])
+def test_numbers_whose_squares_are_none(huge: float) -> None:
+    """A number that no sum of squares can hold is as NULL, and the metrics of all other rows stay what they are."""
+    rows = [(1.0, 2.0), (3.0, 3.5), (4.0, 4.0)]
+    plain = measured(rows, "p double, a double", task="regression")
+    found = measured([*rows, (huge, 1.0), (1.0, huge), (huge, -huge)], "p double, a double", task="regression")
+    names = ("mae", "mse", "rmse", "mape", "r2")
+    assert [found[name] for name in names] == [plain[name] for name in names]
+    assert (found["rows"], found["rows_evaluated"], found["rows_without_prediction"]) == (6, 3, 1)
+
+
+@pytest.mark.parametrize("largest", [1e100, 9e139])
+def test_large_numbers(largest: float) -> None:
+    """Below that, numbers are as scikit-learn has them."""
+    given, labels = [largest, 2.0, -largest], [-largest, 2.5, largest]
+    found = measured(list(zip(given, labels, strict=True)), "p double, a double", task="regression")
+    assert close(found["mse"], sklearn_metrics.mean_squared_error(labels, given))
+    assert close(found["rmse"], sklearn_metrics.root_mean_squared_error(labels, given))
+    assert close(found["r2"], sklearn_metrics.r2_score(labels, given))
+
+
 @pytest.mark.parametrize("classes", [["no", "yes"], [False, True], [0, 1]])
 @pytest.mark.parametrize("positive", [None, "first", "last"])
 def test_scores_as_scikit_learn_has_them(classes: list[Any], positive: str | None) -> None:

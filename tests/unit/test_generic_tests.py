@@ -51,7 +51,7 @@ class Warehouse:
             fromjson=json.loads,
             log=lambda text, info: self.said.append(text) if info else None,
         )
-        self.macros._macros["runs_relation"] = lambda: self.runs
+        self.macros._macros |= {"runs_relation": lambda: self.runs, "runs_place": lambda: self.runs}
 
     def empty(self) -> None:
         """Begin with another database, which is empty but for the run log."""
@@ -200,6 +200,23 @@ def test_what_lies_above_a_baseline_of_one_value(
         assert found["bin 11"]["current_rows"] == 10
         now = counted(before[:10] + [beside] * 10)
         assert found["bin 11"]["psi"] == pytest.approx(psi(counted(before), now))
+
+
+@pytest.mark.parametrize(("rows", "few"), [(40, True), (4000, False)])
+def test_too_few_rows_to_judge(warehouse: Warehouse, rows: int, few: bool) -> None:
+    """Where chance may be all that has moved, dbt says so; of many rows, or without a drift, it says nothing."""
+    table(warehouse, "before", "varchar", ["a", "b"] * (rows // 2))
+    table(warehouse, "now", "varchar", (["a"] * 8 + ["b"] * 2) * (rows // 20))
+    (row, _) = drift(warehouse, 0.05, baseline="before")
+    assert row["by_chance"] == pytest.approx(1 / rows + 2 / rows)
+    assert bool(warehouse.said) is few
+    if few:
+        assert (
+            "too few rows to judge, 20 now and 40 before: by chance alone it would be about 0.075" in warehouse.said[0]
+        )
+    warehouse.said.clear()
+    assert drift(warehouse, 1, baseline="before") == []
+    assert warehouse.said == []
 
 
 @pytest.mark.parametrize(("before", "now"), CLASSES[:3])
@@ -444,6 +461,61 @@ def test_freshness_of_a_column(warehouse: Warehouse, kind: str) -> None:
     assert freshness(warehouse, 1, timestamp="when")[0]["dbt_failures"] == 1
     warehouse.connection.execute("delete from t")
     assert freshness(warehouse, 1, timestamp="when")[0]["age_seconds"] is None
+
+
+#: How a column says that it was 90 minutes ago, on whatever clock; and of which type that is.
+TIMES = {
+    "timestamptz": "now() - interval 90 minute",
+    "timestamp": "make_timestamp(epoch_us(now()) - 5400000000)",
+    "timestamp_ns": "make_timestamp(epoch_us(now()) - 5400000000)::timestamp_ns",
+    "timestamp_s": "make_timestamp(epoch_us(now()) - 5400000000)::timestamp_s",
+    "text": "make_timestamp(epoch_us(now()) - 5400000000)::varchar",
+    "text with T": "strftime(make_timestamp(epoch_us(now()) - 5400000000), '%Y-%m-%dT%H:%M:%S')",
+    "text in UTC": "strftime(make_timestamp(epoch_us(now()) - 5400000000), '%Y-%m-%dT%H:%M:%SZ')",
+    "text with a zone": "strftime(make_timestamp(epoch_us(now()) + 1800000000), '%Y-%m-%d %H:%M:%S+02')",
+}
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Auckland", "America/Los_Angeles"])
+@pytest.mark.parametrize("kind", TIMES)
+def test_freshness_of_every_type(warehouse: Warehouse, kind: str, zone: str) -> None:
+    """A time is read whatever its type is, also as a text, and is UTC where it has no time zone."""
+    warehouse.connection.execute(f"set timezone = '{zone}'")
+    warehouse.connection.execute(f'create table t as select {TIMES[kind]} as "when" union all select null')
+    assert freshness(warehouse, 2, timestamp="when") == []
+    (row,) = freshness(warehouse, 1, timestamp="when")
+    assert row["dbt_failures"] == 1
+    assert row["age_seconds"] == pytest.approx(5400, abs=60)
+
+
+def test_freshness_of_dates(warehouse: Warehouse) -> None:
+    """A date is its midnight in UTC; that of tomorrow is one of a place where the day has begun."""
+    warehouse.connection.execute("create table t as select cast(epoch_ms(epoch_ms(now())) as date) as d")
+    assert freshness(warehouse, 24, timestamp="d") == []
+    warehouse.connection.execute("update t set d = d + 1")
+    assert freshness(warehouse, 1, timestamp="d") == []
+    warehouse.connection.execute("update t set d = d - 3")
+    assert freshness(warehouse, 1, "day", timestamp="d")[0]["dbt_failures"] == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("now() + interval 3 hour", "column d has its newest time 180 minutes in the future"),
+        ("cast(now() + interval 50 hour as date)", "minutes in the future"),
+        ("'yesterday'", "column d is a text, and no time in 1 row"),
+        ("'20261101'", "column d is a text, and no time in 1 row"),
+        ("7", "column d is INTEGER, which is no time"),
+        ("time '10:00'", "column d is TIME, which is no time"),
+    ],
+)
+def test_freshness_of_what_is_no_time(warehouse: Warehouse, value: str, words: str) -> None:
+    """What is no time, or still to come, is an error that says so: its age would say nothing."""
+    warehouse.connection.execute(f"create table t as select {value} as d union all select null")
+    with pytest.raises(MacroError, match=words):
+        freshness(warehouse, 1, timestamp="d")
+    warehouse.flags.WHICH = "compile"
+    assert "select" in str(warehouse.macros.freshness_sql("none", 1, "hour", "d"))
 
 
 @pytest.mark.parametrize(("count", "period"), [("many", "hour"), (True, "hour"), (1, "week")])

@@ -457,3 +457,36 @@ def _rows() -> st.SearchStrategy[dict[str, Any]]:
 def test_any_rows(rows: list[dict[str, Any]]) -> None:
     """Whatever stands in the columns, there is a page, and it is whole."""
     Parsed(made(rows).html)
+
+
+def test_models_that_are_gone() -> None:
+    """What the project or a model has no more alarms nobody, and stands at the end; another project's still does."""
+    failed = {"outcome": "failed", "error": "x", "start": NOW - timedelta(hours=2)}
+    rows = [
+        *nightly(3),
+        run(node="model.shop.renamed", **failed),
+        run(node="model.elsewhere.other", **(failed | {"outcome": "succeeded"})),
+    ]
+    known = {"packages": frozenset({"shop", "dbt_triton"}), "predicting": frozenset({"model.shop.predicted"})}
+    found = made(rows, **known)
+    assert found.headline.level.name == "WELL"
+    text = Parsed(found.html).text
+    assert text.index("not in the project") > text.index("predicted")
+    assert "The project has no such predicting model any more." in text
+    assert made(rows).headline.level.name == "BAD", "where nobody knows what the project has"
+    assert made([*rows, run(node="model.elsewhere.third", **failed)], **known).headline.level.name == "BAD"
+    assert "of a model that the project has" in made(rows[:3], **(known | {"predicting": frozenset()})).headline.text
+
+
+@pytest.mark.parametrize(("newer", "level"), [("succeeded", "WELL"), ("failed", "BAD")])
+def test_calls_that_are_gone(newer: str, level: str) -> None:
+    """A second call that failed is forgotten once its model was built without it, and not while the first one fails."""
+    first = NOW - timedelta(hours=5)
+    rows = [
+        run(start=first, invocation_id="a"),
+        run(start=first, invocation_id="a", call=2, outcome="failed", error="the second"),
+        run(start=NOW - timedelta(hours=1), invocation_id="b", outcome=newer, error="the first"),
+    ]
+    found = made(rows)
+    assert found.headline.level.name == level
+    assert ("Its model has fewer calls" in Parsed(found.html).text) is (newer == "succeeded")

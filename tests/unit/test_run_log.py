@@ -172,6 +172,16 @@ def test_statistics_that_are_none(figure: Any) -> None:
         ("error", "Runtime Error in model m (models/m.sql)\n  Runtime Error\n    [X] y", ("failed", "[X] y")),
         ("error", "Runtime Error in model m (m.sql)\n  INTERRUPT Error: x", ("interrupted", "INTERRUPT Error: x")),
         ("error", "", ("failed", "error")),
+        (
+            "error",
+            (
+                "Runtime Error in model m (m.py)\n  Python model failed:\n  Traceback (most recent call last):\n"
+                "    x = y\n  KeyError: 'z'\n\n  The above exception was the direct cause of …\n"
+                "  dbt_triton.errors.DbtTritonError: why"
+            ),
+            ("failed", "dbt_triton.errors.DbtTritonError: why"),
+        ),
+        ("error", "Exception on worker thread. Compilation Error in model m (m.py)\n  why", ("failed", "why")),
     ],
 )
 def test_wordsof_dbt(status: str, message: str, wanted: tuple[str, str | None]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dbt_triton.run_log.columns import COLUMNS, KILLED, RUNNING, SUCCEEDED, duckdb_columns
-from dbt_triton.run_log.processes import is_gone
+from dbt_triton.run_log.processes import is_gone, this_process
 from dbt_triton.warehouses import WarehouseError
 from dbt_triton.warehouses.duckdb.dbt_connection import own_cursor
 from dbt_triton.warehouses.duckdb.dialect import quote, text_literal
@@ -48,6 +48,7 @@ class DuckDBRunTable:
     def begin(self, row: Row) -> None:
         """Make the table where it is not there, and add a row to it."""
         self._tried(lambda: self._begin(row))
+        self._tried(self._mark_killed)
 
     def note(self, row: Row) -> None:
         """Keep what has become known."""
@@ -57,9 +58,14 @@ class DuckDBRunTable:
         """Keep the row as it ended; it is added once more where somebody has deleted it meanwhile."""
 
         def write() -> None:
+            try:
+                if self._update(row):
+                    return
+            except WarehouseError as error:
+                if _is_conflict(error):
+                    raise
             self._ensure()
-            if not self._update(row):
-                self._insert(row)
+            self._insert(row)
 
         self.close()
         try:
@@ -91,9 +97,14 @@ class DuckDBRunTable:
             self._writer = None
 
     def _begin(self, row: Row) -> None:
-        self._ensure()
-        self._mark_killed()
-        self._insert(row)
+        """Add a row, and look for what is there only if that fails: mostly it is a run log with all columns."""
+        try:
+            self._insert(row)
+        except WarehouseError as error:
+            if _is_conflict(error):
+                raise
+            self._ensure()
+            self._insert(row)
 
     def _insert(self, row: Row) -> None:
         values = {name: row.get(name) for name in COLUMNS}
@@ -141,9 +152,8 @@ class DuckDBRunTable:
 
     def _mark_killed(self) -> None:
         running = self._run(f"select run_id, process from {self._relation} where outcome = '{RUNNING}'")
-        if not running:
-            return
-        alone = self._is_alone()
+        # Those of this process it knows itself.
+        alone = any(process != this_process() for _, process in running) and self._is_alone()
         dead = [run_id for run_id, process in running if is_gone(process, str(run_id), alone=alone)]
         if dead:
             self._run(
@@ -173,7 +183,11 @@ class DuckDBRunTable:
                 with _LOCK:
                     return write()
             except WarehouseError as error:
-                if attempt == _ATTEMPTS or not any(word in str(error) for word in _CONFLICT):
+                if attempt == _ATTEMPTS or not _is_conflict(error):
                     raise
                 time.sleep(_PAUSE_SECONDS * attempt)
         raise AssertionError  # pragma: no cover - the last attempt returns or raises
+
+
+def _is_conflict(error: WarehouseError) -> bool:
+    return any(word in str(error) for word in _CONFLICT)
