@@ -176,6 +176,7 @@ class MetricsFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._lock = path.with_name(f".{path.name}.lock")
         self._pending = Values()
         self._of_pending = threading.Lock()
         self._written_at = time.monotonic()
@@ -216,7 +217,7 @@ class MetricsFile:
             pending, self._pending = self._pending, Values()
         try:
             self._check()
-            with FileLock(self._path.with_name(f".{self._path.name}.lock"), timeout=seconds):
+            with FileLock(self._lock, timeout=seconds):
                 self._add(pending)
         except (OSError, ValueError, Timeout) as error:
             with self._of_pending:
@@ -235,6 +236,8 @@ class MetricsFile:
             raise FileNotFoundError(errno.ENOENT, "there is no such folder")
         if self._path.exists() and not self._path.is_file():  # /dev/null would be replaced, and a pipe never ends
             raise OSError(errno.EINVAL, "it is no file")
+        if self._lock.is_symlink():  # older filelocks empty what it leads to, which somebody else may have chosen
+            raise OSError(errno.ELOOP, f"{self._lock} is a link")
 
     def _add(self, pending: Values) -> None:
         values = Values()

@@ -41,7 +41,7 @@ def draw(calls: Sequence[TunedCall], model: str, path: Path) -> None:
     from matplotlib.figure import Figure  # noqa: PLC0415 - an extra
 
     figure = Figure(figsize=(14, _INCHES_A_CALL * len(calls) + 0.4), layout="constrained")
-    figure.suptitle(f"dbt-triton tune {model}")
+    figure.suptitle(f"dbt-triton tune {_plain(model)}")
     rows = figure.subplots(len(calls), 3, squeeze=False)
     for call, (sizes, in_flight, times) in zip(calls, rows, strict=True):
         _sizes(sizes, call)
@@ -55,7 +55,7 @@ def _sizes(axes: Axes, call: TunedCall) -> None:
         one for one in call.found.trials if one.in_flight == call.space.moderate and one.batch_by == _by(call)
     )
     _line(axes, call, [(one.batch_size, one) for one in trials], f"{call.space.moderate} in flight", _BLUE)
-    _finish(axes, f"{call.planned.model.name}: rows a second", "rows a request")
+    _finish(axes, f"{_plain(call.planned.model.name)}: rows a second", "rows a request")
 
 
 def _in_flight(axes: Axes, call: TunedCall) -> None:
@@ -95,6 +95,11 @@ def _marked(call: TunedCall) -> list[tuple[Settings, str, str]]:
         label = "best" if call.verdict.is_better else "within noise"
         found.append((call.verdict.best, "#2da44e", label))
     return found
+
+
+def _plain(name: str) -> str:
+    """Return a name in which matplotlib sees no formula, which it would fail on where it is none."""
+    return name.replace("$", r"\$")
 
 
 def _by(call: TunedCall) -> str:

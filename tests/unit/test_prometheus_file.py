@@ -184,6 +184,23 @@ def test_what_is_no_file_stays(path: Path, kind: str, caplog: pytest.LogCaptureF
     assert "it is no file" in caplog.text
 
 
+def test_links_of_others_lead_nowhere(tmp_path: Path, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Where others may write to the folder, a link of theirs makes nobody's file empty, and gets no metrics."""
+    theirs = tmp_path / "theirs"
+    theirs.write_text("# TYPE dbt_triton_rows counter\n")
+    path.symlink_to(theirs)
+    one_call(PrometheusHook(str(path)))
+    assert theirs.read_text() == "# TYPE dbt_triton_rows counter\n"
+    assert path.is_file()
+    assert not path.is_symlink()
+    lock = path.with_name(f".{path.name}.lock")
+    lock.unlink(missing_ok=True)
+    lock.symlink_to(theirs)
+    one_call(PrometheusHook(str(path)))
+    assert theirs.read_text() == "# TYPE dbt_triton_rows counter\n"
+    assert "is a link" in caplog.text
+
+
 def test_what_another_version_wrote_is_left_out(path: Path) -> None:
     """After an upgrade that renames a metric or changes its buckets, the file is one that Prometheus reads."""
     one_call(PrometheusHook(str(path)))
