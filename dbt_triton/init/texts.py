@@ -72,7 +72,7 @@ def predicting_model(draft: Draft, sql: ExampleValues) -> str:
         "{{ config(materialized='ml_predict', meta={'ml_predict': {'on-error': 'null'}}) }}",
         "",
         "{# Rows of yours in place of the examples, with columns of these names:",
-        *_wrapped(f"select {wanted} from {{{{ ref('your_table') }}}}", "   "),
+        *_to_copy(wanted),
         "#}",
         "with examples as (",
         "",
@@ -87,6 +87,13 @@ def predicting_model(draft: Draft, sql: ExampleValues) -> str:
         f"from {{{{ dbt_triton.ml_predict('examples', ref('{draft.name}'), [{descriptor}]) }}}}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _to_copy(columns: str) -> list[str]:
+    """Write the SELECT to put in place of the examples, to be copied: names and the reference stay whole."""
+    reference = "from {{ ref('your_table') }}"
+    whole = f"   select {columns} {reference}"
+    return [whole] if len(whole) <= _WIDTH else [*_wrapped(f"select {columns}", "   "), f"   {reference}"]
 
 
 def unit_test(draft: Draft, name: str, sql: ExampleValues) -> str:

@@ -226,6 +226,15 @@ def test_names_do_not_meet() -> None:
     assert test["expect"]["rows"].startswith("select\n    1 as id_2,\n    cast('example 1' as varchar) as x,\n")
 
 
+@pytest.mark.parametrize("count", range(1, 20))
+def test_select_to_copy_is_whole(count: int) -> None:
+    """However many columns there are, the reference to a table of yours stands in one line of the comment."""
+    text = texts(draft_of("m", SAID, served([one(f"in_{i}") for i in range(count)], [one("y")])))[1]
+    comment = text[text.index("{#") : text.index("#}")]
+    assert [line for line in comment.splitlines() if line.endswith("from {{ ref('your_table') }}")]
+    assert max(map(len, comment.splitlines())) <= 120
+
+
 def test_large_arrays_are_short() -> None:
     """A picture of 150,528 numbers is a short expression of its shape, and NULL where dbt would read each of them."""
     picture = ServedTensor("picture", "FP32", (-1, 3, 224, 224))
