@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from dbt_triton.arrow_numbers import as_arrow
 from dbt_triton.options import Options
 from dbt_triton.tensors import REQUEST_BYTES, EncodedRows
 from dbt_triton.tensors.padding import PaddedLengths
@@ -221,7 +222,7 @@ def exact_batches(batches: Iterable[pa.RecordBatch], batch_size: int) -> Iterato
 
 def taken(keys: list[pa.Array], places: np.ndarray[Any, np.dtype[np.int64]]) -> list[pa.Array]:
     """Return the keys of the rows at these places."""
-    return [column.take(pa.array(places)) for column in keys]
+    return [column.take(as_arrow(places)) for column in keys]
 
 
 def rows_at_once(width: int, batch_size: int) -> int:

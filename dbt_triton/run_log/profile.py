@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dbt_triton.arrow_numbers import as_numpy
 from dbt_triton.run_log.columns import CLASSES, NUMBERS, OTHER, SHARES, TOP_CLASSES
 
 #: A text that is a class is shown so far.
@@ -65,7 +66,7 @@ def _classes(values: pa.Array | pa.ChunkedArray, *, at_most: int | None) -> Prof
     different = len(counted)
     if different > (at_most if at_most is not None else max(TOP_CLASSES, _NEARLY_ALL * len(values))):
         return None
-    counts = counted.field("counts").to_numpy(zero_copy_only=False)
+    counts = as_numpy(counted.field("counts"))
     texts = counted.field("values")
     # The most frequent first; of equally frequent ones, those that come first.
     order = np.argsort(-counts, kind="stable")[:TOP_CLASSES]
@@ -85,7 +86,8 @@ def _class_name(value: object) -> str:
 
 def _numbers(values: pa.Array | pa.ChunkedArray) -> Profile:
     """Return the quantiles of numbers, and the shares of rows between them; NaN and infinity count in neither."""
-    numbers = np.asarray(values.drop_null().cast(pa.float64()).to_numpy())
+    floats = values.drop_null().cast(pa.float64())
+    numbers = as_numpy(floats.combine_chunks() if isinstance(floats, pa.ChunkedArray) else floats)
     finite = np.sort(numbers[np.isfinite(numbers)])
     odd = len(numbers) - len(finite)
     more = {"not_finite": odd} if odd else {}

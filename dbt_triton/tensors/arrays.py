@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from dbt_triton.arrow_numbers import as_arrow, as_numpy
 from dbt_triton.tensors.elements import Unfit
 from dbt_triton.tensors.raw import elements_of_bytes
 from dbt_triton.tensors.spec import TensorSpec
@@ -64,7 +65,7 @@ def unnest(array: pa.Array, spec: TensorSpec) -> Unnested:
         if array.null_count:
             row_of = np.repeat(np.arange(rows), counts)
             mask = np.zeros(rows, dtype=bool)
-            mask[row_of[array.is_null().to_numpy(zero_copy_only=False)]] = True
+            mask[row_of[as_numpy(array.is_null())]] = True
             unfit.append(Unfit(mask, f"an array holds NULL, or a value that is no {spec.sql.element.name}"))
             return Unnested(array, sizes, unfit)
     return Unnested(array, sizes, unfit)
@@ -73,7 +74,7 @@ def unnest(array: pa.Array, spec: TensorSpec) -> Unnested:
 def _lengths(array: pa.Array) -> Integers:
     if pa.types.is_fixed_size_list(array.type):
         return np.full(len(array), array.type.list_size, dtype=np.int64)
-    offsets: Integers = np.asarray(array.offsets, dtype=np.int64)
+    offsets: Integers = as_numpy(array.offsets).astype(np.int64, copy=False)
     return np.diff(offsets)
 
 
@@ -161,5 +162,5 @@ def nest(elements: pa.Array, spec: TensorSpec, rows: Integers, sizes: Integers) 
         lengths = np.repeat(sizes[:, level], counts)
         offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
         np.cumsum(lengths, out=offsets[1:])
-        elements = pa.LargeListArray.from_arrays(pa.array(offsets), elements)
+        elements = pa.LargeListArray.from_arrays(as_arrow(offsets), elements)
     return elements

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from dbt_triton.arrow_numbers import as_arrow, as_numpy
 from dbt_triton.tensors.arrays import Integers, unnest
 from dbt_triton.tensors.elements import Unfit, to_tensor
 from dbt_triton.tensors.parameter_text import Found
@@ -95,7 +96,7 @@ class _Rows:
             bad |= one.mask
         kept = np.flatnonzero(~bad)
         self.places = places[kept]
-        self.columns = [column.take(pa.array(kept)) for column in self.columns]
+        self.columns = [column.take(as_arrow(kept)) for column in self.columns]
         return True
 
 
@@ -128,7 +129,7 @@ def _with_lengths(arrays: Sequence[pa.Array], spec: TensorSpec) -> pa.Array:
 
 def _nulls(arrays: Sequence[pa.Array], parts: Sequence[Part]) -> Found:
     return [
-        (part.column, Unfit(array.is_null().to_numpy(zero_copy_only=False), f"its value is no {part.sql.name}"))
+        (part.column, Unfit(as_numpy(array.is_null()), f"its value is no {part.sql.name}"))
         for array, part in zip(arrays, parts, strict=True)
         if array.null_count
     ]
@@ -156,10 +157,10 @@ def _numbers(elements: Sequence[pa.Array], spec: TensorSpec, rows: int) -> pa.Ar
     together = np.empty((rows, sum(part.elements for part in spec.parts)), dtype=kind)
     start = 0
     for column, part in zip(elements, spec.parts, strict=True):
-        values = column.to_numpy(zero_copy_only=False).reshape(rows, part.elements)
+        values = as_numpy(column).reshape(rows, part.elements)
         together[:, start : start + part.elements] = values
         start += part.elements
-    return pa.array(together.reshape(-1))
+    return as_arrow(together.reshape(-1))
 
 
 def _texts(elements: Sequence[pa.Array], spec: TensorSpec, rows: int) -> pa.Array:
@@ -172,4 +173,4 @@ def _texts(elements: Sequence[pa.Array], spec: TensorSpec, rows: int) -> pa.Arra
         numbers = np.arange(start * rows, start * rows + count).reshape(rows, part.elements)
         places[:, start : start + part.elements] = numbers
         start += part.elements
-    return every.take(pa.array(places.reshape(-1)))
+    return every.take(as_arrow(places.reshape(-1)))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from dbt_triton.arrow_numbers import as_arrow
 from dbt_triton.errors import AnswerError
 from dbt_triton.tensors.answer import Answer
 from dbt_triton.tensors.arrays import Integers, nest
@@ -117,11 +118,11 @@ class _Output:
             return elements
         buffer = b"".join(payloads)
         if datatype.name == "BOOL":
-            return pa.array(np.frombuffer(buffer, dtype=np.uint8) != 0)
+            return as_arrow(np.frombuffer(buffer, dtype=np.uint8)).cast(pa.bool_())
         values = np.frombuffer(buffer, dtype=datatype.numpy)
         if datatype.name == "BF16":
             values = (values.astype(np.uint32) << np.uint32(16)).view(np.float32)
-        return pa.array(values.astype(np.float32) if datatype.name == "FP16" else values)
+        return as_arrow(values.astype(np.float32) if datatype.name == "FP16" else values)
 
     def _json_elements(self) -> pa.Array:
         """Decode JSON answers, among which a server may have put binary ones."""

@@ -13,6 +13,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dbt_triton.arrow_numbers import as_arrow, as_numpy
 from dbt_triton.errors import AnswerError
 from dbt_triton.tensors.datatypes import Datatype
 from dbt_triton.tensors.sql_types import SqlType
@@ -68,7 +69,7 @@ def _of_bytes(values: pa.Array, datatype: Datatype, unfit: list[Unfit], *, binar
     """Check elements that a BLOB holds in the form of the wire."""
     if datatype.name != "BOOL":
         return values
-    mask = values.to_numpy(zero_copy_only=False) > 1
+    mask = as_numpy(values) > 1
     if mask.any():
         unfit.append(Unfit(mask, "a byte of it is neither 0 nor 1, which is no BOOL"))
     return values if binary else values.cast(pa.bool_())
@@ -76,16 +77,16 @@ def _of_bytes(values: pa.Array, datatype: Datatype, unfit: list[Unfit], *, binar
 
 def _to_number(values: pa.Array, sql: SqlType, datatype: Datatype, unfit: list[Unfit]) -> pa.Array:
     if datatype.name in {"FP16", "BF16"}:
-        numbers = values.to_numpy(zero_copy_only=False).astype(np.float32)
+        numbers = as_numpy(values).astype(np.float32)
         halves = _bfloat16_bits(numbers) if datatype.name == "BF16" else _float16(numbers)
         overflown = _is_infinite(halves) & np.isfinite(numbers)
         if overflown.any():
             unfit.append(Unfit(overflown, f"out of the range of {datatype.name}"))
-        return pa.array(halves)
+        return as_arrow(halves)
     if sql.kind == "DECIMAL":
         unscaled = _unscaled(values)
         numbers = unscaled / 10.0**sql.scale if datatype.name.startswith("FP") else unscaled
-        return pa.array(numbers.astype(datatype.numpy))
+        return as_arrow(numbers.astype(datatype.numpy))
     if sql.kind in {"DATE", "TIME", "TIMESTAMP", "TIMESTAMPTZ"}:
         unfit += _infinite_times(values)
         if sql.kind == "DATE":
@@ -139,9 +140,9 @@ def _unscaled(values: pa.Array) -> np.ndarray[Any, np.dtype[np.int64]]:
 def _infinite_times(values: pa.Array) -> list[Unfit]:
     """Find DuckDB's infinity, which is the last and the first number of its type."""
     if pa.types.is_date(values.type):
-        numbers, last = values.cast(pa.int32()).to_numpy(zero_copy_only=False), int(_INT32.max)
+        numbers, last = as_numpy(values.cast(pa.int32())), int(_INT32.max)
     else:
-        numbers, last = values.cast(pa.int64()).to_numpy(zero_copy_only=False), int(_INT64.max)
+        numbers, last = as_numpy(values.cast(pa.int64())), int(_INT64.max)
     mask = (numbers == last) | (numbers <= -last)
     return [Unfit(mask, "infinity has no form as a tensor")] if mask.any() else []
 
@@ -166,7 +167,7 @@ def _integer_like(values: pa.Array) -> pa.DataType:
 
 
 def _without_iso_form(values: pa.Array) -> list[Unfit]:
-    numbers = values.cast(_integer_like(values)).to_numpy(zero_copy_only=False)
+    numbers = as_numpy(values.cast(_integer_like(values)))
     if pa.types.is_time(values.type):
         mask = (numbers < 0) | (numbers >= _DAY_MICROSECONDS)
         return [Unfit(mask, "24:00:00 is no time of a day")] if mask.any() else []

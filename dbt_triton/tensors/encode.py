@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dbt_triton.arrow_numbers import as_numpy
 from dbt_triton.tensors.bytes_elements import encode_bytes
 from dbt_triton.tensors.datatypes import Datatype
 
@@ -48,7 +49,7 @@ def encode_binary(array: pa.Array, datatype: Datatype) -> EncodedColumn:
         return EncodedColumn(laid, starts.data, 0)
     if pa.types.is_boolean(array.type):
         array = array.cast(pa.uint8())
-    values = array.to_numpy(zero_copy_only=False)
+    values = as_numpy(array)
     width = np.dtype(datatype.numpy).itemsize
     return EncodedColumn(memoryview(np.ascontiguousarray(values).view(np.uint8).data), None, width)
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from dbt_triton.arrow_numbers import as_numpy
 from dbt_triton.tensors.arrays import Integers, Unnested
 from dbt_triton.tensors.encode import as_large_binary
 from dbt_triton.tensors.spec import TensorSpec
@@ -181,7 +182,7 @@ def _summed(column: pa.Array, measure: Any) -> Integers:  # noqa: ANN401 - a fun
         total: Integers = _summed(values, measure).reshape(len(column), size).sum(axis=1)
         return total
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        offsets = np.asarray(column.offsets, dtype=np.int64)
+        offsets = as_numpy(column.offsets).astype(np.int64, copy=False)
         values = column.values.slice(offsets[0], offsets[-1] - offsets[0])
         ends = np.concatenate([[0], np.cumsum(_summed(values, measure))])[offsets - offsets[0]]
         return np.diff(ends)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
+from dbt_triton.arrow_numbers import as_arrow, as_numpy
 from dbt_triton.tensors.arrays import (
     Integers,
     Unnested,
@@ -73,7 +74,7 @@ class Rows:
         self.refused: list[Refused] = []
         self._specs = specs
         self._binary = binary
-        self._columns = list(columns) if order is None else [column.take(pa.array(order)) for column in columns]
+        self._columns = list(columns) if order is None else [column.take(as_arrow(order)) for column in columns]
         self._places = order
         self._refuse_nulls()
         self._unnested = self._unnest()
@@ -151,7 +152,7 @@ class Rows:
         own: dict[Length, Integers] = {}
         made: dict[Length, int] = {}
         for column, spec in zip(self._columns, self._specs, strict=True):
-            rows = unnest(column.take(pa.array(places)), spec)
+            rows = unnest(column.take(as_arrow(places)), spec)
             if is_padded(spec):
                 elements, longest = padded(rows, spec)
                 # The column itself comes before what is made of its lengths.
@@ -172,7 +173,7 @@ class Rows:
     def _refuse_nulls(self) -> None:
         unfit = []
         for column, spec in zip(self._columns, self._specs, strict=True):
-            mask = column.is_null().to_numpy(zero_copy_only=False) if column.null_count else None
+            mask = as_numpy(column.is_null()) if column.null_count else None
             unfit.append([] if mask is None else [Unfit(mask, f"its value is no {spec.sql.name}")])
         self._refuse(unfit, unnested=False)
 
@@ -206,7 +207,7 @@ class Rows:
                 bad |= one.mask
         kept = np.flatnonzero(~bad)
         self._places = places[kept]
-        self._columns = [column.take(pa.array(kept)) for column in self._columns]
+        self._columns = [column.take(as_arrow(kept)) for column in self._columns]
         if unnested:
             self._unnested = [unnest(column, spec) for column, spec in zip(self._columns, self._specs, strict=True)]
         return True

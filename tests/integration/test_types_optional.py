@@ -180,7 +180,9 @@ def test_nothing_at_all_predicts_null(session: Steps, proxy: RecordingProxy, ser
 @pytest.mark.duckdb_only("Spark reads its input in partitions, not in parts of so many bytes")
 def test_many_inputs_in_parts(session: Steps, triton: Triton, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A large input, which is read in several parts, has each row once, whatever inputs it lacks."""
-    monkeypatch.setattr(keys, "_PART_BYTES", 2000)
+    for setting, value in {"_PART_BYTES": 2000, "_ROOM_SHARE": 2**60, "_PART_SHARE": 2**60}.items():
+        monkeypatch.setattr(keys, setting, value)
+    assert len(keys.parts(2000, 0, 2**34)) > 1
     session.sql(
         "create or replace table t as select i as id, i as a, if(i % 3 = 0, null, i) as b, "
         "if(i % 5 = 0, null, 'é' || i % 7) as c from range(2000) s(i)"

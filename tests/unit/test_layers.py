@@ -51,7 +51,7 @@ AT_THE_TOP = {
         "options",
     ),
     **dict.fromkeys(["commands", "model_repository", "project", "project_run", "server"], "step"),
-    "population_stability": "run_log",
+    **dict.fromkeys(["arrow_numbers", "population_stability"], "run_log"),
     "cli": "report",
     "dbt_plugin": "adhoc",
 }

@@ -168,10 +168,10 @@ def test_columns_are_not_confused() -> None:
     setting.connection.close()
 
 
-@given(st.integers(0, 10**10), st.integers(0, 10**13), st.sampled_from([0, 2**30, 2**34]))
+@given(st.integers(0, 10**10), st.integers(0, 10**13), st.sampled_from([0, 2**27, 400 * 2**20, 2**30, 2**34]))
 def test_parts(rows: int, size: int, memory: int) -> None:
     """Inputs are cut into parts of about equal size that together are everything: one for few, never very many."""
-    found, most = parts(rows, size, memory), max(2**27, memory // 16)
+    found, most = parts(rows, size, memory), max(2**27, min(2**28, memory // 2), memory // 16)
     assert [part.number for part in found] == list(range(len(found)))
     assert {part.count for part in found} == {len(found)}
     assert 1 <= len(found) <= 32

@@ -19,8 +19,8 @@ from dbt_triton.warehouses.planned_call import PlannedCall, all_of
 #: What DuckDB keeps of an input besides its value while it looks for distinct ones, about.
 _BYTES_A_ROW = 64
 _PART_BYTES = 128 * 2**20
-#: Or as many as this share of its memory, where that is more.
-_PART_SHARE = 16
+#: Twice as much where half of its memory has room for that, or as much as this share of it, where that is more.
+_ROOM_SHARE, _PART_SHARE = 2, 16
 _MAX_PARTS = 32
 
 
@@ -133,7 +133,7 @@ WHOLE = Part(0, 1)
 
 
 def parts(rows: int, size: int, memory: int = 0) -> list[Part]:
-    """Cut inputs into parts whose distinct values take about 128 MB each, or a sixteenth of the memory.
+    """Cut inputs into parts whose distinct values take about 256 MB each, less with little memory, more with much.
 
     Each part is one more scan of the input, so there are not many of them, whatever its size.
 
@@ -142,6 +142,6 @@ def parts(rows: int, size: int, memory: int = 0) -> list[Part]:
         size: of their values, in bytes.
         memory: that DuckDB may use, in bytes.
     """
-    of_part = max(_PART_BYTES, memory // _PART_SHARE)
+    of_part = max(_PART_BYTES, min(2 * _PART_BYTES, memory // _ROOM_SHARE), memory // _PART_SHARE)
     count = min(max(-(-(size + rows * _BYTES_A_ROW) // of_part), 1), _MAX_PARTS)
     return [Part(number, count) for number in range(count)]
