@@ -70,6 +70,17 @@ def test_every_variable_is_documented() -> None:
     assert sorted(name for name in of_projects | of_environment if not re.search(rf"`{name}\b", PAGES)) == []
 
 
+def test_every_variable_of_the_example_is_documented() -> None:
+    """Each environment variable that the example project reads is in its own README."""
+    folder = ROOT / "example_project"
+    places = [folder.glob("*.*"), *((folder / name).rglob("*.*") for name in ("macros", "models", "orchestration"))]
+    files = [path for place in places for path in place if path.suffix in {".py", ".sql", ".yml"}]
+    read = {name for path in files for name in re.findall(r"\bDBT_TRITON_DEMO_[A-Z]+\b", path.read_text("utf-8"))}
+    assert "DBT_TRITON_DEMO_DB" in read
+    readme = (folder / "README.md").read_text(encoding="utf-8")
+    assert sorted(name for name in read if f"`{name}`" not in readme) == []
+
+
 def _types() -> list[tuple[str, str, str]]:
     """Return the rows of the table of types that name datatypes only: type, INPUT, OUTPUT."""
     lines = TYPES.partition("| SQL type | INPUT goes into |")[2].partition("\n\n")[0].splitlines()[2:]
