@@ -110,3 +110,17 @@ def test_table_of_types_is_that_of_the_code(name: str, given: str, taken: str) -
         for output in (False, True)
     ]
     assert found == [_datatypes(given), _datatypes(taken)]
+
+
+#: A path of the repository within backticks, alone or in a command; `*` stands for whatever is there.
+_PATH = re.compile(r"`[^`\n]*?\b((?:benchmarks|dbt_triton|example_project|orchestration|tests)/[\w./*-]*[\w*])[^`\n]*`")
+
+
+def test_files_that_the_documentation_names_are_there() -> None:
+    """Each file or folder of the repository that a page names exists, so that a reader finds it."""
+    named = {path for page in (ROOT / "docs").glob("*.md") for path in _PATH.findall(page.read_text(encoding="utf-8"))}
+    assert {"benchmarks/results.md", "tests/faults/proxy.py"} <= named
+    missing = [
+        path for path in named if not any(ROOT.glob(re.sub("^orchestration", "example_project/orchestration", path)))
+    ]
+    assert sorted(missing) == []
