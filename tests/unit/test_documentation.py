@@ -70,6 +70,17 @@ def test_every_variable_is_documented() -> None:
     assert sorted(name for name in of_projects | of_environment if not re.search(rf"`{name}\b", PAGES)) == []
 
 
+def test_every_variable_of_the_example_is_documented() -> None:
+    """Each environment variable that the example project reads is in its own README."""
+    folder = ROOT / "example_project"
+    places = [folder.glob("*.*"), *((folder / name).rglob("*.*") for name in ("macros", "models", "orchestration"))]
+    files = [path for place in places for path in place if path.suffix in {".py", ".sql", ".yml"}]
+    read = {name for path in files for name in re.findall(r"\bDBT_TRITON_DEMO_[A-Z]+\b", path.read_text("utf-8"))}
+    assert "DBT_TRITON_DEMO_DB" in read
+    readme = (folder / "README.md").read_text(encoding="utf-8")
+    assert sorted(name for name in read if f"`{name}`" not in readme) == []
+
+
 def _types() -> list[tuple[str, str, str]]:
     """Return the rows of the table of types that name datatypes only: type, INPUT, OUTPUT."""
     lines = TYPES.partition("| SQL type | INPUT goes into |")[2].partition("\n\n")[0].splitlines()[2:]
@@ -99,3 +110,17 @@ def test_table_of_types_is_that_of_the_code(name: str, given: str, taken: str) -
         for output in (False, True)
     ]
     assert found == [_datatypes(given), _datatypes(taken)]
+
+
+#: A path of the repository within backticks, alone or in a command; `*` stands for whatever is there.
+_PATH = re.compile(r"`[^`\n]*?\b((?:benchmarks|dbt_triton|example_project|orchestration|tests)/[\w./*-]*[\w*])[^`\n]*`")
+
+
+def test_files_that_the_documentation_names_are_there() -> None:
+    """Each file or folder of the repository that a page names exists, so that a reader finds it."""
+    named = {path for page in (ROOT / "docs").glob("*.md") for path in _PATH.findall(page.read_text(encoding="utf-8"))}
+    assert {"benchmarks/results.md", "tests/faults/proxy.py"} <= named
+    missing = [
+        path for path in named if not any(ROOT.glob(re.sub("^orchestration", "example_project/orchestration", path)))
+    ]
+    assert sorted(missing) == []
