@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from unittest.mock import Mock
 
 import pyarrow as pa
@@ -15,7 +15,9 @@ import pytest
 from unit.http_server import Answer, Received, RecordingServer
 from unit.test_served_schema import model, served, tensor
 
+from dbt_triton import project_run
 from dbt_triton.client.statistics import counts_of
+from dbt_triton.errors import DbtTritonError
 from dbt_triton.inference_model import bind
 from dbt_triton.tune.measured import Budget
 from dbt_triton.tune.picture import draw
@@ -330,9 +332,20 @@ def test_what_the_preflight_says_is_told() -> None:
 
 
 @pytest.mark.parametrize(("route", "most"), [("infer", 512), ("generate", 4_096)])
-def test_language_models_may_have_thousands_in_flight(route: str, most: int) -> None:
+def test_language_models_may_have_thousands_in_flight(route: Literal["infer", "generate"], most: int) -> None:
     """As many as `auto` may reach: twice as many with two servers."""
     subject = subject_of("http://a, http://b")
     planned = Mock(model=Mock(options=subject.options))
     space = _space(planned, replace(subject.binding, route=route), 64, subject.sample)
     assert space.most_in_flight == most
+
+
+def test_a_target_on_spark_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said once dbt has parsed, and no Spark is started: only DuckDB can be tuned on, and what else there is."""
+    node = Mock(resource_type="model", alias="classified", version=None, unique_id="model.shop.classified")
+    node.name, node.config.materialized = "classified", "ml_predict"
+    manifest = Mock(nodes={node.unique_id: node})
+    manifest.metadata.adapter_type = "spark"
+    monkeypatch.setattr(project_run, "invoke_dbt", lambda *_: (manifest, ""))
+    with pytest.raises(DbtTritonError, match="Tune with a target on DuckDB, or compare runs with the option 'sample'"):
+        project_run.predicting_model("classified", [])
