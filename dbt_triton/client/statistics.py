@@ -82,17 +82,20 @@ async def counted(
         version: of the model.
         seconds: how long to wait for them; by default as long as the options say.
     """
-    asking = asyncio.gather(*(_counted(client, version or "") for client in clients))
-    try:
-        return total(await asyncio.wait_for(asking, seconds))
-    except TimeoutError:
-        return None
+    return total(await counted_each(clients, version, seconds=seconds))
 
 
-async def _counted(client: TritonClient, version: str) -> Counts | None:
+async def counted_each(
+    clients: Sequence[TritonClient], version: str | None, *, seconds: float | None = None
+) -> list[Counts | None]:
+    """Ask servers what each has counted of its model; see `counted`."""
+    return await asyncio.gather(*(_counted(client, version or "", seconds) for client in clients))
+
+
+async def _counted(client: TritonClient, version: str, seconds: float | None) -> Counts | None:
     try:
-        return counts_of(await client.statistics(), version)
-    except InferenceError:
+        return counts_of(await asyncio.wait_for(client.statistics(), seconds), version)
+    except (InferenceError, TimeoutError):
         return None
 
 

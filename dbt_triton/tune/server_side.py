@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dbt_triton.client.statistics import NANOSECONDS, Counts, counted_between
+from collections.abc import Sequence
+
+from dbt_triton.client.statistics import NANOSECONDS, Counts, counted_between, total
 from dbt_triton.tune.trial_figures import ServerSide
 
 _MILLISECONDS = 1000
@@ -10,7 +12,17 @@ _MILLISECONDS = 1000
 
 def between(before: Counts | None, after: Counts | None) -> ServerSide | None:
     """Return what a server counted between two answers; None where it does not say, or began anew meanwhile."""
-    counted = counted_between(before, after)
+    return _told(counted_between(before, after))
+
+
+def between_each(before: Sequence[Counts | None] | None, after: Sequence[Counts | None] | None) -> ServerSide | None:
+    """Return what several servers counted together, but for those that do not say; None where none does."""
+    both = zip(before or (), after or (), strict=before is not None and after is not None)
+    said = [counts for one, other in both if (counts := counted_between(one, other)) is not None]
+    return _told(total([*said]))
+
+
+def _told(counted: Counts | None) -> ServerSide | None:
     if counted is None:
         return None
 

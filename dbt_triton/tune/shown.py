@@ -142,6 +142,7 @@ def time_bar(trial: Trial, bar: str) -> str:
 def _notes(call: TunedCall) -> Iterator[str]:
     """Say what a reader must know to believe the figures."""
     trials = [trial for repeats in call.found.trials.values() for trial in repeats]
+    yield from (f"{warning.rstrip('.')}." for warning in call.binding.warnings)
     if not call.is_complete:
         yield "It ended before every trial was made, by Ctrl-C or the budget of requests; this is what is known."
     shed = [one for one in trials if _OVERLOAD & one.failures.keys()]

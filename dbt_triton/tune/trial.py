@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from dbt_triton.client.statistics import counted
+from dbt_triton.client.statistics import counted_each
 from dbt_triton.engine import Engine, FailedRows, RunError
 from dbt_triton.engine.source import Request
 from dbt_triton.errors import DbtTritonError, InferenceError, Reason
@@ -21,7 +21,7 @@ from dbt_triton.foreign_text import harmless
 from dbt_triton.inference_model import Binding
 from dbt_triton.options import Options
 from dbt_triton.tune.measured import Answers, Budget, Measuring, measured_servers
-from dbt_triton.tune.server_side import between
+from dbt_triton.tune.server_side import between_each
 from dbt_triton.tune.trial_figures import Settings, Trial
 from dbt_triton.warehouses.requests import request_format
 
@@ -33,6 +33,8 @@ MOST_TIMES_LONGER = 5
 _WATCH_SECONDS = 0.05
 #: Whoever ends it all by Ctrl-C does not wait longer for a server that hangs.
 _STOP_SECONDS = 1.0
+#: A server that is away must not hold up each trial, before it and after it.
+_STATISTICS_SECONDS = 3.0
 _T = TypeVar("_T")
 _NOTE = 200
 
@@ -91,7 +93,7 @@ async def run_trial(
     measuring = Measuring(answers, budget)
     async with measured_servers(options, binding, subject.headers, measuring) as servers:
         clients = [server.client for server in servers.all]
-        before = await _unless_stopped(counted(clients, binding.version), stopped)
+        before = await _unless_stopped(counted_each(clients, binding.version, seconds=_STATISTICS_SECONDS), stopped)
         engine = _TrialEngine(
             servers,
             request_format(options, binding),
@@ -129,12 +131,14 @@ async def run_trial(
         else:
             clock.cancel()
             ended = time.monotonic()
-        after = await _unless_stopped(counted(clients, binding.version), stopped)
+        after = await _unless_stopped(counted_each(clients, binding.version, seconds=_STATISTICS_SECONDS), stopped)
         limit = servers.current
+        if not answers.attempts and not note:
+            note = next((_note(server.why) for server in servers.all if server.why is not None), "")
     return replace(
         figures(settings, answers, started, ended, rows_failed=sink.failed),
         limit=limit,
-        server=None if binding.route == "generate" else between(before, after),
+        server=None if binding.route == "generate" else between_each(before, after),
         note=note,
     )
 

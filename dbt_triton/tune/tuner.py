@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dbt_triton.ddl.calls import Span
-from dbt_triton.engine.concurrency import MAX
+from dbt_triton.engine.concurrency import MAX, MAX_SELF_BATCHING
 from dbt_triton.errors import DbtTritonError
 from dbt_triton.inference_model import Binding
 from dbt_triton.step.plan import Plan
@@ -218,7 +218,7 @@ def _space(planned: PlannedCall, binding: Binding, most_rows: int, sample: Seque
         current,
         most,
         has_lengths=has_texts or is_padded,
-        most_in_flight=MAX * servers,
+        most_in_flight=(MAX_SELF_BATCHING if generates else MAX) * servers,
         bounds=_bounds(sample, most) if has_texts else (),
         servers=servers,
     )

@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 from support.dbt import DbtProject
+from support.llms import serving_llms, vllm
 from support.proxy import RecordingProxy
 from support.triton import Triton
+
+from dbt_triton.server import free_port
 
 pytestmark = pytest.mark.duckdb_only("dbt-triton tune reads its sample on DuckDB")
 
@@ -175,3 +178,36 @@ def test_an_incremental_model_is_tuned_on_its_whole_input(
     assert (project.relations(), project.query("from classified order by id")) == before
     again = project.dbt("run", "-s", "classified")
     assert "0 rows, 0 requests" in again.printed
+
+
+@pytest.mark.slow
+def test_a_language_model_on_two_servers_is_tuned(triton: Triton, project: DbtProject) -> None:
+    """A decoupled model gets one prompt a request, by generate_stream; a server that is away is told."""
+    away = f"http://127.0.0.1:{free_port()}"
+    with serving_llms(triton, vllm("tuned_writer")) as (writer,):
+        writer.take(0.02)
+        project.model(
+            "prompts", "{{ config(materialized='table') }} select 'prompt ' || i as prompt from range(200) t(i)"
+        )
+        project.model(
+            "writer",
+            "{{ config(materialized='inference_model') }}\nCREATE MODEL writer "
+            "INPUT (prompt STRING) OUTPUT (answer STRING) "
+            f"WITH ('provider' = 'triton', 'endpoint' = '{writer.url}, {away}', 'model-name' = 'tuned_writer', "
+            "'max-concurrent-operations' = '2')",
+        )
+        project.model(
+            "answered",
+            "{{ config(materialized='ml_predict') }} select * from ML_PREDICT(TABLE {{ ref('prompts') }}, "
+            "MODEL {{ ref('writer') }}, DESCRIPTOR(prompt))",
+        )
+        result = project.dbt("run", "-s", "prompts", "writer")
+        assert result.code == 0, result.printed
+        writer.forget()
+        done = project.dbt_triton("tune", "answered", "--seconds", "0.3", "--max-requests", "400", "--json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        (call,) = json.loads(done.stdout)["calls"]
+        assert 0 < len(writer.prompts) <= 400
+        assert {trial["settings"]["batch_size"] for trial in call["trials"]} == {1}
+        assert max(trial["settings"]["in_flight"] for trial in call["trials"]) > 8
+        assert any(away in note and "rows go to the other servers" in note for note in call["notes"])

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from unittest.mock import Mock
 
 import pyarrow as pa
@@ -15,12 +15,14 @@ import pytest
 from unit.http_server import Answer, Received, RecordingServer
 from unit.test_served_schema import model, served, tensor
 
+from dbt_triton import project_run
 from dbt_triton.client.statistics import counts_of
+from dbt_triton.errors import DbtTritonError
 from dbt_triton.inference_model import bind
 from dbt_triton.tune.measured import Budget
 from dbt_triton.tune.picture import draw
 from dbt_triton.tune.search import Found, Search, Space, StopSearchError
-from dbt_triton.tune.server_side import between
+from dbt_triton.tune.server_side import between, between_each
 from dbt_triton.tune.shown import as_json, print_tuned
 from dbt_triton.tune.trial import Subject, run_trial
 from dbt_triton.tune.trial_figures import ServerSide, Settings, Trial
@@ -45,7 +47,7 @@ def answering(judge: Callable[[list[str]], Answer | None] = lambda _: None) -> C
 
     def answer(received: Received) -> Answer:
         if received.method == "GET":
-            return Answer(404, b'{"error":"Not Found"}')
+            return _described(received.path)
         request = json.loads(received.body)
         texts = request["inputs"][0]["data"]
         output = {"name": "Y", "datatype": "FP32", "shape": [len(texts), 1], "data": [1.0] * len(texts)}
@@ -53,6 +55,22 @@ def answering(judge: Callable[[list[str]], Answer | None] = lambda _: None) -> C
         return judge(texts) or Answer(body=json.dumps(body).encode())
 
     return answer
+
+
+def _described(path: str) -> Answer:
+    """Say what is served, as one of several servers is asked; there are no statistics."""
+    tensors = {
+        "inputs": [{"name": "X", "datatype": "BYTES", "shape": [-1, 1]}],
+        "outputs": [{"name": "Y", "datatype": "FP32", "shape": [-1, 1]}],
+    }
+    said = {
+        "v2": {"version": "2.51.0", "extensions": ["binary_tensor_data"]},
+        "config": {"name": "served", "max_batch_size": 64, "dynamic_batching": {}},
+        "served": {"name": "served", "versions": ["3"], **tensors},
+        "ready": {},
+    }
+    known = said.get(path.rpartition("/")[2])
+    return Answer(404, b'{"error":"Not Found"}') if known is None else Answer(body=json.dumps(known).encode())
 
 
 async def trial(server: RecordingServer, settings: Settings, *, most: int = 10**6, **options: Any) -> Trial:
@@ -80,7 +98,7 @@ def _fails(status: int) -> Callable[[list[str]], Answer | None]:
 def test_the_budget_is_never_exceeded(status: int, most: int, servers: int) -> None:
     """No more requests reach the servers than the budget has, whatever they answer: retries and halves count, too."""
 
-    async def run() -> tuple[int, int, bool]:
+    async def run() -> tuple[int, int, int, bool]:
         answer = answering() if status == 200 else answering(_fails(status))
         async with RecordingServer(answer) as one, RecordingServer(answer) as other:
             budget = Budget(most)
@@ -94,11 +112,14 @@ def test_the_budget_is_never_exceeded(status: int, most: int, servers: int) -> N
                 return await run_trial(subject, settings, seconds=0.05, budget=budget, stopped=lambda: False)
 
             found = await Search(Space(Settings(16, 0), 64, servers=servers), measure).run()
-            return len(posts(one)) + len(posts(other)), budget.used, bool(found.trials)
+            return len(posts(one)), len(posts(other)), budget.used, bool(found.trials)
 
-    sent, used, has_trials = asyncio.run(run())
-    assert sent <= used <= most
+    first, second, used, has_trials = asyncio.run(run())
+    assert first + second <= used <= most
     assert has_trials
+    assert first + second > 0
+    if status == 200 and most == 150:
+        assert bool(second) == (servers == 2)
 
 
 def test_settings_reach_the_wire() -> None:
@@ -169,6 +190,19 @@ def test_a_server_that_is_away_is_a_result() -> None:
     done = asyncio.run(run())
     assert done.failures["no answer"] > 0
     assert done.rate == 0
+
+
+def test_servers_that_are_all_away_are_a_result() -> None:
+    """Where none of several gets a request, the trial says why."""
+
+    async def run() -> Trial:
+        subject = subject_of("http://127.0.0.1:9, http://127.0.0.1:10", max_retries="0")
+        budget = Budget(100, until=100)
+        return await run_trial(subject, Settings(8, 2), seconds=0.2, budget=budget, stopped=lambda: False)
+
+    done = asyncio.run(run())
+    assert not done.is_sound
+    assert "cannot connect to Triton at http://127.0.0.1:" in done.note
 
 
 @pytest.mark.parametrize("hangs", ["GET", "POST"])
@@ -296,3 +330,44 @@ def test_padded_arrays_are_tried_by_length() -> None:
         binding = bind(definition, served(*tensors))
         planned = Mock(model=Mock(options=definition.options))
         assert _space(planned, binding, 64, [rows]).has_lengths is expected, options
+
+
+def test_servers_that_do_not_say_are_left_out_of_where_time_goes() -> None:
+    """Of several servers, one that is away or began anew leaves the others' words; nobody's words are None."""
+    before, after = counts_of(stats(100), "3"), counts_of(stats(300), "3")
+    server = between_each([before, None, after, before], [after, after, before, after])
+    assert server is not None
+    assert (server.requests, server.queue, server.compute) == (400, 3.0, 7.0)
+    assert between_each([None, before], [after, None]) is None
+    assert between_each(None, [after]) is None
+
+
+def test_what_the_preflight_says_is_told() -> None:
+    """A server that is away has no part in the figures, which a reader must know to believe them."""
+    tuner, call = tuned([Trial(Settings(8, 0), 1.0, 800, 100, 100)], Settings(8, 0))
+    away = "cannot connect to Triton at http://b; rows go to the other servers until it answers"
+    call.binding = replace(call.binding, warnings=(away,))
+    out = io.StringIO()
+    print_tuned(tuner, [(call, [])], out)
+    assert f"{away}.\n" in out.getvalue()
+    assert f"{away}." in as_json(tuner, "m", [(call, [])])["calls"][0]["notes"]
+
+
+@pytest.mark.parametrize(("route", "most"), [("infer", 512), ("generate", 4_096)])
+def test_language_models_may_have_thousands_in_flight(route: Literal["infer", "generate"], most: int) -> None:
+    """As many as `auto` may reach: twice as many with two servers."""
+    subject = subject_of("http://a, http://b")
+    planned = Mock(model=Mock(options=subject.options))
+    space = _space(planned, replace(subject.binding, route=route), 64, subject.sample)
+    assert space.most_in_flight == most
+
+
+def test_a_target_on_spark_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said once dbt has parsed, and no Spark is started: only DuckDB can be tuned on, and what else there is."""
+    node = Mock(resource_type="model", alias="classified", version=None, unique_id="model.shop.classified")
+    node.name, node.config.materialized = "classified", "ml_predict"
+    manifest = Mock(nodes={node.unique_id: node})
+    manifest.metadata.adapter_type = "spark"
+    monkeypatch.setattr(project_run, "invoke_dbt", lambda *_: (manifest, ""))
+    with pytest.raises(DbtTritonError, match="Tune with a target on DuckDB, or compare runs with the option 'sample'"):
+        project_run.predicting_model("classified", [])
