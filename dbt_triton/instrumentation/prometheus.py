@@ -215,9 +215,9 @@ class MetricsFile:
                 return
             pending, self._pending = self._pending, Values()
         try:
-            self._check()
-            with FileLock(self._path.with_name(f".{self._path.name}.lock"), timeout=seconds):
-                self._add(pending)
+            path = self._file()
+            with FileLock(path.with_name(f".{path.name}.lock"), timeout=seconds):
+                self._add(pending, path)
         except (OSError, ValueError, Timeout) as error:
             with self._of_pending:
                 pending.add(self._pending)
@@ -225,29 +225,37 @@ class MetricsFile:
             if seconds or not isinstance(error, Timeout):
                 self._tell(error)
 
-    def _check(self) -> None:
-        """Refuse a place where no file can be.
+    def _file(self) -> Path:
+        """Return the file itself, where the path is a link to it: the link stays, and all who follow it share a lock.
 
         Raises:
-            OSError: says why.
+            OSError: no file can be there; says why.
         """
-        if not self._path.parent.is_dir():  # which the lock would make
+        try:
+            path = self._path.resolve()
+        except RuntimeError:  # as Python 3.12 and before have it
+            path = self._path
+        if path.is_symlink():
+            raise OSError(errno.ELOOP, "it is a link that leads to itself")
+        if not path.parent.is_dir():  # which the lock would make
             raise FileNotFoundError(errno.ENOENT, "there is no such folder")
-        if self._path.exists() and not self._path.is_file():  # /dev/null would be replaced, and a pipe never ends
+        if path.exists() and not path.is_file():  # /dev/null would be replaced, and a pipe never ends
             raise OSError(errno.EINVAL, "it is no file")
+        return path
 
-    def _add(self, pending: Values) -> None:
+    @staticmethod
+    def _add(pending: Values, path: Path) -> None:
         values = Values()
         with suppress(FileNotFoundError):
-            values.read(self._path.read_text(encoding="utf-8"))
+            values.read(path.read_text(encoding="utf-8"))
         values.add(pending)
         # Its name begins with a dot and does not end in .prom, so that no reader takes it for a file of metrics.
-        number, name = tempfile.mkstemp(prefix=f".{self._path.name}.", suffix=".tmp", dir=self._path.parent)
+        number, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         try:
             with os.fdopen(number, "wb") as file:
                 file.write(generate_latest(values))
             Path(name).chmod(_MODE)
-            Path(name).replace(self._path)
+            Path(name).replace(path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise

@@ -212,6 +212,28 @@ def test_a_lock_that_is_held_delays_for_a_bounded_time(
     assert total(path, "dbt_triton_rows_total") == 3
 
 
+def test_a_link_stays_one(path: Path, tmp_path: Path) -> None:
+    """Where the path is a link, what it leads to is written, under one lock, and the link stays."""
+    (tmp_path / "elsewhere").mkdir()
+    target = tmp_path / "elsewhere" / "real.prom"
+    path.symlink_to(Path("elsewhere") / "real.prom")
+    one_call(PrometheusHook(str(path)))
+    one_call(PrometheusHook(str(target)))
+    one_call(PrometheusHook(str(path)))
+    assert path.is_symlink()
+    assert total(target, "dbt_triton_rows_total") == 9
+    assert {file.name for file in tmp_path.iterdir()} == {"elsewhere", path.name}
+
+
+@pytest.mark.parametrize("target", ["dbt_triton.prom", "nowhere/real.prom", "/dev/null"])
+def test_a_link_to_no_file(path: Path, target: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A link that leads nowhere, to itself or to no file is told in one warning, and stays."""
+    path.symlink_to(target)
+    one_call(PrometheusHook(str(path)))
+    assert path.is_symlink()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
 @pytest.mark.parametrize("name", ['a"b', "a\\b", "a\nb", "ä }", "{x}"])
 def test_any_name_can_be_read_again(path: Path, name: str) -> None:
     """Whatever a node is called, the file can be read, and is added to."""
