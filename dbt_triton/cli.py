@@ -16,6 +16,7 @@ from dbt_triton.adhoc import arguments as of_predict
 from dbt_triton.errors import DbtTritonError
 from dbt_triton.init import arguments as init_arguments
 from dbt_triton.init.command import init
+from dbt_triton.instrumentation.logs import configure_logging
 from dbt_triton.model_repository import model_folders
 from dbt_triton.report import arguments as report_arguments
 from dbt_triton.server import MAX_PORT, TritonServer
@@ -38,7 +39,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:
+        known = [f"--{name.replace('_', '-')}" for name in vars(arguments)]
+        parser.error(of_predict.unrecognized(unknown, known))
+    configure_logging()
     code = 0
     try:
         if arguments.command == "serve":

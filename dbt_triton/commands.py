@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dbt_triton.errors import ConfigurationError, DbtTritonError, InferenceError, Reason
-from dbt_triton.foreign_text import harmless, shown
+from dbt_triton.errors import ConfigurationError, DbtTritonError, InferenceError, Reason, told_problems
+from dbt_triton.foreign_text import NAME_LENGTH, harmless, shown
+from dbt_triton.known_names import did_you_mean, listed_names
 from dbt_triton.project import (
     ProjectModel,
     git_entry,
@@ -63,11 +64,13 @@ def describe(arguments: Namespace, say: Callable[[str], None]) -> int:
     models = inference_models(dbt_arguments(arguments))
     called = models_called(models, arguments.model)
     if len(called) != 1:
-        known = ", ".join(one.name for one in called or models) or "none"
+        names = [one.name for one in called or models]
+        known = listed_names(names) or "none"
         raise DbtTritonError(
             f"{arguments.model} is the name or alias of several inference models: {known}"
             if called
-            else f"no inference model is called {arguments.model}; this project has {known}"
+            else f"no inference model is called {shown(arguments.model, NAME_LENGTH)}"
+            f"{did_you_mean(arguments.model, names) or '.'} This project has {known}"
         )
     checked = _checked(called[0])
     if checked.description:
@@ -189,7 +192,7 @@ def _status(error: DbtTritonError) -> str:
 
 
 def _problems(error: DbtTritonError) -> tuple[str, ...]:
-    problems = error.problems if isinstance(error, ConfigurationError) else [str(error)]
+    problems = told_problems(error.problems) if isinstance(error, ConfigurationError) else [str(error)]
     return tuple(map(harmless, problems))
 
 

@@ -9,6 +9,8 @@ from dbt_triton.foreign_text import shown
 
 #: A sentence of ours and a text of the server within it.
 _MESSAGE_LENGTH = 1000
+#: A text tells so many problems.
+MOST_TOLD = 25
 
 
 class DbtTritonError(Exception):
@@ -39,14 +41,20 @@ class ConfigurationError(DbtTritonError):
     """Options or a schema that cannot be used; holds every problem found, not only the first.
 
     Args:
-        problems: one sentence each.
+        problems: one sentence each. The text has the first of them; a model may have thousands of columns.
         subject: what they are about, such as ``inference model "m"``.
     """
 
     def __init__(self, problems: Sequence[str], subject: str) -> None:
         self.problems = list(problems)
         self.subject = subject
-        super().__init__("\n".join([f"{subject}:", *(f"  - {problem}" for problem in self.problems)]))
+        super().__init__("\n".join([f"{subject}:", *(f"  - {problem}" for problem in told_problems(self.problems))]))
+
+
+def told_problems(problems: Sequence[str]) -> list[str]:
+    """Return the problems that a text has room for, and how many more there are."""
+    more = len(problems) - MOST_TOLD
+    return [*problems[:MOST_TOLD], *([f"and {more:,} more problems like these"] if more > 0 else [])]
 
 
 class Reason(StrEnum):

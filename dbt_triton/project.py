@@ -24,9 +24,15 @@ _MARK = "dbt_triton_models "
 _PRINTED = "PrintEvent"
 _QUIET = ("--quiet", "--no-debug", "--log-format", "text")
 _PACKAGES = re.compile(r"^packages:[ \t]*(#.*)?(?=\r?$)", re.MULTILINE)
+#: What dbt says where it finds no profiles.yml, or not the profile.
+_NO_PROFILES = re.compile(r"^Path '.*' does not exist|[Cc]ould not find profile|profiles\.yml")
 _DISPATCH = re.compile(r"^dispatch:[ \t]*(#.*)?(?=\r?$)", re.MULTILINE)
 #: What a repository of the package is called, and the package itself.
 _NAMES = ("dbt-triton", "dbt_triton")
+
+
+class NoProjectError(DbtTritonError):
+    """There is no dbt project where it is looked for."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +92,7 @@ def project_models(dbt_arguments: Sequence[str]) -> tuple[list[ProjectModel], Ma
     """
     found, said = _ask_dbt("{{ dbt_triton.print_inference_models() }}", dbt_arguments)
     if found is None:
-        raise DbtTritonError(
-            f"dbt cannot list the inference models of this project: {said}\n"
-            "Run it in the folder of dbt_project.yml, or with --project-dir; `dbt-triton init` adds the package"
-        )
+        raise not_read("dbt cannot list the inference models of this project", said, dbt_arguments)
     told = json.loads(found)
     if told["package_version"] != __version__:
         raise DbtTritonError(
@@ -98,6 +101,28 @@ def project_models(dbt_arguments: Sequence[str]) -> tuple[list[ProjectModel], Ma
         )
     common = {key: told[key] for key in ("endpoint", "variables")}
     return [ProjectModel(model | common) for model in told["models"]], told["callers"]
+
+
+def not_read(what: str, said: str, dbt_arguments: Sequence[str]) -> DbtTritonError:
+    """Return the error that dbt cannot read a project, with what to do where dbt's words do not say it.
+
+    Args:
+        what: cannot be done.
+        said: dbt's words.
+        dbt_arguments: such as ``--project-dir``.
+    """
+    folder = Path(dict(pairwise(dbt_arguments)).get("--project-dir") or os.environ.get("DBT_PROJECT_DIR") or ".")
+    if not any(is_project(one) for one in (folder.absolute(), *folder.absolute().parents)):
+        return NoProjectError(
+            f"{folder.absolute()} is not the folder of a dbt project: it has no dbt_project.yml. "
+            "Run it where that is, or with --project-dir"
+        )
+    advice = ""
+    if "'dbt_triton' is undefined" in said:
+        advice = "\n`dbt-triton init` adds the package to the project, and `dbt deps` installs it"
+    elif _NO_PROFILES.search(said):
+        advice = "\nWrite profiles.yml beside dbt_project.yml, or name its folder with --profiles-dir"
+    return DbtTritonError(f"{what}: {said}{advice}")
 
 
 def _ask_dbt(template: str, dbt_arguments: Sequence[str]) -> tuple[str | None, str]:

@@ -10,7 +10,9 @@ from typing import Any
 import yaml
 
 from dbt_triton.errors import DbtTritonError
-from dbt_triton.project import invoke_dbt, quiet_dbt
+from dbt_triton.foreign_text import NAME_LENGTH, shown
+from dbt_triton.known_names import did_you_mean, listed_names
+from dbt_triton.project import invoke_dbt, not_read, quiet_dbt
 
 #: dbt's and the macros' own words before ours: "Compilation Error in model m (models/m.sql)", "dbt-triton, m: ".
 _PREFIX = re.compile(r"^\s*(?:\w+ )?\w+ Error in model [^\n]*\n\s*(?:dbt-triton, [^:\n]*: )?")
@@ -61,10 +63,7 @@ def predicting_model(name: str, dbt_arguments: Sequence[str]) -> PredictingModel
     """
     manifest, said = invoke_dbt(["parse", "--no-write-json", *quiet_dbt(dbt_arguments), *dbt_arguments])
     if not hasattr(manifest, "nodes"):
-        raise DbtTritonError(
-            f"dbt cannot read this project: {said}\n"
-            "Run it in the folder of dbt_project.yml, or with --project-dir; `dbt-triton init` adds the package"
-        )
+        raise not_read("dbt cannot read this project", said, dbt_arguments)
     models = [node for node in manifest.nodes.values() if node.resource_type == "model"]
     wanted = name.strip().lower()
     latest = [node for node in models if node.name.lower() == wanted and _is_latest(node)]
@@ -72,8 +71,12 @@ def predicting_model(name: str, dbt_arguments: Sequence[str]) -> PredictingModel
     found = latest or versioned or [node for node in models if str(node.alias).lower() == wanted]
     predicting = sorted(node.name for node in models if node.config.materialized == "ml_predict")
     if len(found) != 1:
-        some = f"several models are called {name}" if found else f"no model is called {name}"
-        raise DbtTritonError(f"{some}; the predicting models of this project are {', '.join(predicting) or 'none'}")
+        some = f"several models are called {name}" if found else f"no model is called {shown(name, NAME_LENGTH)}"
+        near = "" if found else did_you_mean(name, predicting)
+        raise DbtTritonError(
+            f"{some}{near.replace('?', '? The') if near else '; the'} predicting models of this project are "
+            f"{listed_names(predicting) or 'none'}"
+        )
     (node,) = found
     if node.config.materialized == "inference_model":
         callers = sorted(
@@ -81,7 +84,9 @@ def predicting_model(name: str, dbt_arguments: Sequence[str]) -> PredictingModel
             for one in models
             if one.config.materialized == "ml_predict" and node.unique_id in one.depends_on.nodes
         )
-        what = f"name a model that predicts with it: {', '.join(callers)}" if callers else "no model predicts with it"
+        what = (
+            f"name a model that predicts with it: {listed_names(callers)}" if callers else "no model predicts with it"
+        )
         raise DbtTritonError(
             f"{node.name} is an inference model; how it is asked depends on the rows of who asks, so {what}"
         )
@@ -94,7 +99,7 @@ def predicting_model(name: str, dbt_arguments: Sequence[str]) -> PredictingModel
         )
         raise DbtTritonError(
             f"{node.name} has materialized='{node.config.materialized}', and only models with 'ml_predict' can be "
-            f"tuned: {', '.join(predicting) or 'this project has none'}{in_python}"
+            f"tuned: {listed_names(predicting) or 'this project has none'}{in_python}"
         )
     if manifest.metadata.adapter_type == "spark":
         raise DbtTritonError(

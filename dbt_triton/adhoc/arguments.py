@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+from collections.abc import Sequence
 from typing import Any
+
+from dbt_triton.known_names import did_you_mean
 
 #: How a result can be written.
 FORMATS = ("table", "json", "jsonl", "csv")
@@ -76,11 +79,11 @@ class _WithWords(ArgumentParser):
         end = args.index("--") if "--" in args else len(args)
         parsed, others = super().parse_known_args(args[:end], namespace)
         unknown = [other for other in others if _is_option(other)]
+        known = [option for action in self._actions for option in action.option_strings if option.startswith("--")]
         parsed.words = [other for other in others if not _is_option(other)] + args[end + 1 :]
         if unknown:
             self.error(
-                f"unrecognized arguments: {' '.join(unknown)} (a value that begins with a minus goes behind --, or as "
-                "column=value)"
+                f"{unrecognized(unknown, known)} (a value that begins with a minus goes behind --, or as column=value)"
             )
         if parsed.model_name is None and not parsed.words:
             self.error("name a model of the project, or give --endpoint and --model-name")
@@ -89,6 +92,19 @@ class _WithWords(ArgumentParser):
         if parsed.model_name is None and (parsed.input or parsed.output):
             self.error("--input and --output go with --model-name: a model of the project says its own")
         return parsed, []
+
+
+def unrecognized(unknown: Sequence[str], known: Sequence[str]) -> str:
+    """Say which arguments there are not, with what the first may mean; without values, which may be secrets."""
+    from dbt_triton.options import KEYS  # noqa: PLC0415 - for an error only, since it takes a while
+
+    options = [one.partition("=")[0] for one in unknown if one.startswith("-")] or list(unknown)
+    first = options[0]
+    if first.startswith("--") and first.removeprefix("--") in KEYS and "--option" in known:
+        near = f"; an option of the model is written --option {first.removeprefix('--')}=…"
+    else:
+        near = did_you_mean(first, known) if first.startswith("--") else ""
+    return f"unrecognized arguments: {' '.join(options)}{near}"
 
 
 def _is_option(text: str) -> bool:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from dbt_triton.adhoc.words import did_you_mean
 from dbt_triton.client.fleet import Fleet
 from dbt_triton.credentials import SECRET_KEYS
 from dbt_triton.ddl import Column, ModelDefinition, parse_create_model
@@ -17,7 +16,8 @@ from dbt_triton.errors import DbtTritonError, SqlSyntaxError
 from dbt_triton.flink_options import reasons_not_needed
 from dbt_triton.foreign_text import NAME_LENGTH, shown
 from dbt_triton.inference_model import InferenceModel, bind, require_schema, with_served_schema
-from dbt_triton.project import models_called, project_models
+from dbt_triton.known_names import did_you_mean, listed_names
+from dbt_triton.project import NoProjectError, models_called, project_models
 from dbt_triton.step.run import asked_all, defined_model
 from dbt_triton.tensors.presence import optional_columns
 
@@ -100,16 +100,19 @@ def asked_model(arguments: Namespace, dbt_arguments: Sequence[str]) -> tuple[Ask
 
 
 def _of_project(name: str, dbt_arguments: Sequence[str]) -> InferenceModel:
-    models, callers = project_models(dbt_arguments)
+    try:
+        models, callers = project_models(dbt_arguments)
+    except NoProjectError as error:
+        raise DbtTritonError(f"{error}. Without a project, write --endpoint and --model-name") from error
     found = models_called(models, name)
     asked = next((names for caller, names in callers.items() if caller.lower() == name.lower()), None)
     if not found and asked is not None:
         raise DbtTritonError(
-            f"{name} predicts with {', '.join(asked) or 'no inference model'}, of which one is asked here"
+            f"{name} predicts with {listed_names(asked) or 'no inference model'}, of which one is asked here"
         )
     if len(found) != 1:
         names = [one.name for one in models]
-        known = ", ".join(one.name for one in found) if found else ", ".join(names) or "none"
+        known = listed_names(one.name for one in found) if found else listed_names(names) or "none"
         raise DbtTritonError(
             f"{name} is the name or alias of several inference models: {known}"
             if found

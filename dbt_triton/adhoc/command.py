@@ -21,14 +21,22 @@ from typing import IO, Any, TextIO, cast
 
 from dbt_triton.adhoc.asked import Asked, asked_model
 from dbt_triton.adhoc.files import ZIPPED, Chosen, chosen_columns, kind_of_file
-from dbt_triton.adhoc.words import STANDARD_INPUT, Columns, Words, json_columns, rows_of_words, sorted_words
+from dbt_triton.adhoc.words import (
+    STANDARD_INPUT,
+    Columns,
+    Words,
+    files_as_texts,
+    json_columns,
+    rows_of_words,
+    sorted_words,
+)
 from dbt_triton.adhoc.written import as_declared, write
 from dbt_triton.ddl.calls import select_of_call
-from dbt_triton.errors import ConfigurationError, DbtTritonError
+from dbt_triton.errors import ConfigurationError, DbtTritonError, told_problems
 from dbt_triton.foreign_text import harmless, shown
 from dbt_triton.inference_model import metadata_row
 from dbt_triton.inference_model.model import TypedColumn
-from dbt_triton.instrumentation.logs import configure_logging
+from dbt_triton.known_names import listed_names
 from dbt_triton.step.plan import Plan, make_plan
 from dbt_triton.step.predict import run_plan
 from dbt_triton.step.report import SHOWN_ROWS
@@ -67,7 +75,6 @@ def predict(arguments: Namespace, dbt_arguments: Sequence[str], say: Callable[..
     Raises:
         DbtTritonError: nothing is predicted; with what to do.
     """
-    configure_logging(debug=False)
     try:
         return _predict(arguments, dbt_arguments, say)
     except KeyboardInterrupt:
@@ -137,6 +144,9 @@ def _input(arguments: Namespace, kind: str | None, words: Sequence[str], asked: 
         return _of_lines(arguments.file, Words({}, ()), columns, arguments.limit, alone)
     from_stdin = arguments.file == STANDARD_INPUT
     path = alone.spooled(_standard_input(), kind) if from_stdin else Path(arguments.file)
+    if path.is_fifo() or path.is_char_device():  # as <(…) of a shell, and /dev/stdin, can be read once only
+        with path.open("rb") as stream:
+            path = alone.spooled(stream, kind)
     rows = alone.file(path, kind)
     chosen = chosen_columns([name for name, _ in rows.columns], columns, said)
     return _Input(rows, chosen, arguments.limit, is_json=kind == "json")
@@ -149,6 +159,11 @@ def _of_words(words: Sequence[str], columns: Columns, limit: int | None, alone: 
             raise DbtTritonError("- reads texts from standard input; give no other text beside it")
         return _of_lines(STANDARD_INPUT, found, columns, limit, alone)
     values = rows_of_words(found, columns)
+    for name in files_as_texts(found, columns):
+        if name in values:
+            _note(
+                f"@ and the name of a file is sent as a text, since {name} is STRING; its bytes are with {name} BYTES"
+            )
     rows = alone.values(values, json_columns(values, columns.inputs))
     inputs = [column.name for column in columns.inputs]
     lacking = [] if columns.served else [name for name in inputs if name not in values]
@@ -163,7 +178,7 @@ def _of_lines(path: str, words: Words, columns: Columns, limit: int | None, alon
     required = [name for name in left if name not in optional]
     if len(required) != 1:
         raise DbtTritonError(
-            f"one text a line is for one column, and INPUT has {', '.join(left) or 'no other'}; give the others as "
+            f"one text a line is for one column, and INPUT has {listed_names(left) or 'no other'}; give the others as "
             "column=value, or a --file"
         )
     (column,) = required
@@ -260,7 +275,7 @@ def _as_said_here(error: ConfigurationError) -> DbtTritonError:
     """Return an error without the lines of the SQL that is written for the call."""
     if not error.subject.startswith("ML_PREDICT"):
         return DbtTritonError(harmless(str(error)))
-    problems = [_IN_THE_CALL.sub("", problem) for problem in error.problems]
+    problems = [_IN_THE_CALL.sub("", problem) for problem in told_problems(error.problems)]
     return DbtTritonError(harmless("\n  ".join(problems)))
 
 

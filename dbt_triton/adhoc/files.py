@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dbt_triton.adhoc.words import MOST_NAMED, Columns, did_you_mean, listed, nearest
+from dbt_triton.adhoc.words import Columns
 from dbt_triton.errors import DbtTritonError
 from dbt_triton.foreign_text import NAME_LENGTH, shown
+from dbt_triton.known_names import MOST_LISTED, did_you_mean, listed_names, nearest_name
 
 _ENDS = {
     "csv": (".csv", ".tsv"),
@@ -17,6 +18,7 @@ _ENDS = {
     "text": (".txt",),
 }
 ZIPPED = ".gz"
+_MOST_IN_EXAMPLE = 5
 
 
 @dataclass(frozen=True)
@@ -89,18 +91,26 @@ def chosen_columns(names: Sequence[str], columns: Columns, said: Sequence[str]) 
 
 
 def _lacks(required: Sequence[str], inputs: Sequence[str], names: Sequence[str]) -> str:
-    which = f"no column{'' if len(required) == 1 else 's'} {listed(required)}"
-    near = [hint for name in required[:MOST_NAMED] if (hint := nearest(name, names))]
-    guessed = f"; did you mean {' and '.join(near)}?" if near else "."
-    guess = near[0] if len(near) == 1 and len(inputs) == 1 else None
-    example = guess or (
-        ",".join(f"<column for {name}>" for name in inputs[:MOST_NAMED]) if len(inputs) > 1 else "<its column>"
+    which = (
+        f"no column{'' if len(required) == 1 else 's'} {listed_names(shown(name, NAME_LENGTH) for name in required)}"
     )
+    near = [hint for name in required[:MOST_LISTED] if (hint := nearest_name(name, names))]
+    guessed = f"; did you mean {' and '.join(shown(one, NAME_LENGTH) for one in near)}?" if near else "."
+    guess = near[0] if len(near) == 1 and len(inputs) == 1 else None
+    example = guess or _example(inputs)
     return (
         f"the file has {which}, of INPUT{guessed} It has "
-        f"{listed(names)}. Name the columns that INPUT means, in its order: "
+        f"{listed_names(shown(name, NAME_LENGTH) for name in names)}. Name the columns that INPUT means, in its order: "
         f"--descriptor {example}"
     )
+
+
+def _example(inputs: Sequence[str]) -> str:
+    """Return how a DESCRIPTOR is written; of many columns, the beginning."""
+    if len(inputs) == 1:
+        return "<its column>"
+    more = ",…" if len(inputs) > _MOST_IN_EXAMPLE else ""
+    return ",".join(f"<column for {name}>" for name in inputs[:_MOST_IN_EXAMPLE]) + more
 
 
 def _require(wanted: Sequence[str], by_name: dict[str, str], names: Sequence[str], where: str) -> None:
@@ -108,5 +118,5 @@ def _require(wanted: Sequence[str], by_name: dict[str, str], names: Sequence[str
         if name.lower() not in by_name:
             raise DbtTritonError(
                 f"{where}the file has no column {shown(name, NAME_LENGTH)}{did_you_mean(name, names) or '.'} "
-                f"It has {listed(names)}"
+                f"It has {listed_names(shown(one, NAME_LENGTH) for one in names)}"
             )

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dbt_triton.errors import DbtTritonError
 from dbt_triton.foreign_text import NAME_LENGTH, shown
 from dbt_triton.inference_model.model import TypedColumn
+from dbt_triton.known_names import did_you_mean, listed_names
+from dbt_triton.options import KEYS
 
 #: One text a line of standard input.
 STANDARD_INPUT = "-"
 _NAME = re.compile(r"[A-Za-z_][\w.-]{0,100}")
 _WHOLE_FILE = "@"
-#: So many columns are named in a message.
-MOST_NAMED = 40
-#: A word is taken for another one if it is at least so much like it, of 1.
-_ALIKE = 0.6
-#: Of so many characters, it may be a part of it.
-_PART = 3
 _TEXTS = {"VARCHAR", "DATE", "TIME", "TIMESTAMP", "TIMESTAMPTZ"}
 
 
@@ -88,30 +83,34 @@ def _refuse_misspelt(key: str, columns: Columns) -> None:
         return
     text = f" As a text, it is written {columns.inputs[0].name}='{shown(key, NAME_LENGTH)}=…'."
     raise DbtTritonError(
-        f"INPUT has no column {shown(key, NAME_LENGTH)}{near or '.'} It has {listed(columns.names)}."
+        f"INPUT has no column {shown(key, NAME_LENGTH)}{near or '.'} It has {listed_names(_shown(columns.names))}."
         + (text if len(columns.inputs) == 1 else "")
+        + _as_an_option(key)
     )
 
 
-def listed(names: Sequence[str]) -> str:
-    """Name columns, as many as a message bears: a server may have thousands of inputs, and a file of columns."""
-    more = f", and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(shown(name, NAME_LENGTH) for name in names[:MOST_NAMED]) + more
+def _shown(names: Iterable[str]) -> Iterator[str]:
+    return (shown(name, NAME_LENGTH) for name in names)
 
 
-def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """Return a question that names what a name is nearly like, or a part of; an empty text where nothing is."""
-    near = nearest(name, known)
-    return f"; did you mean {shown(near, NAME_LENGTH)}?" if near else ""
+def _as_an_option(key: str) -> str:
+    option = key.replace("_", "-")
+    return f" As an option of the model, it is written --option {option}=…" if option in KEYS else ""
 
 
-def nearest(name: str, known: Sequence[str]) -> str | None:
-    """Return what a name is nearly like, or the only one that it is a part of."""
-    by_name = {one.lower(): one for one in known}
-    wanted = name.lower()[:NAME_LENGTH]
-    near = difflib.get_close_matches(wanted, by_name, n=1, cutoff=_ALIKE)
-    parts = [one for one in by_name if min(len(wanted), len(one)) >= _PART and (wanted in one or one in wanted)]
-    return by_name[near[0]] if near else by_name[parts[0]] if len(parts) == 1 else None
+def files_as_texts(words: Words, columns: Columns) -> list[str]:
+    """Return the columns of texts whose value is the name of a file behind ``@``, as one that is meant as bytes has."""
+    texts = {one.name for one in columns.inputs if one.type.kind == "VARCHAR" and not one.type.dims}
+    left = [one.name for one in columns.inputs if one.name not in words.named]
+    given = [*words.named.items(), *((name, word) for word in words.plain for name in left)]
+    return list(dict.fromkeys(name for name, word in given if name in texts and _is_file(word)))
+
+
+def _is_file(word: str) -> bool:
+    try:
+        return word.startswith(_WHOLE_FILE) and Path(word.removeprefix(_WHOLE_FILE)).is_file()
+    except (OSError, ValueError):  # too long for a name
+        return False
 
 
 def rows_of_words(words: Words, columns: Columns) -> dict[str, list[str | bytes | None]]:
@@ -122,8 +121,8 @@ def rows_of_words(words: Words, columns: Columns) -> dict[str, list[str | bytes 
     """
     if without := [name for name in columns.others if name not in words.named]:
         raise DbtTritonError(
-            f"no value of {', '.join(without)}, by which sequences are told apart or ordered: write {without[0]}=…, or "
-            "give a --file"
+            f"no value of {listed_names(without)}, by which sequences are told apart or ordered: write {without[0]}=…, "
+            "or give a --file"
         )
     left = [column for column in columns.inputs if column.name not in words.named]
     fits = len(words.plain) == len(left) or (words.plain and len(left) == 1)
@@ -181,9 +180,9 @@ def _refuse_constant(text: str) -> None:
 
 
 def _not_that_many(plain: Sequence[str], left: Sequence[TypedColumn], words: Words, columns: Columns) -> str:
-    every = listed([f"{column.name} {column.sql_type}" for column in columns.inputs])
+    every = listed_names(_shown(f"{column.name} {column.sql_type}" for column in columns.inputs))
     if not plain:
-        lacking = listed([column.name for column in left])
+        lacking = listed_names(_shown(column.name for column in left))
         what = "nothing to predict for" if not words.named else f"no value of {lacking}"
         example = f"{left[0].name}=…" + (" (NULL where a row has none)" if words.named else "")
         return f"{what}: INPUT is ({every}); write {example}, or give a --file"
@@ -191,7 +190,8 @@ def _not_that_many(plain: Sequence[str], left: Sequence[TypedColumn], words: Wor
         return f"too many values: INPUT is ({every}), of which each column is given by its name, and {len(plain)} more"
     return (
         f"{len(plain)} value{'' if len(plain) == 1 else 's'} for {len(left)} columns "
-        f"({listed([column.name for column in left])}): INPUT is ({every}); write column=value, or one for each"
+        f"({listed_names(_shown(column.name for column in left))}): INPUT is ({every}); "
+        "write column=value, or one for each"
     )
 
 

@@ -34,6 +34,8 @@ _GAP = "  "
 _MOST_FOLDED = 2_000
 #: A table shows longer arrays and bytes in part.
 _SHOWN_ELEMENTS, _SHOWN_BYTES = 12, 40
+#: A table has so many columns; the other formats have all.
+_MOST_COLUMNS = 60
 
 
 def write(shape: str, columns: Sequence[Column], batches: Iterable[pa.RecordBatch], out: TextIO, say: Say) -> None:
@@ -127,6 +129,7 @@ def plain_text(value: Any, kind: str, levels: int = 0) -> str | None:  # noqa: A
 
 
 def _table(columns: Sequence[Column], rows: Sequence[Sequence[Any]], out: TextIO, say: Say) -> None:
+    columns, rows = _with_fewer_columns(columns, rows)
     console = Console(file=out, highlight=False)
     names = [printable(name) for name, _, _ in columns]
     cells = [
@@ -153,6 +156,18 @@ def _table(columns: Sequence[Column], rows: Sequence[Sequence[Any]], out: TextIO
             for cell, one, is_right in zip(row, widths, right, strict=True)
         )
         say(_GAP.join(padded).rstrip())
+
+
+def _with_fewer_columns(
+    columns: Sequence[Column], rows: Sequence[Sequence[Any]]
+) -> tuple[Sequence[Column], Sequence[Sequence[Any]]]:
+    """Return what a table shows of very many columns: the first and the last, and how many are between them."""
+    more = len(columns) - _MOST_COLUMNS
+    if more <= 0:
+        return columns, rows
+    first, last = _MOST_COLUMNS // 2, len(columns) - _MOST_COLUMNS // 2
+    between = (f"… {more:,} more", "text", 0)
+    return [*columns[:first], between, *columns[last:]], [[*row[:first], "…", *row[last:]] for row in rows]
 
 
 def _short(value: Any, kind: str, levels: int) -> tuple[Any, str, int]:  # noqa: ANN401 - as above

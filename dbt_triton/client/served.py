@@ -51,9 +51,13 @@ class ServedTensor:
         return self.shape[1:] if batched else self.shape
 
 
+#: More than these are longer than a sentence, whatever their names are.
+_MOST_LISTED = 200
+
+
 def listed(tensors: Sequence[ServedTensor]) -> str:
     """Name tensors, as many as fit into a sentence."""
-    return shown(", ".join(map(str, tensors))) or "none"
+    return shown(", ".join(map(str, tensors[:_MOST_LISTED]))) or "none"
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ from dbt_triton.tensors.datatypes import Datatype, natural_sql_type
 from dbt_triton.tensors.padding import pad_value
 from dbt_triton.tensors.shapes import bind_shape, example
 
+#: A comparison of two names takes some microseconds.
+_MOST_COMPARED = 10_000
 _BYTES = Datatype("BYTES", pa.string(), None)
 #: Triton answers 400 to classification of another datatype, and ends for BYTES (triton 2.51, measured).
 _CLASSIFIABLE = {
@@ -127,7 +129,7 @@ class Binder:
                 column, tensors, explicit, alone=alone, made=self._made if side == "INPUT" else frozenset()
             )
             if tensor is None:
-                bound: TensorSpec | str = no_tensor(side, column, tensors, explicit)
+                bound: TensorSpec | str = self._no_tensor(side, column, tensors, explicit)
             elif classified:
                 bound = self._class_column(column, tensor)
             else:
@@ -137,6 +139,12 @@ class Binder:
             else:
                 specs.append(bound)
         return tuple(specs)
+
+    def _no_tensor(self, side: str, column: TypedColumn, tensors: Sequence[ServedTensor], explicit: str | None) -> str:
+        """Say that a column has no tensor; of thousands of columns, only the first are compared with all tensors."""
+        if len(self._problems) * len(tensors) < _MOST_COMPARED:
+            return no_tensor(side, column, tensors, explicit)
+        return f"{side} column {column.name}: the model has no such tensor"
 
     def _explicit_tensor(self, side: str, column: TypedColumn) -> str | None:
         """Return what ``tensor.<column>`` names, unless that is for a column of the same name on the other side."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dbt_triton.client.served import ServedModel, ServedTensor, listed
-from dbt_triton.inference_model.columns import Binder, no_tensor
+from dbt_triton.inference_model.columns import Binder
 from dbt_triton.inference_model.input_columns import InputGroup, combined, groups_of_columns, sent_as_nan
 from dbt_triton.inference_model.language_model import (
     SAMPLING_KEYS,
@@ -137,7 +137,7 @@ class InputBinder(Binder):
         """Bind the columns of one tensor."""
         first, tensor = group.columns[0], group.tensor
         if tensor is None:
-            return no_tensor("INPUT", first, self._served.inputs, self._explicit_tensor("INPUT", first))
+            return self._no_tensor("INPUT", first, self._served.inputs, self._explicit_tensor("INPUT", first))
         if len(group.columns) == 1:
             told = self._shapes.get(first.name.lower())
             bound = self._column("INPUT", first, tensor) if told is None else self._shaped(first, tensor, told)

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from dbt_triton.ddl import Column
+from dbt_triton.known_names import listed_names
 from dbt_triton.tensors.datatypes import natural_sql_type
 from dbt_triton.tensors.shapes import array_type, axes_of_levels, example
 
+#: A message declares so many columns, and says how many more there are.
+_MOST_DECLARED = 100
 #: Column types of the warehouse in which an array may be written as a text.
 _TEXTS = {"VARCHAR", "ENUM", "JSON"}
 
@@ -90,6 +93,9 @@ class ServedColumn:
 
 
 def clause(side: str, columns: Sequence[ServedColumn]) -> str:
-    """Write INPUT (…) or OUTPUT (…), ready for a CREATE MODEL statement."""
-    named = [f"`{column.name.replace('`', '``')}` {column.sql_type}" for column in columns]
-    return f"{side} ({', '.join(named)})"
+    """Write INPUT (…) or OUTPUT (…), ready for a CREATE MODEL statement; of a message, so that thousands are cut."""
+    return f"{side} ({listed_names(map(_declared, columns), _MOST_DECLARED)})"
+
+
+def _declared(column: ServedColumn) -> str:
+    return f"`{column.name.replace('`', '``')}` {column.sql_type}"

@@ -25,6 +25,7 @@ from dbt_triton.inference_model.made_tensors import names_of_made
 from dbt_triton.inference_model.model import RESERVED_OUTPUTS, InferenceModel, typed_columns
 from dbt_triton.inference_model.parameters import names_of_parameters
 from dbt_triton.inference_model.served_columns import GivenColumn, ServedColumn, clause
+from dbt_triton.known_names import listed_names
 from dbt_triton.tensors import datatype_of_tensor
 from dbt_triton.tensors.datatypes import natural_sql_type
 
@@ -126,7 +127,7 @@ def _blob_to_declare(model: InferenceModel, inputs: Sequence[ServedColumn]) -> s
     lengths = dict.fromkeys(length for told in shapes.values() for length in told if isinstance(length, str))
     columns += [f"`{name}` INT" for name in lengths if name.lower() not in {column.name.lower() for column in inputs}]
     named = ", ".join(f"shape.{name}" for name in model.options.shapes)
-    return f"{named} is for a BLOB that INPUT declares: declare INPUT ({', '.join(columns)})"
+    return f"{named} is for a BLOB that INPUT declares: declare INPUT ({listed_names(columns, 100)})"
 
 
 def _declared(model: InferenceModel, side: str) -> tuple[Column, ...]:
@@ -287,9 +288,9 @@ def _elements(column: ServedColumn, given: Sequence[GivenColumn]) -> Sequence[Se
 
 def _unclear(inputs: Sequence[ServedColumn], given: Sequence[GivenColumn]) -> str:
     required = [column for column in inputs if not column.optional]
-    optional = ", ".join(f"{column.name} {column.sql_type}" for column in inputs if column.optional)
-    said = ", ".join(one.name for one in given)
-    wanted = ", ".join(f"{column.name} {column.sql_type}" for column in required) or "none that is required"
+    optional = listed_names(f"{column.name} {column.sql_type}" for column in inputs if column.optional)
+    said = listed_names(one.name for one in given)
+    wanted = listed_names(f"{column.name} {column.sql_type}" for column in required) or "none that is required"
     in_order = ", or name as many columns in this order" if required else ""
     every = [*required, *(column for column in inputs if column.optional)]
     declared = every if len(given) > len(required) else required

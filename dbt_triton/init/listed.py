@@ -18,6 +18,7 @@ from dbt_triton.inference_model.language_model import is_language_model, paramet
 from dbt_triton.init.said import said_options
 from dbt_triton.options import Options, parse_options
 from dbt_triton.step.advice import with_advice
+from dbt_triton.step.not_served import why_not_loaded
 
 _HEADINGS = ("model", "version", "ready", "inputs", "outputs", "kind")
 #: Models that are asked for at a time.
@@ -70,7 +71,7 @@ async def _rows(options: Options, raw: Mapping[str, str], headers: Mapping[str, 
 
     async def row(entry: IndexedModel) -> _Row:
         if not entry.is_ready:
-            return _Row(entry, None, shown(entry.reason))
+            return _Row(entry, None, why_not_loaded(entry))
         version = {"model-version": entry.version} if entry.version else {}
         of_model = dict(raw) | {"endpoint": options.endpoint, "model-name": entry.name} | version
         async with limit:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,9 +14,8 @@ from typing import Any
 
 from dbt_triton.foreign_text import harmless
 from dbt_triton.instrumentation.place import place
+from dbt_triton.instrumentation.variables import FORMAT, LEVEL, tell_unknown_values, value_of
 
-LEVEL, FORMAT = "DBT_TRITON_LOG", "DBT_TRITON_LOG_FORMAT"
-_LEVELS = {"DEBUG", "INFO", "WARNING"}
 #: The field of a record that holds numbers of its own, which become keys of the object.
 FIELDS = "dbt_triton_fields"
 #: Of a text in a line of JSON, in characters. In ASCII each may take twelve, and collectors take lines of 256 KB.
@@ -27,25 +25,31 @@ logger = logging.getLogger("dbt_triton")
 
 def wants_json() -> bool:
     """Tell whether every line is to be an object of JSON."""
-    return os.environ.get(FORMAT, "").strip().lower() == "json"
+    return value_of(FORMAT) == "json"
 
 
 def configure_logging(*, debug: bool = False) -> None:
     """Show our log on standard error.
 
     ``DBT_TRITON_LOG`` says from which level on, or dbt's ``--debug``. As lines of words it is shown only where one of
-    them asks for it; as JSON, warnings are always, so that no other line is among them.
+    them asks for it; as JSON, warnings are always, so that no other line is among them. A variable that has a value
+    which it cannot have is told in a warning.
 
     Args:
         debug: whether dbt was called with ``--debug``.
     """
+    _configure(debug=debug)
+    tell_unknown_values()
+
+
+def _configure(*, debug: bool) -> None:
     is_json = wants_json()
-    level = os.environ.get(LEVEL, "debug" if debug else "").strip().upper()
-    if level not in _LEVELS:
+    level = value_of(LEVEL) or ("debug" if debug else "")
+    if not level:
         if not is_json:
             return
-        level = "WARNING"
-    logger.setLevel(level)
+        level = "warning"
+    logger.setLevel(level.upper())
     handler = next((one for one in logger.handlers if isinstance(one, OurHandler)), None)
     if handler is None and logger.handlers:
         return  # whoever has set one wants to see it there

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import stat
 import tempfile
 import threading
 import time
@@ -167,6 +168,20 @@ class Values:
         family.add_sample(f"{family.name}_sum", dict(labels), counts[-1])
 
 
+def _refuse_link(path: Path) -> None:
+    """Refuse a lock that is a link: older filelocks empty what it leads to, which somebody else may have chosen."""
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, f"{path} is a link")
+
+
+def _refuse_link_of_another(path: Path) -> None:
+    """Refuse a link that another user has put there: it may lead to any file of whoever runs dbt."""
+    with suppress(FileNotFoundError):
+        said = path.lstat()
+        if stat.S_ISLNK(said.st_mode) and hasattr(os, "geteuid") and said.st_uid not in {0, os.geteuid()}:
+            raise OSError(errno.EPERM, "it is a link of another user")
+
+
 class MetricsFile:
     """The file, and what this process has counted since it was written last.
 
@@ -176,7 +191,6 @@ class MetricsFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = path.with_name(f".{path.name}.lock")
         self._pending = Values()
         self._of_pending = threading.Lock()
         self._written_at = time.monotonic()
@@ -216,9 +230,11 @@ class MetricsFile:
                 return
             pending, self._pending = self._pending, Values()
         try:
-            self._check()
-            with FileLock(self._lock, timeout=seconds):
-                self._add(pending)
+            path = self._file()
+            lock = path.with_name(f".{path.name}.lock")
+            _refuse_link(lock)
+            with FileLock(lock, timeout=seconds):
+                self._add(pending, path)
         except (OSError, ValueError, Timeout) as error:
             with self._of_pending:
                 pending.add(self._pending)
@@ -226,31 +242,38 @@ class MetricsFile:
             if seconds or not isinstance(error, Timeout):
                 self._tell(error)
 
-    def _check(self) -> None:
-        """Refuse a place where no file can be.
+    def _file(self) -> Path:
+        """Return the file itself, where the path is a link to it: the link stays, and all who follow it share a lock.
 
         Raises:
-            OSError: says why.
+            OSError: no file can be there; says why.
         """
-        if not self._path.parent.is_dir():  # which the lock would make
+        _refuse_link_of_another(self._path)
+        try:
+            path = self._path.resolve()
+        except RuntimeError:  # as Python 3.12 and before have it
+            path = self._path
+        if path.is_symlink():
+            raise OSError(errno.ELOOP, "it is a link that leads to itself")
+        if not path.parent.is_dir():  # which the lock would make
             raise FileNotFoundError(errno.ENOENT, "there is no such folder")
-        if self._path.exists() and not self._path.is_file():  # /dev/null would be replaced, and a pipe never ends
+        if path.exists() and not path.is_file():  # /dev/null would be replaced, and a pipe never ends
             raise OSError(errno.EINVAL, "it is no file")
-        if self._lock.is_symlink():  # older filelocks empty what it leads to, which somebody else may have chosen
-            raise OSError(errno.ELOOP, f"{self._lock} is a link")
+        return path
 
-    def _add(self, pending: Values) -> None:
+    @staticmethod
+    def _add(pending: Values, path: Path) -> None:
         values = Values()
         with suppress(FileNotFoundError):
-            values.read(self._path.read_text(encoding="utf-8"))
+            values.read(path.read_text(encoding="utf-8"))
         values.add(pending)
         # Its name begins with a dot and does not end in .prom, so that no reader takes it for a file of metrics.
-        number, name = tempfile.mkstemp(prefix=f".{self._path.name}.", suffix=".tmp", dir=self._path.parent)
+        number, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         try:
             with os.fdopen(number, "wb") as file:
                 file.write(generate_latest(values))
             Path(name).chmod(_MODE)
-            Path(name).replace(self._path)
+            Path(name).replace(path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise

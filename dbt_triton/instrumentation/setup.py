@@ -16,13 +16,12 @@ from typing import NamedTuple
 from dbt_triton.foreign_text import shown
 from dbt_triton.instrumentation.calls import install, installed, uninstall
 from dbt_triton.instrumentation.hooks import Hook
+from dbt_triton.instrumentation.variables import NO, OPENTELEMETRY, YES, value_of
 
 logger = logging.getLogger("dbt_triton.instrumentation")
 
-OPENTELEMETRY = "DBT_TRITON_OPENTELEMETRY"
 PROMETHEUS_FILE = "DBT_TRITON_PROMETHEUS_FILE"
 _ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
-_YES, _NO = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 
 
 class Wanted(NamedTuple):
@@ -58,10 +57,10 @@ _State.hooks = []
 
 def wanted() -> Wanted:
     """Read the environment."""
-    named = os.environ.get(OPENTELEMETRY, "").strip().lower()
-    is_off = named in _NO or os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
-    traces, metrics = (not is_off and _asks(signal, always=named in _YES) for signal in ("TRACES", "METRICS"))
-    return Wanted(traces, metrics, is_off, named in _YES, os.environ.get(PROMETHEUS_FILE, "").strip())
+    named = value_of(OPENTELEMETRY)
+    is_off = named in NO or os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    traces, metrics = (not is_off and _asks(signal, always=named in YES) for signal in ("TRACES", "METRICS"))
+    return Wanted(traces, metrics, is_off, named in YES, os.environ.get(PROMETHEUS_FILE, "").strip())
 
 
 def may_be_wanted() -> bool:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from dbt_triton import __version__
 from dbt_triton.errors import DbtTritonError
-from dbt_triton.project import printed_by_dbt
+from dbt_triton.project import not_read, printed_by_dbt
 from dbt_triton.report.run_row import RunRow, read_row
 
 _MARK, _MARK_OF_ROWS = "dbt_triton_runs ", "dbt_triton_runs_rows "
@@ -77,11 +77,8 @@ def read_run_log(dbt_arguments: Sequence[str], since: datetime, node: str | None
     printed, said = printed_by_dbt(f"{{{{ dbt_triton.print_runs({arguments}) }}}}", dbt_arguments)
     place = next((text.removeprefix(_MARK) for text in printed if text.startswith(_MARK)), None)
     if place is None:
-        raise DbtTritonError(
-            f"dbt cannot read the run log of this project: {said}\n"
-            "Run it in the folder of dbt_project.yml, or with --project-dir; `dbt-triton init` adds the package. "
-            "A DuckDB file can be read while no other process writes to it"
-        )
+        locked = "\nA DuckDB file can be read while no other process writes to it" if "lock" in said.lower() else ""
+        raise not_read("dbt cannot read the run log of this project", said + locked, dbt_arguments)
     about = json.loads(place)
     if about["package_version"] != __version__:
         raise DbtTritonError(

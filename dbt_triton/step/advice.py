@@ -17,9 +17,9 @@ _REDIRECTS = range(300, 400)
 _NO_TRITON = ("is not JSON", "of a Triton server", "is no Triton server's")
 
 
-def with_advice(error: InferenceError, options: Options) -> str:
-    """Return the error's text with what to do about it."""
-    return f"{error}\n  {_advice(error, options)}"
+def with_advice(error: InferenceError, options: Options, hint: str = "") -> str:
+    """Return the error's text with what to do about it; before that, what is known besides."""
+    return f"{error}\n  {hint}{_advice(error, options)}"
 
 
 def _advice(error: InferenceError, options: Options) -> str:

@@ -11,8 +11,12 @@ from dbt_triton.inference_model import InferenceModel
 from dbt_triton.inference_model.input_columns import sent_as_nan
 from dbt_triton.inference_model.served_columns import GivenColumn
 from dbt_triton.inference_model.served_schema import for_descriptor
+from dbt_triton.known_names import listed_names
 from dbt_triton.warehouses import Dialect, Value
 from dbt_triton.warehouses.sequence_order import read_term
+
+#: A comparison of two names takes some microseconds.
+_MOST_COMPARED = 10_000
 
 
 @dataclass(frozen=True)
@@ -53,9 +57,11 @@ class CallInputs:
             return written
         if alike:
             return alike[0]
-        near = difflib.get_close_matches(written.lower(), by_name, n=1, cutoff=0.5)
+        # Of thousands of columns, only the first problems are compared with all.
+        compared = by_name if len(self.problems) * len(by_name) < _MOST_COMPARED else ()
+        near = difflib.get_close_matches(written.lower(), compared, n=1, cutoff=0.5)
         hint = f"; did you mean {by_name[near[0]]}?" if near else "."
-        self.problems.append(f"{place}: the input has no column {written}{hint} It has {', '.join(self.names)}")
+        self.problems.append(f"{place}: the input has no column {written}{hint} It has {listed_names(self.names)}")
         return written
 
     def bound(self, model: InferenceModel, chosen: Sequence[str]) -> InferenceModel:
@@ -70,7 +76,7 @@ class CallInputs:
                 return found
             self.problems.append(f"{self.where}, {model.name}: {found}")
         elif len(chosen) != len(model.inputs):
-            declared = ", ".join(column.name for column in model.inputs)
+            declared = listed_names(column.name for column in model.inputs)
             self.problems.append(
                 f"{self.where}: DESCRIPTOR has {len(chosen)} columns, but INPUT of {model.name} has "
                 f"{len(model.inputs)} ({declared}){_of_one_array(chosen, model)}"
@@ -119,6 +125,6 @@ def _of_one_array(chosen: Sequence[str], model: InferenceModel) -> str:
         return ""
     column = model.inputs[0]
     return (
-        f"; give it [{', '.join(chosen)}], as one column of the TABLE operand, or declare a column of INPUT "
+        f"; give it [{listed_names(chosen)}], as one column of the TABLE operand, or declare a column of INPUT "
         f"for each in place of {column.name} {column.sql_type}"
     )

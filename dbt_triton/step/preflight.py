@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dbt_triton.client.fleet import ask_all
-from dbt_triton.errors import ConfigurationError, InferenceError
+from dbt_triton.errors import ConfigurationError, DbtTritonError, InferenceError
 from dbt_triton.inference_model import Binding, bind
 from dbt_triton.step.advice import with_advice
+from dbt_triton.step.not_served import what_is_there
 from dbt_triton.step.plan import Plan
 from dbt_triton.warehouses import Warehouse
 from dbt_triton.warehouses.planned_call import PlannedCall
 from dbt_triton.warehouses.requests import headers_of
+
+
+class _NotServedError(DbtTritonError):
+    """A server says nothing usable; the text is a problem."""
 
 
 def preflight(plan: Plan, warehouse: Warehouse) -> dict[int, Binding]:
@@ -30,16 +35,21 @@ def preflight(plan: Plan, warehouse: Warehouse) -> dict[int, Binding]:
             bindings[planned.number] = warehouse.unless_interrupted(_bind(planned))
         except ConfigurationError as error:
             problems += [f"{error.subject}: {problem}" for problem in error.problems]
-        except InferenceError as error:
-            problems.append(f'inference model "{planned.model.name}": {with_advice(error, planned.model.options)}')
+        except _NotServedError as error:
+            problems.append(str(error))
     if problems:
         raise ConfigurationError(list(dict.fromkeys(problems)), "ML_PREDICT, before any row was sent")
     return bindings
 
 
 async def _bind(planned: PlannedCall) -> Binding:
-    model = planned.model
-    fleet = await ask_all(model.options, headers_of(planned))
+    model, headers = planned.model, headers_of(planned)
+    try:
+        fleet = await ask_all(model.options, headers)
+    except InferenceError as error:
+        hint = await what_is_there(error, model.options, headers)
+        text = f'inference model "{model.name}": {with_advice(error, model.options, hint)}'
+        raise _NotServedError(text) from error
     try:
         binding = bind(model, fleet.served)
         return replace(binding, warnings=(*binding.warnings, *fleet.notes))

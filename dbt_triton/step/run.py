@@ -33,6 +33,7 @@ from dbt_triton.instrumentation.setup import turn_on
 from dbt_triton.options import KEYS
 from dbt_triton.step.advice import with_advice
 from dbt_triton.step.dry_run import dry_run as count_dry_run
+from dbt_triton.step.not_served import what_is_there
 from dbt_triton.step.options_of_step import options_of_meta, project_endpoint
 from dbt_triton.step.plan import Plan, make_plan
 from dbt_triton.step.predict import run_plan
@@ -318,7 +319,8 @@ async def asked_all(model: InferenceModel) -> Fleet:
     try:
         return await ask_all(model.options, headers)
     except InferenceError as error:
-        raise DbtTritonError(with_advice(error, model.options)) from error
+        hint = await what_is_there(error, model.options, headers)
+        raise DbtTritonError(with_advice(error, model.options, hint)) from error
 
 
 def _check_versions(package_version: str) -> None:

@@ -8,7 +8,6 @@ orchestrators read dbt's standard output, where a line that parses as JSON is ta
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from types import TracebackType
@@ -16,13 +15,13 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 from dbt_triton.engine import Progress
 from dbt_triton.instrumentation.logs import FIELDS, JsonFormatter, wants_json
+from dbt_triton.instrumentation.variables import PROGRESS, value_of
 from dbt_triton.standard_streams import stderr_is_terminal, tell
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
-VARIABLE = "DBT_TRITON_PROGRESS"
 PLAIN_SECONDS = 10.0
 _SHORT_RUN_SECONDS = 2.0
 
@@ -48,7 +47,7 @@ def reporter(name: str, rows: int) -> Reporter:
         name: of the predicting model.
         rows: at most so many are sent; equal inputs are sent once.
     """
-    wanted = os.environ.get(VARIABLE, "auto").strip().lower()
+    wanted = value_of(PROGRESS)
     if wanted not in {"bar", "plain", "off"}:
         wanted = "bar" if stderr_is_terminal() else "plain"
     every = float("inf") if wanted == "off" else PLAIN_SECONDS

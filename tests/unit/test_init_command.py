@@ -234,6 +234,80 @@ def test_model_that_is_not_served(project: Path, endpoint: str, capsys: pytest.C
     assert not (project / "packages.yml").exists()
 
 
+@pytest.mark.parametrize(
+    ("wanted", "version", "said"),
+    [
+        ("text-clasifier", None, "Did you mean text-classifier? Check model-name"),
+        ("classifier", None, "Did you mean text-classifier?"),
+        ("sentiment", None, "\n  Check model-name"),
+        ("text-classifier", "9", "It serves versions 1, 3 of that model. Check"),
+        (
+            "broken",
+            None,
+            "The server has that model, and has not loaded it: Internal: ModuleNotFoundError: no x. Check",
+        ),
+        ("never", None, "has not loaded it: the server gives no reason: it was not asked to load it"),
+        ("gone", None, "has not loaded it: somebody has unloaded it. Check"),
+        ("coming", None, "The server has that model, and has not loaded it. Check"),
+    ],
+)
+@pytest.mark.parametrize("command", ["init", "predict"])
+@pytest.mark.usefixtures("project")
+def test_what_the_server_has_instead(  # noqa: PLR0913, PLR0917 - a case
+    endpoint: str,
+    served: type[Served],
+    capsys: pytest.CaptureFixture[str],
+    wanted: str,
+    version: str | None,
+    said: str,
+    command: str,
+) -> None:
+    """Of a model that is not served, an error says the nearest name, the versions, or why it is not loaded."""
+    served.models.clear()
+    why = "Internal: ModuleNotFoundError: no x"
+    served.index = [
+        {"name": "text-classifier", "version": "1", "state": "READY"},
+        {"name": "text-classifier", "version": "3", "state": "READY"},
+        {"name": "broken", "version": "1", "state": "UNAVAILABLE", "reason": f"{why}\n\nAt:\n  /a"},
+        {"name": "never"},
+        {"name": "gone", "version": "1", "state": "UNAVAILABLE", "reason": "unloaded"},
+        {"name": "coming", "version": "1", "state": "LOADING"},
+    ]  # fmt: skip
+    if command == "init":
+        more = [] if version is None else ["--model-version", version]
+        assert main(["init", "--model", wanted, "--endpoint", endpoint, *more]) == 1
+    else:
+        more = [] if version is None else ["--option", f"model-version={version}"]
+        assert main(["predict", "--model-name", wanted, "--endpoint", endpoint, *more, "x"]) == 1
+    assert said in capsys.readouterr().err
+    assert [path for path, _ in served.asked].count("/v2/repository/index") == 1
+
+
+def test_thousands_of_tensors(endpoint: str, served: type[Served], capsys: pytest.CaptureFixture[str]) -> None:
+    """A schema of thousands of columns that is not the served one is told at once, by its first columns."""
+    inputs = [{"name": f"t{number}", "datatype": "FP32", "shape": [-1, 1]} for number in range(1_500)]
+    served.models |= {"wide": ({"inputs": inputs}, {})}
+    columns = ", ".join(f"c{number} DOUBLE" for number in range(1_500))
+    arguments = ["predict", "--endpoint", endpoint, "--model-name", "wide"]
+    assert main([*arguments, "--input", columns, "c0=1"]) == 1
+    said = capsys.readouterr().err
+    assert main([*arguments, "--file", "/dev/null", "--file-type", "text"]) == 1
+    said += capsys.readouterr().err
+    assert len(said) < 8_000
+    assert "more" in said
+
+
+@pytest.mark.parametrize("index", [[], {"no": "list"}, [{"version": "1"}], "x" * 100])
+@pytest.mark.usefixtures("project")
+def test_a_server_that_does_not_say_what_it_has(
+    endpoint: str, served: type[Served], capsys: pytest.CaptureFixture[str], index: Any
+) -> None:
+    """Where the list of models cannot be had, the error is what it is without it."""
+    served.index = index
+    assert main(["init", "--model", "nope", "--endpoint", endpoint]) == 1
+    assert "'nope' is not found\n  Check model-name and model-version" in capsys.readouterr().err
+
+
 def test_token_is_sent_and_not_written(
     project: Path, endpoint: str, served: type[Served], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -346,6 +420,7 @@ def test_all_lists_what_is_served(endpoint: str, served: type[Served], capsys: p
         ["text-classifier", "10", "yes", text, label, "python"],
     ]  # fmt: skip
     assert "broken: no {{ file }} there \\x1b[31m" in lines
+    assert any(line.startswith("never: the server gives no reason: it was not asked to load it") for line in lines)
     assert any(line.startswith("../../etc: model-name: Triton reads the name from the URL") for line in lines)
     assert lines[-1].startswith(f"next: `dbt-triton init --endpoint {endpoint} --model NAME`")
     assert not [path for path, _ in served.asked if "etc" in path]

@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 from opentelemetry.sdk.trace import TracerProvider
 
 from dbt_triton.engine import Progress
-from dbt_triton.instrumentation import set_model, step_of
-from dbt_triton.instrumentation.logs import FIELDS, FORMAT, LEVEL, JsonFormatter, OurHandler, configure_logging
+from dbt_triton.instrumentation import set_model, step_of, variables
+from dbt_triton.instrumentation.logs import FIELDS, JsonFormatter, OurHandler, configure_logging
+from dbt_triton.instrumentation.variables import FORMAT, LEVEL
 from dbt_triton.warehouses import progress as progress_module
-from dbt_triton.warehouses.progress import VARIABLE, reporter
+from dbt_triton.warehouses.progress import reporter
 
 PROGRESS = Progress(rows=25_000, rows_failed=3, in_flight=32, limit=64, retries=1_234)
 
@@ -30,7 +31,7 @@ PROGRESS = Progress(rows=25_000, rows_failed=3, in_flight=32, limit=64, retries=
 @pytest.fixture(autouse=True)
 def fresh_logger(monkeypatch: pytest.MonkeyPatch) -> Iterator[logging.Logger]:
     """Give the test a logger that nobody has configured."""
-    for name in (FORMAT, LEVEL, VARIABLE):
+    for name in variables.KNOWN:
         monkeypatch.delenv(name, raising=False)
     logger = logging.getLogger("dbt_triton")
     before = (logger.handlers[:], logger.level, logger.propagate)
@@ -39,6 +40,50 @@ def fresh_logger(monkeypatch: pytest.MonkeyPatch) -> Iterator[logging.Logger]:
     yield logger
     logger.handlers[:], logger.propagate = before[0], before[2]
     logger.setLevel(before[1])
+
+
+@pytest.fixture(autouse=True)
+def nothing_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each test be the first to be told of a variable."""
+    monkeypatch.setattr(variables, "_told", set())
+
+
+@pytest.mark.parametrize("name", sorted(variables.KNOWN))
+@pytest.mark.parametrize("value", ["xml", "9", "\x1b[31m", "jsonl"])
+def test_unknown_values_are_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, value: str
+) -> None:
+    """A variable that has a value which means nothing is told in one warning, with those that mean something."""
+    monkeypatch.setenv(name, value)
+    configure_logging()
+    configure_logging()
+    (record,) = caplog.records
+    line = record.getMessage()
+    assert record.levelname == "WARNING"
+    assert line.startswith(f"{name} is ")
+    assert f", which is left aside; write {variables.KNOWN[name][0]}" in line
+    assert "\x1b" not in line
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, known in variables.KNOWN.items() for value in (*known, "", " ")]
+)
+def test_known_values_are_not_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, value: str
+) -> None:
+    """A value that the documents name is no cause for a word, whatever its case."""
+    monkeypatch.setenv(name, f" {value.upper()} ")
+    configure_logging()
+    assert not caplog.records
+
+
+def test_unknown_values_as_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Among lines of JSON the warning is one, too."""
+    monkeypatch.setenv(FORMAT, "json")
+    monkeypatch.setenv(LEVEL, "loud")
+    configure_logging()
+    (line,) = lines(capsys)
+    assert line["message"] == "DBT_TRITON_LOG is loud, which is left aside; write debug, info or warning"
 
 
 def lines(captured: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -181,7 +226,7 @@ def test_progress_is_a_line_of_json(
 ) -> None:
     """Progress is a line of JSON as well, with its numbers as fields; a bar would be no line."""
     monkeypatch.setenv(FORMAT, "json")
-    monkeypatch.setenv(VARIABLE, wanted)
+    monkeypatch.setenv(variables.PROGRESS, wanted)
     monkeypatch.setattr(progress_module, "PLAIN_SECONDS", 0.0)
     with step_of("model.shop.n", "i"), reporter('a "name"\n', 100_000) as show:
         show(PROGRESS)
@@ -195,7 +240,7 @@ def test_progress_is_a_line_of_json(
 def test_progress_can_be_off(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """DBT_TRITON_PROGRESS=off means off, whatever the format is."""
     monkeypatch.setenv(FORMAT, "json")
-    monkeypatch.setenv(VARIABLE, "off")
+    monkeypatch.setenv(variables.PROGRESS, "off")
     with reporter("n", 10) as show:
         show(PROGRESS)
     assert capsys.readouterr().err == ""

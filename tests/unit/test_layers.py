@@ -41,6 +41,7 @@ AT_THE_TOP = {
             "generation_options",
             "generation_values",
             "header_values",
+            "known_names",
             "option_contradictions",
             "option_maps",
             "option_names",

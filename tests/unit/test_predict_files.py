@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -174,7 +176,9 @@ def test_optional_columns() -> None:
         ("a,b\n1,2\n", "a INT", ["--descriptor", "a,b"], "DESCRIPTOR has 2 columns, but INPUT of m has 1 (a)"),
         ("a,b\n1,2\n3\n", "a INT", [], "cannot be read: Invalid Input Error: CSV Error on Line: 3; Original Line: 3;"),
         ("", "a INT", [], "is empty"),
-        ("\n", "a INT, b INT", [], "no columns a, b, of INPUT. It has column0"),
+        ("\n", "a INT, b INT", [], "is empty"),
+        ("\ufeff", "a INT", [], "is empty"),
+        (",\n", "a INT, b INT", [], "no columns a, b, of INPUT. It has column0, column1"),
         ("a\n1\n", "a INT", ["word"], "there are a --file and 1 value; give one of them"),
         ("a\n1\n", "a INT", ["--option", "timeot=5"], "unknown option timeot; did you mean timeout?"),
     ],
@@ -196,6 +200,8 @@ def test_other_wrong_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     (tmp_path / "x.parquet").write_bytes(b"no parquet at all")
     assert "x.parquet cannot be read as parquet" in _fails(capsys, tmp_path / "x.parquet")
     (tmp_path / "x.json").write_text("[1, 2]")
+    assert "x.json has no rows with columns" in _fails(capsys, tmp_path / "x.json")
+    (tmp_path / "x.json").write_text('[{"t": 1')
     assert "x.json cannot be read as json" in _fails(capsys, tmp_path / "x.json")
     for name, content in (("x.csv", "t\nx\n"), ("x.jsonl", '{"t": "x"}')):
         (tmp_path / name).write_bytes(content.encode("utf-16"))
@@ -205,6 +211,67 @@ def test_other_wrong_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "one text a line is for one column, and INPUT has a, b; give the others as column=value" in _fails(
         capsys, tmp_path / "x.txt", "a INT, b INT"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        *((name, "", "is empty") for name in ("x.csv", "x.tsv", "x.json", "x.jsonl", "x.parquet")),
+        *((name, " \n\n", "is empty") for name in ("x.csv", "x.json")),
+        ("x.json", "[]", "has no rows: it is an empty array"),
+        ("x.json", "\ufeff[ ]\n", "has no rows: it is an empty array"),
+        ("x.json", "{}", "has no columns: its objects are empty; write an array of objects, or an object a line"),
+        ("x.jsonl", "{}\n{}\n", "has no columns"),
+        ("x.json", "[{}, {}]", "has no columns"),
+        *(("x.json", text, "has no rows with columns") for text in ("[1]", "null", '"a text"', "[null]", "[[]]", "7")),
+        ("x.json", "a text", "is no JSON: write an array of objects"),
+    ],
+)
+@pytest.mark.parametrize("zipped", [False, True])
+def test_files_without_rows(  # noqa: PLR0913 - a case
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: str, said: str, *, zipped: bool
+) -> None:
+    """A file that has no rows with columns is named, in words about the file and not about how it is read."""
+    if zipped and name.endswith("parquet"):
+        return
+    file = tmp_path / (name + ".gz" * zipped)
+    file.write_bytes(gzip.compress(content.encode()) if zipped else content.encode())
+    printed = _fails(capsys, file)
+    assert f"{file} {said}" in printed
+    assert not any(word in printed for word in ("Binder", "Error", "records=", "json_read"))
+
+
+def test_a_stream_that_can_be_read_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A pipe in the place of a file, as `<(zcat x.gz)` of a shell is one, is read as a file is."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_text("t\nx\n"), daemon=True)
+    writer.start()
+    options = ["--input", "t STRING", "--output", "o INT", "--format", "csv"]
+    assert main(["predict", *STUB, *options, "--file", str(pipe), "--file-type", "csv"]) == 0
+    writer.join(10)
+    assert capsys.readouterr().out.splitlines()[1].startswith("x,")
+
+
+def test_thousands_of_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever is wrong with a model of thousands of columns, or with the rows for it, is said on a few lines."""
+    declared = ", ".join(f"feature_{number} FLOAT" for number in range(1_000))
+    command = ["predict", *STUB, "--input", declared, "--output", "o INT"]
+    (tmp_path / "x.csv").write_text(",".join(f"column_{number}" for number in range(1_000)) + "\n")
+    file = ["--file", str(tmp_path / "x.csv")]
+    wrong: list[list[str]] = [[], file, ["fature_7=1"], ["1", "2"], ["feature_7=1"]]
+    wrong += [[*file, "--descriptor", name] for name in ("colum_7", "column_7")]
+    for more in wrong:
+        assert main([*command, *more]) == 1
+        printed = capsys.readouterr().err
+        assert len(printed) < 2_500, more
+        assert "more" in printed, more
+    assert "did you mean feature_7?" in _said_by(capsys, [*command, "fature_7=1"])
+
+
+def _said_by(capsys: pytest.CaptureFixture[str], command: list[str]) -> str:
+    assert main(command) == 1
+    return capsys.readouterr().err
 
 
 def _stdin(monkeypatch: pytest.MonkeyPatch, content: str) -> None:

@@ -117,6 +117,17 @@ def test_long_arrays_in_a_table() -> None:
     assert json.loads(_written("json", columns, rows)) == [{"v": [*range(384)], "b": picture}]
 
 
+@pytest.mark.parametrize("count", [60, 61, 5_000])
+def test_thousands_of_columns_in_a_table(count: int) -> None:
+    """A table shows the first and the last of very many columns, and says how many are between them."""
+    columns: list[Column] = [(f"c{number}", "number", 0) for number in range(count)]
+    names, _, row = (line.split() for line in _written("table", columns, [tuple("7" * count)]).splitlines())
+    assert names[:30] == [f"c{number}" for number in range(30)]
+    assert names[-30:] == [f"c{number}" for number in range(count - 30, count)]
+    assert names[30:-30] == ([] if count == 60 else ["…", f"{count - 60:,}", "more"])
+    assert row == ["7"] * 30 + (["…"] if count > 60 else []) + ["7"] * 30
+
+
 class _Terminal(io.StringIO):
     """A terminal, as far as anybody asks."""
 

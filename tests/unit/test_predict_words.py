@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dbt_triton.adhoc.files import chosen_columns
-from dbt_triton.adhoc.words import Columns, json_columns, rows_of_words, sorted_words
+from dbt_triton.adhoc.words import Columns, files_as_texts, json_columns, rows_of_words, sorted_words
 from dbt_triton.cli import _parser
 from dbt_triton.ddl import Column
 from dbt_triton.errors import DbtTritonError
@@ -41,6 +41,10 @@ def test_words_between_options(arguments: list[str], words: list[str]) -> None:
     [
         ([], "name a model of the project, or give --endpoint and --model-name"),
         (["m", "--unknown"], "unrecognized arguments: --unknown (a value that begins with a minus goes behind --"),
+        (["m", "x", "--timeout", "5s"], "--timeout; an option of the model is written --option timeout=…"),
+        (["m", "x", "--auth-tokn=hunter2"], "unrecognized arguments: --auth-tokn (a value"),
+        (["m", "x", "--formt", "csv"], "--formt; did you mean --format? (a value"),
+        (["m", "x", "--descriptr=a"], "--descriptr; did you mean --descriptor?"),
         (["m", "-10%"], "unrecognized arguments: -10%"),
         (["m", "x", "--limit", "0"], "write a number from 1"),
         (["m", "x", "--format", "xml"], "invalid choice"),
@@ -58,6 +62,24 @@ def test_wrong_usage(arguments: list[str], said: str, capsys: pytest.CaptureFixt
     printed = capsys.readouterr().err
     assert printed.startswith("usage: dbt-triton predict")
     assert said in printed
+
+
+def test_a_word_that_is_an_option() -> None:
+    """Who writes an option as a column is told how an option is written."""
+    columns = Columns(typed_columns([Column("prompt", "STRING"), Column("image", "BYTES")], "INPUT", []), (), set)
+    with pytest.raises(DbtTritonError, match="As an option of the model, it is written --option max-tokens=…"):
+        sorted_words(["max_tokens=5"], columns)
+
+
+def test_a_file_that_would_be_a_text(tmp_path: Path) -> None:
+    """The name of a file behind @ is told where the column is one of texts; another text with @ is not."""
+    (tmp_path / "a.png").write_bytes(b"x")
+    words = [f"@{tmp_path / 'a.png'}", "@somebody", "@" + "x" * 5_000]
+    texts = Columns(typed_columns([Column("image", "STRING")], "INPUT", []), (), set)
+    assert files_as_texts(sorted_words(words, texts), texts) == ["image"]
+    assert not files_as_texts(sorted_words(words[1:], texts), texts)
+    of_bytes = Columns(typed_columns([Column("image", "BYTES")], "INPUT", []), (), set)
+    assert not files_as_texts(sorted_words(words, of_bytes), of_bytes)
 
 
 def test_a_secret_in_a_wrong_option_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
@@ -235,6 +257,6 @@ def test_thousands_of_columns() -> None:
         lambda: chosen_columns(names, columns, ["y"]),
     ]
     for fails in failing:
-        with pytest.raises(DbtTritonError, match="and 2,960 more") as caught:
+        with pytest.raises(DbtTritonError, match="and 2,980 more") as caught:
             fails()
         assert len(str(caught.value)) < 5_000

@@ -10,8 +10,9 @@ import time
 import pytest
 
 from dbt_triton.engine import Progress
+from dbt_triton.instrumentation import variables
 from dbt_triton.warehouses import progress as module
-from dbt_triton.warehouses.progress import VARIABLE, BarReporter, PlainReporter, reporter, seconds_left
+from dbt_triton.warehouses.progress import BarReporter, PlainReporter, reporter, seconds_left
 
 PROGRESS = Progress(rows=25_000, rows_failed=3, in_flight=32, limit=64, retries=1_234)
 
@@ -19,7 +20,7 @@ PROGRESS = Progress(rows=25_000, rows_failed=3, in_flight=32, limit=64, retries=
 @pytest.fixture(autouse=True)
 def no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget what the environment of the test run says."""
-    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.delenv(variables.PROGRESS, raising=False)
 
 
 def test_plain_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,7 +55,7 @@ def test_tokens_are_shown_where_they_are_known(
 def test_line_is_never_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str) -> None:
     """Whatever a model is called, no line parses as JSON, which orchestrators would take for an event of dbt's."""
     monkeypatch.setattr(module, "PLAIN_SECONDS", 0.0)
-    monkeypatch.setenv(VARIABLE, " Plain ")
+    monkeypatch.setenv(variables.PROGRESS, " Plain ")
     with reporter(name, 10) as show:
         show(Progress(0, 0, 1, 16, 0))
         show(PROGRESS)
@@ -71,7 +72,7 @@ def test_off(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     """DBT_TRITON_PROGRESS=off is silence, however long a run takes."""
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    monkeypatch.setenv(VARIABLE, wanted)
+    monkeypatch.setenv(variables.PROGRESS, wanted)
     with reporter("m", 10) as show:
         now += 1e6
         show(PROGRESS)
@@ -84,13 +85,13 @@ def test_off(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 def test_choice(monkeypatch: pytest.MonkeyPatch, wanted: str | None, kind: type) -> None:
     """Without a terminal a line is written, unless the variable asks for a bar; a word that is none means auto."""
     if wanted is not None:
-        monkeypatch.setenv(VARIABLE, wanted)
+        monkeypatch.setenv(variables.PROGRESS, wanted)
     assert type(reporter("m", 10)) is kind
 
 
 def test_unknown_word_is_auto(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A misspelt DBT_TRITON_PROGRESS does not silence a run."""
-    monkeypatch.setenv(VARIABLE, "planar")
+    monkeypatch.setenv(variables.PROGRESS, "planar")
     monkeypatch.setattr(module, "PLAIN_SECONDS", 0.0)
     reporter("m", 10)(PROGRESS)
     assert capsys.readouterr().err.startswith("ML_PREDICT m: ")

@@ -184,21 +184,25 @@ def test_what_is_no_file_stays(path: Path, kind: str, caplog: pytest.LogCaptureF
     assert "it is no file" in caplog.text
 
 
-def test_links_of_others_lead_nowhere(tmp_path: Path, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_links_of_others_lead_nowhere(
+    tmp_path: Path, path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where others may write to the folder, a link of theirs makes nobody's file empty, and gets no metrics."""
     theirs = tmp_path / "theirs"
     theirs.write_text("# TYPE dbt_triton_rows counter\n")
     path.symlink_to(theirs)
+    if os.geteuid():
+        monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    else:
+        os.lchown(path, 12345, 12345)
     one_call(PrometheusHook(str(path)))
     assert theirs.read_text() == "# TYPE dbt_triton_rows counter\n"
-    assert path.is_file()
-    assert not path.is_symlink()
-    lock = path.with_name(f".{path.name}.lock")
-    lock.unlink(missing_ok=True)
-    lock.symlink_to(theirs)
+    assert "it is a link of another user" in caplog.text
+    path.unlink()
+    path.with_name(f".{path.name}.lock").symlink_to(theirs)
     one_call(PrometheusHook(str(path)))
     assert theirs.read_text() == "# TYPE dbt_triton_rows counter\n"
-    assert "is a link" in caplog.text
+    assert "is a link" in caplog.text.replace("it is a link of another user", "")
 
 
 def test_what_another_version_wrote_is_left_out(path: Path) -> None:
@@ -227,6 +231,28 @@ def test_a_lock_that_is_held_delays_for_a_bounded_time(
     assert not path.exists()
     hook.close()
     assert total(path, "dbt_triton_rows_total") == 3
+
+
+def test_a_link_stays_one(path: Path, tmp_path: Path) -> None:
+    """Where the path is a link, what it leads to is written, under one lock, and the link stays."""
+    (tmp_path / "elsewhere").mkdir()
+    target = tmp_path / "elsewhere" / "real.prom"
+    path.symlink_to(Path("elsewhere") / "real.prom")
+    one_call(PrometheusHook(str(path)))
+    one_call(PrometheusHook(str(target)))
+    one_call(PrometheusHook(str(path)))
+    assert path.is_symlink()
+    assert total(target, "dbt_triton_rows_total") == 9
+    assert {file.name for file in tmp_path.iterdir()} == {"elsewhere", path.name}
+
+
+@pytest.mark.parametrize("target", ["dbt_triton.prom", "nowhere/real.prom", "/dev/null"])
+def test_a_link_to_no_file(path: Path, target: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A link that leads nowhere, to itself or to no file is told in one warning, and stays."""
+    path.symlink_to(target)
+    one_call(PrometheusHook(str(path)))
+    assert path.is_symlink()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
 @pytest.mark.parametrize("name", ['a"b', "a\\b", "a\nb", "ä }", "{x}"])

@@ -25,6 +25,7 @@ from dbt_triton.warehouses import WarehouseError
 from dbt_triton.warehouses.duckdb.conversions import NESTED
 from dbt_triton.warehouses.duckdb.csv_files import options_of_csv, refuse_utf16
 from dbt_triton.warehouses.duckdb.dialect import quote, text_literal
+from dbt_triton.warehouses.duckdb.json_files import problem_of_json
 from dbt_triton.warehouses.duckdb.source_types import parse_source_type
 from dbt_triton.warehouses.duckdb.warehouse import DuckDBWarehouse
 
@@ -88,9 +89,10 @@ class Alone:
         Raises:
             DbtTritonError: there is no such file, or it is empty or another kind.
         """
-        if kind != "parquet":
-            if not path.stat().st_size:
+        with path.open("rb") as file:  # the system's own words for a folder, or for what nobody may read
+            if not file.read(1):
                 raise DbtTritonError(f"{path} is empty")
+        if kind != "parquet":
             refuse_utf16(path)
         source = text_literal(str(self._linked(path, kind)))
         read = {
@@ -101,7 +103,8 @@ class Alone:
         try:
             return self._rows(f"select * from {read}")
         except WarehouseError as error:
-            raise DbtTritonError(f"{path} cannot be read as {kind}: {self._said(error)}") from error
+            problem = problem_of_json(path) if kind == "json" else None
+            raise DbtTritonError(problem or f"{path} cannot be read as {kind}: {self._said(error)}") from error
 
     def lines(
         self,

@@ -28,9 +28,11 @@ def options_of_csv(path: Path) -> str:
     """Return the options of ``read_csv``: the first row names the columns, and is divided as all others are.
 
     Raises:
-        DbtTritonError: the first row has line ends of two kinds, with which DuckDB would lose every row.
+        DbtTritonError: it is empty, or the first row has line ends of two kinds, with which DuckDB would lose all rows.
     """
     header = _header_of(path)
+    if not header.strip() and _is_blank(path):
+        raise DbtTritonError(f"{path} is empty")
     if len(set(_LINE_END.findall(header))) > 1:
         raise DbtTritonError(
             f"{path}: the name of a column has a line end in it, of another kind than rows have; remove it"
@@ -60,15 +62,22 @@ def refuse_utf16(path: Path) -> None:
 
 def _names(header: Sequence[str]) -> list[str]:
     """Return the names of columns, each of them once, whatever the case."""
-    names: list[str] = []
+    names: dict[str, str] = {}
     for place, written in enumerate(header):
         name = base = written or f"column{place}"
         number = 0
-        while name.lower() in map(str.lower, names):
+        while name.lower() in names:
             number += 1
             name = f"{base}_{number}"
-        names.append(name)
-    return names
+        names[name.lower()] = name
+    return list(names.values())
+
+
+def _is_blank(path: Path) -> bool:
+    """Tell whether a file has white space only, as far as it is read."""
+    opened = gzip.open if path.suffix.lower() == ".gz" else open
+    with opened(path, "rb") as file:
+        return not file.read(_MAX_LINE).removeprefix(codecs.BOM_UTF8).strip()
 
 
 def _header_of(path: Path) -> str:
