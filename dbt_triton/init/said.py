@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from argparse import Namespace
 
 from dbt_triton.credentials import is_masked, mask_options
@@ -10,7 +11,21 @@ from dbt_triton.options import Options, parse_options
 
 _SUBJECT = "dbt-triton init"
 #: What stands in headers and is no secret, as far as its name says.
-_SECRET_WORDS = ("auth", "token", "key", "secret", "password", "cookie", "credential")
+_SECRET_WORDS = (
+    "auth",
+    "token",
+    "key",
+    "secret",
+    "passw",
+    "passphrase",
+    "pwd",
+    "cookie",
+    "credential",
+    "session",
+    "jwt",
+)
+#: How a value begins that is a secret, whatever its header is called: with a scheme, or as a signed token does.
+_SECRET_VALUE = re.compile(r"\s*(?:(?:bearer|basic|token|digest|apikey)\s+(?!\$\{)|eyJ)", re.IGNORECASE)
 
 
 def said_options(arguments: Namespace, model_name: str) -> dict[str, str]:
@@ -45,10 +60,11 @@ def _refuse_secrets(said: dict[str, str], options: Options) -> None:
     headers = {
         name: value
         for name, value in masked["custom-headers"].items()
-        if any(word in name.lower() for word in _SECRET_WORDS)
+        if any(word in name.lower() for word in _SECRET_WORDS) or _SECRET_VALUE.match(options.custom_headers[name])
     }
     literal += ["custom-headers"] if is_masked({"custom-headers": headers}) else []
-    if literal and set(literal) & set(said):
+    # A header may have an option of its own, such as custom-headers.X-Key.
+    if set(literal) & {key.partition(".")[0] for key in said}:
         raise DbtTritonError(
             f"{' and '.join(literal)} would stand in a file with its secret; set a variable of the environment, and "
             f"name it: --option '{literal[0]}={'${TRITON_TOKEN}' if literal[0] == 'auth-token' else '{…: ${TOKEN}}'}' "

@@ -325,7 +325,16 @@ def test_token_is_sent_and_not_written(
 
 @pytest.mark.parametrize(
     "option",
-    ["auth-token=s3cret-token", 'custom-headers={"X-Api-Key": "s3cret-token"}', "auth-token=Bearer s3cret-token"],
+    [
+        "auth-token=s3cret-token",
+        "auth-token=Bearer s3cret-token",
+        'custom-headers={"X-Api-Key": "s3cret-token"}',
+        "custom-headers=X-Team:reviews,X-Api-Key:s3cret-token",
+        "custom-headers.X-Api-Key=s3cret-token",
+        "custom-headers.X-Session=s3cret-${TRITON_TOKEN}",
+        "custom-headers.X-Forwarded=Bearer s3cret-token",
+        "custom-headers.X-Forwarded=eyJ.s3cret.token",
+    ],
 )
 def test_secret_itself_is_refused(
     project: Path, endpoint: str, served: type[Served], capsys: pytest.CaptureFixture[str], option: str
@@ -337,6 +346,17 @@ def test_secret_itself_is_refused(
     assert "s3cret" not in said
     assert not written(project)
     assert not served.asked
+
+
+@pytest.mark.parametrize("value", ["reviews", "Bearer ${TRITON_TOKEN}", "${TRITON_TOKEN}"])
+def test_header_without_a_secret_is_written(
+    project: Path, endpoint: str, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    """A header that holds no secret, or the name of one, stands in the file as it was said."""
+    monkeypatch.setenv("TRITON_TOKEN", "s3cret-token")
+    option = f"custom-headers.X-Forwarded={value}"
+    assert main(["init", "--model", "text-classifier", "--endpoint", endpoint, "--option", option]) == 0
+    assert f"'custom-headers.X-Forwarded' = '{value}'" in (project / "models/text_classifier.sql").read_text()
 
 
 def test_options_stand_in_the_file(project: Path, endpoint: str, served: type[Served]) -> None:
