@@ -393,16 +393,18 @@ def test_several_models(project: Path, endpoint: str, served: type[Served]) -> N
     assert len(written(project)) == 6
 
 
-def test_spark_is_seen_in_the_profile(project: Path, endpoint: str) -> None:
+def test_spark_is_seen_in_the_profile(project: Path, endpoint: str, served: type[Served]) -> None:
     """A project whose target is Spark gets Spark's SQL; any other gets DuckDB's."""
+    pair = {"name": "TEXT", "datatype": "BYTES", "shape": [-1, 2]}
+    served.models["text-classifier"] = ({"inputs": [pair]}, {})
     profile = {"target": "{{ env_var('T', 'a') }}", "outputs": {"a": {"type": "spark"}, "b": {"type": "duckdb"}}}
     (project / "profiles.yml").write_text(json.dumps({"shop": profile}))
     arguments = ["init", "--model", "text-classifier", "--endpoint", endpoint, "--force"]
     file = project / "models/text_classifier_predicted.sql"
     assert main(arguments) == 0
-    assert "as varchar" in file.read_text()
+    assert "as varchar[2])" in file.read_text()
     assert main([*arguments, "--target", "a"]) == 0
-    assert "as string" in file.read_text()
+    assert "as array<string>)" in file.read_text()
 
 
 def test_all_lists_what_is_served(endpoint: str, served: type[Served], capsys: pytest.CaptureFixture[str]) -> None:

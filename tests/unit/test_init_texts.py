@@ -223,7 +223,7 @@ def test_names_do_not_meet() -> None:
     assert "        1 as id_2,\n" in second
     assert "['id_3', 'x_2']" in second
     (test,) = yaml.safe_load(third)["unit_tests"]
-    assert test["expect"]["rows"].startswith("select\n    1 as id_2,\n    cast('example 1' as varchar) as x,\n")
+    assert test["expect"]["rows"].startswith("select\n    1 as id_2,\n    cast('example 1' as string) as x,\n")
 
 
 @pytest.mark.parametrize("count", range(1, 20))
@@ -246,6 +246,17 @@ def test_large_arrays_are_short() -> None:
         ((found,),) = connection.execute(f"select {value[0]}").fetchall()
     assert (len(found), len(found[0]), len(found[0][0])) == (3, 224, 224)
     assert "cast(null as float[][][]) as picture" in third
+
+
+def test_texts_and_signed_numbers_are_written_for_both_warehouses() -> None:
+    """A project that changes its target keeps what init wrote: types of single values are those of Spark, too."""
+    kinds = ["BYTES", "BOOL", "INT8", "INT16", "INT32", "INT64", "FP32", "FP64"]
+    draft = draft_of(
+        "m", SAID, served([one(f"i{kind}", kind) for kind in kinds], [one(f"o{kind}", kind) for kind in kinds])
+    )
+    _, second, third = texts(draft)
+    types = set(re.findall(r"cast\(.*? as (\S+)\)", second + third))
+    assert types == {"string", "boolean", "tinyint", "smallint", "integer", "bigint", "float", "double"}
 
 
 def test_spark_has_its_own_words() -> None:
