@@ -19,7 +19,7 @@ _ROW = re.compile(r"^\| (`[^|]+`) \| ([^|]+) \|", re.MULTILINE)
 _OPTION = re.compile(r"`([a-z][a-z-]*(?:\.<(?:column|tensor)>)?)`")
 _REQUIRED = {"provider": "triton", "endpoint": "http://localhost:8000", "model-name": "m"}
 #: What a value of the code may be where the page says "none".
-_NOTHING = (None, {}, (), [])
+_NOTHING: tuple[object, ...] = (None, {}, (), [])
 DATATYPES = [
     *("BOOL", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"),
     *("FP16", "BF16", "FP32", "FP64", "BYTES"),
