@@ -216,12 +216,14 @@ from (select {{ dbt_triton.finite(column) }} as number from {{ relation }}) as n
 {% macro profile_of_run(runs, invocation, output, is_said, call) -%}
   {%- set found = run_query(
     'select ' ~ dbt_triton.quoted('call') ~ ', predicted from ' ~ runs ~ ' where ' ~ dbt_triton.of_runs([invocation])
-    ~ ' and predicted is not null order by ' ~ dbt_triton.quoted('call')
+    ~ ' and predicted is not null order by ' ~ dbt_triton.quoted('call') ~ ', ' ~ dbt_triton.quoted('rows') ~ ' desc'
   ) -%}
-  {%- set every, named = [], [] -%}
+  {%- set every, named, seen = [], [], [] -%}
   {%- for row in found.rows if call is none or row[0] | int == call -%}
     {%- set profiles = fromjson(row[1]) -%}
-    {%- for name, profile in (profiles.items() if profiles is mapping else []) if profile is mapping -%}
+    {#- Of the batches of a microbatch model, which have a row each, it is the one of the most rows. -#}
+    {%- for name, profile in (profiles.items() if profiles is mapping else []) if profile is mapping and (name, row[0] | int) not in seen -%}
+      {%- do seen.append((name, row[0] | int)) -%}
       {%- do every.append({'name': name, 'call': row[0] | int, 'profile': profile}) -%}
     {%- endfor -%}
   {%- endfor -%}

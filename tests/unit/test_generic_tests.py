@@ -249,6 +249,15 @@ def test_drift_of_numbers_since_the_run_before(warehouse: Warehouse, values: str
         assert found[0]["psi"] == pytest.approx(expected, rel=1e-3)
 
 
+def test_run_of_several_batches(warehouse: Warehouse) -> None:
+    """A microbatch model has a row for each batch: the largest one of the run before is the baseline."""
+    table(warehouse, "now", "varchar", ["a", "b"] * 50)
+    for rows, values in ((2, ["c"]), (6, ["a", "b"]), (4, ["d"])):
+        warehouse.run("first", 3, rows=rows, predicted=json.dumps({"P": profile(pa.array(values * rows))}))
+        warehouse.run("second", 2, rows=rows, predicted=json.dumps({"P": profile(pa.array(values * rows))}))
+    assert drift(warehouse, 0.0001) == []
+
+
 def test_which_run_is_before(warehouse: Warehouse) -> None:
     """A first run has nothing to be compared with: the test passes, and says so."""
     table(warehouse, "now", "varchar", ["a"])
