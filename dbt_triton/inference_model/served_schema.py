@@ -163,11 +163,17 @@ def _columns(side: str, model: InferenceModel, served: ServedModel, problems: li
         taken |= {name.lower(): tensor.name for name in names}
         # Several columns of one tensor are its elements.
         dims = () if len(names) > 1 or _is_one_text(tensor, model, served) else tensor.row_dims(batched=batched)
-        optional = tensor.optional or (not output and is_language_model(served) and is_told_anyway(tensor))
+        optional = not output and _may_be_left_out(tensor, tensors, served)
         found[tensor.name] = [
             ServedColumn(name, tensor.datatype, dims, output=output, optional=optional) for name in names
         ]
     return tuple(column for tensor in tensors for column in found.get(tensor.name, []))
+
+
+def _may_be_left_out(tensor: ServedTensor, inputs: Sequence[ServedTensor], served: ServedModel) -> bool:
+    """Tell whether a call need not have the column of an input: it is sent anyway, or optional and not the only one."""
+    told_anyway = is_language_model(served) and is_told_anyway(tensor)
+    return told_anyway or (tensor.optional and len(inputs) > 1)  # a request without any input is refused
 
 
 def _is_column(tensor: ServedTensor, model: InferenceModel, served: ServedModel, *, output: bool) -> bool:

@@ -285,6 +285,23 @@ def test_elements_of_the_only_input(dims: tuple[int, ...], names: str) -> None:
         assert isinstance(for_descriptor(taken, columns), str)
 
 
+def test_the_only_input_needs_no_name() -> None:
+    """A model with one input is given one column, whatever its name, also where the server calls the input optional."""
+    server = served([tensor("X", "FP32", (3,), optional=True)])
+    taken = with_served_schema(model(), server)
+    assert schema(taken).startswith("INPUT (`X` FLOAT[3])")
+    for columns, expected in (
+        ([GivenColumn("mine", "FLOAT", 1)], "`X` FLOAT[3]"),
+        ([GivenColumn(name, "FLOAT") for name in "abc"], "`a` FLOAT, `b` FLOAT, `c` FLOAT"),
+    ):
+        found = for_descriptor(taken, columns)
+        assert isinstance(found, InferenceModel), found
+        declared = model(f"INPUT ({expected}) OUTPUT (Y FLOAT)")
+        assert bind(found, server).fingerprint == bind(declared, server).fingerprint
+    several = with_served_schema(model(), served([*server.inputs, tensor("O", optional=True)]))
+    assert isinstance(for_descriptor(several, [GivenColumn("mine", "FLOAT", 1)]), str)
+
+
 def test_columns_are_called_as_the_options_say() -> None:
     """tensor.<column> gives a column its name; several of them are the elements of an input."""
     server = served([tensor("X", "FP32", (3,)), tensor("a b")], [tensor("X"), tensor("out:0", "FP32")])
