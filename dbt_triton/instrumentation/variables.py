@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from dbt_triton.foreign_text import NAME_LENGTH, shown
+from dbt_triton.standard_streams import tell
 
 LEVEL, FORMAT = "DBT_TRITON_LOG", "DBT_TRITON_LOG_FORMAT"
 PROGRESS, OPENTELEMETRY = "DBT_TRITON_PROGRESS", "DBT_TRITON_OPENTELEMETRY"
@@ -35,7 +36,12 @@ def tell_unknown_values() -> None:
         if value and value not in known and (name, value) not in _told:
             _told.add((name, value))
             words = f"{', '.join(known[:-1])} or {known[-1]}"
-            logger.warning("%s is %s, which is left aside; write %s", name, shown(value, NAME_LENGTH), words)
+            text = f"{name} is {shown(value, NAME_LENGTH)}, which is left aside; write {words}"
+            # Where nobody listens, dbt swallows warnings.
+            if logger.handlers:
+                logger.warning("%s", text)
+            else:
+                tell(f"dbt-triton: {text}")
 
 
 def _said(name: str) -> str:
