@@ -7,8 +7,10 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import orjson
+import pyarrow as pa
 import pytest
 from unit.fleet import Model, SmallServer, predict
+from unit.kserve import Kept
 from unit.test_several_servers import TEXTS, check, fleet, run
 
 from dbt_triton.engine import Engine, RunError, handover
@@ -191,6 +193,22 @@ def test_rows_that_no_server_answers_well_fail_alone(monkeypatch: pytest.MonkeyP
     assert ran.stats.notes == ()
     sent = sum((server.sent for server in servers), Counter())
     assert max(sent.values()) <= 4
+
+
+def test_one_bad_answer_does_not_make_many_small_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All others of a chunk are handed over at once: a warehouse takes long for hundreds of small pieces."""
+    pieces: list[int] = []
+    whole = Kept.predictions
+
+    def predictions(self: Kept, keys: list[pa.Array], outputs: list[pa.Array]) -> None:
+        pieces.append(len(keys[0]))
+        whole(self, keys, outputs)
+
+    monkeypatch.setattr(Kept, "predictions", predictions)
+    ran, _ = run(Model(judge=lambda texts: "nonsense" if "text 7" in texts else None))
+    assert [key for key, _ in ran.kept.failed] == [7]
+    assert sum(pieces) == len(TEXTS) - 1
+    assert len(pieces) < 20
 
 
 def test_servers_that_all_come_to_serve_another_version() -> None:
