@@ -130,12 +130,12 @@ def test_what_is_there(older: bool) -> None:
 def test_many_threads() -> None:
     """Eight threads that make the table at once, and write to it, lose no row."""
     with duckdb.connect() as connection:
-        threads = [
-            threading.Thread(
-                target=lambda first=first: [written(Session(connection).table(), first + n) for n in range(5)]
-            )
-            for first in range(0, 80, 10)
-        ]
+
+        def write(first: int) -> None:
+            for number in range(first, first + 5):
+                written(Session(connection).table(), number)
+
+        threads = [threading.Thread(target=write, args=(first,)) for first in range(0, 80, 10)]
         for thread in threads:
             thread.start()
         for thread in threads:
