@@ -85,8 +85,8 @@ def _to_number(values: pa.Array, sql: SqlType, datatype: Datatype, unfit: list[U
         return as_arrow(halves)
     if sql.kind == "DECIMAL":
         unscaled = _unscaled(values)
-        numbers = unscaled / 10.0**sql.scale if datatype.name.startswith("FP") else unscaled
-        return as_arrow(numbers.astype(datatype.numpy))
+        digits = unscaled / 10.0**sql.scale if datatype.name.startswith("FP") else unscaled
+        return as_arrow(digits.astype(datatype.numpy))
     if sql.kind in {"DATE", "TIME", "TIMESTAMP", "TIMESTAMPTZ"}:
         unfit += _infinite_times(values)
         if sql.kind == "DATE":
