@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dbt_triton.tensors.arrays import Integers
+from dbt_triton.tensors.joined import joined
 
 _LENGTH_BYTES = 4
 #: What a page can hold, less its header, as its size is an int32, and what pyarrow puts into one row group. More is
@@ -94,7 +95,7 @@ def decode_bytes(parts: Sequence[memoryview], counts: Integers) -> pa.Array | No
 def _read_page(parts: Sequence[memoryview], size: int, elements: int) -> pa.Array | None:
     header = _page_header(size, elements)
     footer = _file_metadata(len(header) + size, elements)
-    file = b"".join([_MAGIC, header, *parts, footer, len(footer).to_bytes(4, "little"), _MAGIC])
+    file = joined([_MAGIC, header, *parts, footer, len(footer).to_bytes(4, "little"), _MAGIC])
     try:
         column = pq.ParquetFile(pa.BufferReader(file), **_READ).read(use_threads=False).column(0)
     except (OSError, pa.ArrowException):

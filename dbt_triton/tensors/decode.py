@@ -18,6 +18,7 @@ from dbt_triton.tensors.arrays import Integers, nest
 from dbt_triton.tensors.bytes_elements import decode_bytes
 from dbt_triton.tensors.classes import decode_classes
 from dbt_triton.tensors.elements import from_tensor, nearest
+from dbt_triton.tensors.joined import joined
 from dbt_triton.tensors.raw import bytes_of_elements
 from dbt_triton.tensors.spec import TensorSpec
 from dbt_triton.tensors.trim import Cut
@@ -116,7 +117,7 @@ class _Output:
             if elements is None:
                 raise AnswerError(f"the lengths within output {self._spec.name} do not add up to its size")
             return elements
-        buffer = b"".join(payloads)
+        buffer = joined(payloads)
         if datatype.name == "BOOL":
             return as_arrow(np.frombuffer(buffer, dtype=np.uint8)).cast(pa.bool_())
         values = np.frombuffer(buffer, dtype=datatype.numpy)
