@@ -137,7 +137,8 @@ def test_what_cannot_be_tuned(project: DbtProject) -> None:
         "classifier": "classifier is an inference model; how it is asked depends on the rows of who asks, so name a "
         "model that predicts with it: classified",
         "reviews": "reviews has materialized='table', and only models with 'ml_predict' can be tuned: classified",
-        "classify": "no model is called classify; the predicting models of this project are classified",
+        "classify": "no model is called classify; did you mean classified? The predicting models of this project are "
+        "classified",
         "classified": "there is nothing to tune: call 1 (line 2, classifier) is a stub, which asks no server",
     }
     # In one process, since dbt takes seconds to be imported.
