@@ -157,7 +157,7 @@ def test_a_server_that_is_busy_for_a_while_gets_rows_again(servers: list[MortalS
 def test_a_server_that_garbles_every_text(servers: list[MortalServer], run: Run) -> None:
     """Its answers of 200 are no UTF-8: other servers do these rows once more, none fails, and it is left out."""
     for server in servers:
-        take(server, 0.1)
+        take(server, 0.2)
     (servers[2].folder / "garbled").touch()
     shared = run()
     # It is found out when the first answers are decoded, a second after they came.
