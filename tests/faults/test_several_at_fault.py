@@ -176,7 +176,7 @@ def test_a_server_that_is_stopped_and_goes_on(servers: list[MortalServer], run: 
 
     def stall() -> None:
         servers[2].stall()
-        time.sleep(2)
+        time.sleep(2.5)
         at.append(servers[2].rows())
         servers[2].go_on()
 
