@@ -10,8 +10,8 @@ from dbt_triton.foreign_text import NAME_LENGTH, shown
 
 #: A message lists so many names, and says how many more there are.
 MOST_LISTED = 20
-#: A name is compared with so many; each comparison takes some microseconds.
-_MOST_COMPARED = 10_000
+#: A message is worth so many comparisons of two names; each takes some microseconds.
+MOST_COMPARED = 10_000
 #: A word is taken for another one if it is at least so much like it, of 1.
 _ALIKE = 0.6
 #: Of so many characters, it may be a part of it.
@@ -33,7 +33,7 @@ def did_you_mean(name: str, known: Sequence[str]) -> str:
 
 def nearest_name(name: str, known: Sequence[str]) -> str | None:
     """Return what a name is nearly like, or the only one that it is a part of."""
-    by_name = {one.lower()[:NAME_LENGTH]: one for one in islice(known, _MOST_COMPARED)}
+    by_name = {one.lower()[:NAME_LENGTH]: one for one in islice(known, MOST_COMPARED)}
     wanted = name.lower()[:NAME_LENGTH]
     near = difflib.get_close_matches(wanted, by_name, n=1, cutoff=_ALIKE)
     parts = [one for one in by_name if min(len(wanted), len(one)) >= _PART and (wanted in one or one in wanted)]

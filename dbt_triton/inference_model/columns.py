@@ -22,6 +22,7 @@ from dbt_triton.inference_model.language_model import (
 from dbt_triton.inference_model.made_tensors import names_of_made
 from dbt_triton.inference_model.model import InferenceModel, TypedColumn
 from dbt_triton.inference_model.parameters import names_of_parameters
+from dbt_triton.known_names import MOST_COMPARED
 from dbt_triton.options import PAD_PREFIX
 from dbt_triton.tensors import TensorSpec, datatype_of_tensor, fits
 from dbt_triton.tensors.classes import PART_OF_KIND
@@ -29,8 +30,6 @@ from dbt_triton.tensors.datatypes import Datatype, natural_sql_type
 from dbt_triton.tensors.padding import pad_value
 from dbt_triton.tensors.shapes import bind_shape, example
 
-#: A comparison of two names takes some microseconds.
-_MOST_COMPARED = 10_000
 _BYTES = Datatype("BYTES", pa.string(), None)
 #: Triton answers 400 to classification of another datatype, and ends for BYTES (triton 2.51, measured).
 _CLASSIFIABLE = {
@@ -142,7 +141,7 @@ class Binder:
 
     def _no_tensor(self, side: str, column: TypedColumn, tensors: Sequence[ServedTensor], explicit: str | None) -> str:
         """Say that a column has no tensor; of thousands of columns, only the first are compared with all tensors."""
-        if len(self._problems) * len(tensors) < _MOST_COMPARED:
+        if len(self._problems) * len(tensors) < MOST_COMPARED:
             return no_tensor(side, column, tensors, explicit)
         return f"{side} column {column.name}: the model has no such tensor"
 

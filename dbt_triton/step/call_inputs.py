@@ -11,12 +11,9 @@ from dbt_triton.inference_model import InferenceModel
 from dbt_triton.inference_model.input_columns import sent_as_nan
 from dbt_triton.inference_model.served_columns import GivenColumn
 from dbt_triton.inference_model.served_schema import for_descriptor
-from dbt_triton.known_names import listed_names
+from dbt_triton.known_names import MOST_COMPARED, listed_names
 from dbt_triton.warehouses import Dialect, Value
 from dbt_triton.warehouses.sequence_order import read_term
-
-#: A comparison of two names takes some microseconds.
-_MOST_COMPARED = 10_000
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ class CallInputs:
         if alike:
             return alike[0]
         # Of thousands of columns, only the first problems are compared with all.
-        compared = by_name if len(self.problems) * len(by_name) < _MOST_COMPARED else ()
+        compared = by_name if len(self.problems) * len(by_name) < MOST_COMPARED else ()
         near = difflib.get_close_matches(written.lower(), compared, n=1, cutoff=0.5)
         hint = f"; did you mean {by_name[near[0]]}?" if near else "."
         self.problems.append(f"{place}: the input has no column {written}{hint} It has {listed_names(self.names)}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import csv
-import gzip
 import io
 import re
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from dbt_triton.errors import DbtTritonError
 from dbt_triton.warehouses.duckdb.dialect import text_literal
+from dbt_triton.warehouses.duckdb.unzipped import unzipped
 
 _DELIMITERS = ",;\t|"
 #: What no file has between its columns, of one that has only one.
@@ -75,8 +75,7 @@ def _names(header: Sequence[str]) -> list[str]:
 
 def _is_blank(path: Path) -> bool:
     """Tell whether a file has white space only, as far as it is read."""
-    opened = gzip.open if path.suffix.lower() == ".gz" else open
-    with opened(path, "rb") as file:
+    with unzipped(path) as file:
         return not file.read(_MAX_LINE).removeprefix(codecs.BOM_UTF8).strip()
 
 
@@ -85,8 +84,7 @@ def _header_of(path: Path) -> str:
 
     A line ends with a line feed, a carriage return, or both. A quote that nothing closes is one of a name.
     """
-    opened = gzip.open if path.suffix.lower() == ".gz" else open
-    with opened(path, "rb") as file, io.TextIOWrapper(file, "utf-8-sig", errors="replace", newline="") as text:
+    with unzipped(path) as file, io.TextIOWrapper(file, "utf-8-sig", errors="replace", newline="") as text:
         first = header = text.readline(_MAX_LINE)
         for _ in range(_MOST_LINES):
             if header.count('"') % 2 == 0:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import zlib
 from pathlib import Path
+
+from dbt_triton.warehouses.duckdb.unzipped import unzipped
 
 _READ = 2**16
 _WANTED = 'write an array of objects, or an object a line, such as {"column": "a text"}'
@@ -17,9 +18,8 @@ def problem_of_json(path: Path) -> str | None:
     Args:
         path: of a file that DuckDB does not read as objects.
     """
-    opened = gzip.open if path.suffix.lower() == ".gz" else open
     try:
-        with opened(path, "rb") as file:
+        with unzipped(path) as file:
             text = file.read(_READ).decode("utf-8-sig", errors="replace").strip()
     except (OSError, EOFError, zlib.error):
         return None
